@@ -1,0 +1,42 @@
+# Two commands for everybody: `make demo` and `make test`. Both do all set-up on a fresh machine.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test test-all check bench dist setup servers clean
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[learn,edge,dev]'
+	touch $@
+
+# Real servers for tests; without root the tests that need them skip and say so.
+servers:
+	@bash tests/install_servers.sh
+
+demo: setup
+	$(BIN)/vedette demo
+
+check: setup
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: setup servers check
+	$(BIN)/pytest -m 'not slow'
+
+test-all: setup servers check
+	$(BIN)/pytest
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+dist: setup
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) dist build

@@ -1,0 +1,5 @@
+"""`python -m vedette` is `vedette`."""
+
+from vedette.apps.cli import main
+
+main()

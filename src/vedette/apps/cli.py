@@ -1,0 +1,86 @@
+"""The `vedette` command: names, help and exit codes. Each command lives in a module of its own, imported when it runs.
+
+Exit codes: 0 good, 1 the input or result is bad, 2 wrong usage, 130 Ctrl-C. Set VEDETTE_DEBUG=1 for a traceback with
+an unexpected error.
+"""
+
+import os
+import sys
+
+from cyclopts import App, CycloptsError
+
+from vedette.contracts.errors import VedetteError
+from vedette.version import __version__
+
+EXIT_BAD, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def build_app() -> App:
+    """The command tree; modules are named, not imported, so that `vedette --help` stays quick."""
+    app = App(
+        name="vedette",
+        help="Train a Darknet-family detector, pack it, and watch many cameras with it.",
+        version=__version__,
+        help_format="plaintext",
+    )
+    data = App(name="data", help="Check, convert, split and look at labelled pictures (VOC, Darknet, YOLO, COCO).")
+    data.command(
+        "vedette.apps.data:check", name="check", help="Report every problem of a data set, by file and object."
+    )
+    data.command("vedette.apps.data:convert", name="convert", help="Convert between VOC, Darknet, YOLO and COCO.")
+    data.command("vedette.apps.data:split", name="split", help="Split into train, val and test; seeded, by class.")
+    data.command("vedette.apps.data:stats", name="stats", help="Write a page of charts and example pictures.")
+    app.command(data)
+    model = App(name="model", help="Write and inspect Darknet networks.")
+    model.command("vedette.apps.model:new", name="new", help="Write a cfg for a family, your classes and input size.")
+    model.command("vedette.apps.model:info", name="info", help="Layers, parameters, BFLOPs and heads of a cfg.")
+    app.command(model)
+    app.command("vedette.apps.train:train", name="train", help="Train a detector on labelled pictures.")
+    app.command("vedette.apps.evaluate:evaluate", name="evaluate", help="Measure mAP of a bundle or Darknet weights.")
+    app.command("vedette.apps.pack:pack", name="pack", help="Pack weights as a checked bundle for the edge.")
+    app.command("vedette.apps.detect:detect", name="detect", help="Detect in pictures with a bundle.")
+    app.command("vedette.apps.run:run", name="run", help="Watch cameras: detect, track, count, send events.")
+    app.command("vedette.apps.schema:schema", name="schema", help="Print the JSON Schema of events or pipeline files.")
+    app.command("vedette.apps.demo:demo", name="demo", help="The whole loop on a drawn factory, in six minutes.")
+    return app
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    sys.exit(run_command(sys.argv[1:] if argv is None else argv))
+
+
+def run_command(argv: list[str]) -> int:
+    """Run one command; every error becomes one message on standard error and an exit code."""
+    try:
+        result = build_app()(argv, exit_on_error=False, print_error=True, result_action="return_value")
+        return result if isinstance(result, int) and not isinstance(result, bool) else 0
+    except CycloptsError:
+        return EXIT_USAGE  # cyclopts has printed it
+    except VedetteError as error:
+        sys.stderr.write(f"vedette: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("vedette: interrupted\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # no second error when Python flushes at exit
+        return EXIT_BAD
+    except ModuleNotFoundError as error:
+        extra = missing_extra(error.name or "")
+        if extra is None:
+            raise
+        sys.stderr.write(
+            f"vedette: this command needs '{error.name}'; install it with: pip install 'vedette[{extra}]'\n"
+        )
+        return EXIT_BAD
+
+
+def missing_extra(module: str) -> str | None:
+    """Which optional extra brings a missing module."""
+    top = module.partition(".")[0]
+    if top in {"torch", "onnx", "safetensors", "matplotlib", "jinja2"}:
+        return "learn"
+    if top in {"av", "onnxruntime", "openvino", "paho", "psutil", "starlette", "uvicorn"}:
+        return "edge"
+    return None

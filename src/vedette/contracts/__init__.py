@@ -1,0 +1,1 @@
+"""Values that cross a process or a world: frozen, versioned on the wire, without I/O."""

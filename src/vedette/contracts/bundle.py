@@ -1,0 +1,200 @@
+"""`bundle.json`, version 1: what a packed detector is, what it expects, where it came from, how it did when measured.
+
+A bundle is a flat folder; this module is its manifest's shape. Reading the folder and checking digests is
+`vedette.bundle_folder`. Every file of the folder is listed under `files` with its SHA-256 and size, but for
+`bundle.json` itself and `bundle.json.sha256`, which covers it: an extra or missing file is as wrong as a changed one.
+"""
+
+import re
+from enum import Enum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MANIFEST_NAME = "bundle.json"
+MANIFEST_DIGEST_NAME = "bundle.json.sha256"
+FILE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
+
+FileName = Annotated[str, StringConstraints(pattern=FILE_NAME_PATTERN, max_length=100)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class ResizeMode(str, Enum):
+    """How a picture of any size becomes the network's input: plain stretch, or letterbox with grey 0.5."""
+
+    STRETCH = "stretch"
+    LETTERBOX = "letterbox"
+
+
+class NmsKind(str, Enum):
+    """Which overlap suppresses a weaker box of the same class: IoU (Darknet's default) or DIoU (`greedynms`)."""
+
+    IOU = "iou"
+    DIOU = "diou"
+
+
+class Precision(str, Enum):
+    """The arithmetic an engine is asked for. BF16 needs a processor or accelerator that has it."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+class InputSpec(_Value):
+    """The network's input: NCHW float32 RGB in 0..1 (`pixel * scale`), padded with `pad_value` when letterboxed."""
+
+    tensor: str = "input"
+    width: Positive
+    height: Positive
+    channels: Literal[3] = 3
+    colour: Literal["rgb"] = "rgb"
+    layout: Literal["nchw"] = "nchw"
+    scale: float = 1.0 / 255.0
+    resize: ResizeMode = ResizeMode.STRETCH
+    pad_value: Fraction = 0.5
+    interpolation: Literal["linear"] = "linear"
+
+
+class YoloHead(_Value):
+    """One Darknet `[yolo]` output: a raw tensor (batch, anchors * (5 + classes), grid height, grid width) float32.
+
+    `anchors` are those of this head's mask, in network-input pixels. Decoding: facts of Darknet's `get_yolo_box`;
+    with `new_coords` the tensor is already activated and width = (2t)^2 * anchor.
+    """
+
+    output: str
+    grid_width: Positive
+    grid_height: Positive
+    anchors: tuple[tuple[float, float], ...] = Field(min_length=1)
+    scale_x_y: float = 1.0
+    new_coords: bool = False
+
+
+class DarknetHeads(_Value):
+    """Decode parameters when the model's outputs are raw Darknet heads."""
+
+    kind: Literal["darknet_yolo_heads"] = "darknet_yolo_heads"
+    heads: tuple[YoloHead, ...] = Field(min_length=1)
+
+
+class Thresholds(_Value):
+    """What `detect` and `run` use unless told otherwise."""
+
+    score: Fraction = 0.25
+    nms_iou: Fraction = 0.45
+    nms_kind: NmsKind = NmsKind.IOU
+    max_detections: Positive = 300
+
+
+class Agreement(_Value):
+    """The largest differences between one engine's decoded output and the reference (torch, FP32) on real pictures."""
+
+    engine: str
+    engine_version: str
+    pictures: Positive
+    boxes_compared: int
+    max_score_difference: float
+    max_box_difference_px: float
+
+
+class Accuracy(_Value):
+    """COCO's definition: scores >= 0.001, at most 100 detections a picture; `map50` and `map50_95` in 0..1."""
+
+    data_digest: str
+    split: str | None
+    pictures: Positive
+    map50: Fraction
+    map50_95: Fraction
+
+
+class Receipt(_Value):
+    """What was measured of one variant, on what."""
+
+    agreement: tuple[Agreement, ...] = ()
+    accuracy: Accuracy | None = None
+    ms_per_picture: float | None = None
+    engine: str | None = None
+    engine_version: str | None = None
+    host: str | None = None
+
+
+class Variant(_Value):
+    """One way to run the model: a file, its arithmetic, its receipt."""
+
+    name: str
+    file: FileName
+    precision: Precision
+    receipt: Receipt
+
+
+class Provenance(_Value):
+    """Where the model came from; `None` where that is not known."""
+
+    code_version: str
+    created_utc: str
+    source: Literal["darknet"]
+    weights_sha256: Sha256
+    cfg_sha256: Sha256
+    seen_pictures: int | None = None
+    training_run: str | None = None
+    dataset_digest: str | None = None
+
+
+class FileEntry(_Value):
+    """One file of the folder."""
+
+    sha256: Sha256
+    size_bytes: Annotated[int, Field(ge=0)]
+
+
+class GoldenFile(_Value):
+    """`golden.json`: reference detections (torch, FP32) that an engine built from this bundle must reproduce."""
+
+    schema_version: Literal[1] = 1
+    synthetic: bool
+    score: Fraction
+    nms_iou: Fraction
+    score_tolerance: float
+    box_tolerance_px: float
+    pictures: tuple["GoldenPicture", ...] = Field(min_length=1)
+
+
+class GoldenDetection(_Value):
+    class_id: Annotated[int, Field(ge=0)]
+    score: Fraction
+    box_xyxy_px: tuple[float, float, float, float]
+
+
+class GoldenPicture(_Value):
+    file: FileName
+    width: Positive
+    height: Positive
+    detections: tuple[GoldenDetection, ...]
+
+
+class BundleManifest(_Value):
+    """The whole of `bundle.json`."""
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    version: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "1"
+    licence: str | None = None
+    classes: tuple[str, ...] = Field(min_length=1)
+    input: InputSpec
+    decode: DarknetHeads
+    thresholds: Thresholds = Thresholds()
+    provenance: Provenance
+    variants: tuple[Variant, ...] = Field(min_length=1)
+    golden: FileName | None = None
+    files: dict[FileName, FileEntry]
+
+
+def is_safe_file_name(name: str) -> bool:
+    """Whether a name may stand in a bundle: flat, lower case, no leading dot (facts/reliability I6)."""
+    return len(name) <= 100 and re.match(FILE_NAME_PATTERN, name) is not None

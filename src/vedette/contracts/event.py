@@ -1,0 +1,94 @@
+"""Events on the wire: CloudEvents 1.0 in JSON (structured mode), data schema version 1.
+
+`docs/reference/event.schema.json` is generated from here (`vedette.contracts.event.json_schema`) and a test keeps the
+two equal. An event never changes once made. Source: CloudEvents v1.0.2, section 3.1.
+"""
+
+import json
+from enum import Enum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+CONTENT_TYPE = "application/cloudevents+json"
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class EventType(str, Enum):
+    """Every type of event that this version sends."""
+
+    LINE_CROSSED = "vedette.line_crossed.v1"
+    ZONE_ENTERED = "vedette.zone_entered.v1"
+    ZONE_EXITED = "vedette.zone_exited.v1"
+    ZONE_DWELLED = "vedette.zone_dwelled.v1"
+
+
+class Direction(str, Enum):
+    """From the left to the right of the vector start -> end of a line, as seen in the picture, is `a_to_b`."""
+
+    A_TO_B = "a_to_b"
+    B_TO_A = "b_to_a"
+
+
+class BundleReference(_Value):
+    """Which detector saw it."""
+
+    name: str
+    digest: str = Field(description="SHA-256 of bundle.json, hexadecimal")
+
+
+class EventData(_Value):
+    """What happened, where in the picture, and to which track."""
+
+    camera: str
+    media_time_s: float = Field(description="seconds since the camera's first frame, by presentation time")
+    wall_time: str = Field(description="RFC 3339, UTC, when the frame was decoded")
+    track_id: int
+    class_: str = Field(alias="class")
+    score: float = Field(ge=0, le=1)
+    box_xyxy_px: tuple[float, float, float, float] = Field(description="corners in source pixels")
+    line: str | None = Field(default=None, description="name of the line, for line events")
+    zone: str | None = Field(default=None, description="name of the zone, for zone events")
+    direction: Direction | None = Field(default=None, description="for line events")
+    dwell_s: float | None = Field(default=None, ge=0, description="seconds inside so far, for zone exits and dwells")
+    bundle: BundleReference
+
+
+class Event(_Value):
+    """A CloudEvents 1.0 envelope around `EventData`."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str = Field(min_length=1, description="unique together with `source`")
+    source: str = Field(min_length=1, description="vedette/<box>/<camera>")
+    type: EventType
+    time: str = Field(description="RFC 3339, UTC, the same as data.wall_time")
+    subject: str | None = Field(default=None, description="the line or zone")
+    datacontenttype: Literal["application/json"] = "application/json"
+    dataschema: str = "urn:vedette:event:v1"
+    data: EventData
+
+    def to_json(self) -> str:
+        """One line of JSON; fields that do not apply are left out."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Event":
+        """Parse one event.
+
+        Raises:
+            pydantic.ValidationError: when it is not an event of this version.
+        """
+        return cls.model_validate_json(text)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of an event as sent."""
+    schema = TypeAdapter(Event).json_schema(by_alias=True, mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:vedette:event:v1",
+        **json.loads(json.dumps(schema)),
+    }

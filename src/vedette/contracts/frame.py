@@ -1,0 +1,52 @@
+"""A picture's identity in time, and how it was fitted into the network's input. Pure values; the arithmetic that
+uses a `Placement` stands in `vision.resize`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class FrameStamp:
+    """Which picture of which camera, and when it was.
+
+    `index` counts decoded frames of this camera from 0. `media_time_s` is the presentation time relative to the
+    camera's first frame and never runs backward. `captured_unix_s` is the wall clock when the frame was decoded.
+    Width and height are those of the source, upright (rotation applied), in pixels.
+    """
+
+    camera: str
+    index: int
+    media_time_s: float
+    captured_unix_s: float
+    width_px: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a source picture lies inside the network's input, in whole input pixels.
+
+    The source (`source_width_px` x `source_height_px`) was resized to `inner_width_px` x `inner_height_px` and put with
+    its top left corner at (`left_px`, `top_px`) of an input of `input_width_px` x `input_height_px`. Stretch: the inner
+    size is the input size and both offsets are 0. Letterbox: facts of Darknet's `letterbox_image` (integer division).
+    """
+
+    source_width_px: int
+    source_height_px: int
+    input_width_px: int
+    input_height_px: int
+    inner_width_px: int
+    inner_height_px: int
+    left_px: int = 0
+    top_px: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFrame:
+    """One frame ready for the engine: resized to the network's input, RGB, and where it came from."""
+
+    stamp: FrameStamp
+    placement: Placement
+    image_hwc_rgb_u8: NDArray[np.uint8]  # (input height, input width, 3)

@@ -1,0 +1,206 @@
+"""The pipeline file, version 1: which cameras, which detector, what counts, where events go.
+
+`docs/reference/pipeline.schema.json` is generated from here so that editors complete it. Parsing is pure: no file is
+opened, no host is looked up. Contradictions are refused, never repaired.
+"""
+
+import re
+from enum import Enum
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+
+from vedette.contracts.bundle import Precision
+
+CAMERA_SCHEMES = ("rtsp", "rtsps", "http", "https")
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+Coordinate = Annotated[
+    float | Annotated[str, StringConstraints(pattern=r"^-?\d+(\.\d+)?%$")],
+    Field(description="source pixels, or per cent of the picture's width or height as '40%'"),
+]
+Point = tuple[Coordinate, Coordinate]
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Anchor(str, Enum):
+    """Which point of a box stands for the object."""
+
+    BOTTOM_CENTRE = "bottom_centre"
+    CENTRE = "centre"
+
+
+class EngineChoice(str, Enum):
+    """`auto` is OpenVINO where it is installed, else ONNX Runtime; the choice made is shown in the status."""
+
+    AUTO = "auto"
+    OPENVINO = "openvino"
+    ONNXRUNTIME = "onnxruntime"
+
+
+class Line(_Value):
+    """A counting line from `start` to `end`. `a_to_b` is from the left to the right of that vector."""
+
+    name: Name
+    start: Point
+    end: Point
+
+    @model_validator(mode="after")
+    def _has_length(self) -> "Line":
+        if self.start == self.end:
+            raise ValueError(f"line '{self.name}' starts and ends at the same point")
+        return self
+
+
+class Zone(_Value):
+    """A polygon; entering, leaving and (after `dwell_s`) staying are events."""
+
+    name: Name
+    polygon: tuple[Point, ...] = Field(min_length=3)
+    dwell_s: float | None = Field(default=None, gt=0, description="report once when an object has stayed this long")
+
+
+class Camera(_Value):
+    """One source of video. Credentials never stand in the URL."""
+
+    name: Name
+    url: str = Field(min_length=1, description="a file, rtsp(s)://, http(s)://, usb:N or csi:N")
+    username: str | None = None
+    password_file: str | None = Field(default=None, description="a file whose first line is the password")
+    password_env: str | None = Field(default=None, description="an environment variable that holds the password")
+    loop: bool = Field(default=False, description="start a file again at its end")
+    realtime: bool = Field(default=False, description="pace a file by its timestamps, like a live camera")
+    lines: tuple[Line, ...] = ()
+    zones: tuple[Zone, ...] = ()
+
+    @property
+    def is_live(self) -> bool:
+        """A network or local device, not a file."""
+        return is_live_url(self.url)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Camera":
+        check_camera_url(self.url)
+        if self.is_live and (self.loop or self.realtime):
+            raise ValueError(f"camera '{self.name}': 'loop' and 'realtime' are for files; {self.url} is live already")
+        if self.password_file and self.password_env:
+            raise ValueError(f"camera '{self.name}': give 'password_file' or 'password_env', not both")
+        if (self.password_file or self.password_env) and not self.username:
+            raise ValueError(f"camera '{self.name}': a password needs a 'username'")
+        if self.username and not self.url.startswith(tuple(f"{s}://" for s in CAMERA_SCHEMES)):
+            raise ValueError(f"camera '{self.name}': 'username' is for rtsp(s) and http(s) cameras")
+        return self
+
+
+class Detect(_Value):
+    """How often and how detection runs."""
+
+    every: int = Field(default=5, ge=1, description="detect on every Nth frame of each camera")
+    score: float | None = Field(default=None, ge=0, le=1, description="least score; the bundle's own when left out")
+    nms_iou: float | None = Field(default=None, ge=0, le=1)
+    max_detections: int | None = Field(default=None, ge=1)
+    engine: EngineChoice = EngineChoice.AUTO
+    precision: Precision = Precision.FP32
+    batch: int = Field(default=4, ge=1, le=64, description="largest batch across cameras")
+
+
+class FileTarget(_Value):
+    """Events as JSON lines, appended."""
+
+    kind: Literal["file"] = "file"
+    path: str = Field(min_length=1)
+
+
+class MqttTarget(_Value):
+    """Events to an MQTT broker, QoS 1, one CloudEvent a message."""
+
+    kind: Literal["mqtt"] = "mqtt"
+    host: str = Field(min_length=1)
+    port: int = Field(default=1883, ge=1, le=65535)
+    topic: str = Field(min_length=1, pattern=r"^[^#+\x00]+$")
+    tls: bool = False
+    username: str | None = None
+    password_file: str | None = None
+    password_env: str | None = None
+
+
+class Show(_Value):
+    """The live page."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535, description="0 takes a free port")
+
+
+class Pipeline(_Value):
+    """The whole file. Lines and zones at the top belong to every camera, those of a camera come on top of them."""
+
+    version: Literal[1] = 1
+    bundle: str = Field(min_length=1)
+    cameras: tuple[Camera, ...] = Field(min_length=1)
+    detect: Detect = Detect()
+    lines: tuple[Line, ...] = ()
+    zones: tuple[Zone, ...] = ()
+    anchor: Anchor = Anchor.BOTTOM_CENTRE
+    events: tuple[Annotated[FileTarget | MqttTarget, Field(discriminator="kind")], ...] = ()
+    show: Show | None = None
+    record: str | None = Field(default=None, description="a folder for annotated MP4 files")
+    box: Name | None = Field(default=None, description="this box's name in event sources; the host name when left out")
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Pipeline":
+        cameras = [camera.name for camera in self.cameras]
+        twice = sorted({name for name in cameras if cameras.count(name) > 1})
+        if twice:
+            raise ValueError(f"camera names must be unique; given more than once: {', '.join(twice)}")
+        for camera in self.cameras:
+            lines, zones = (*self.lines, *camera.lines), (*self.zones, *camera.zones)
+            names = [line.name for line in lines] + [zone.name for zone in zones]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"camera '{camera.name}': names of lines and zones used twice: {', '.join(twice)}")
+        return self
+
+
+def is_live_url(url: str) -> bool:
+    """Whether a camera URL names a network or local device rather than a file."""
+    return url.startswith(("usb:", "csi:", *(f"{scheme}://" for scheme in CAMERA_SCHEMES)))
+
+
+def check_camera_url(url: str) -> None:
+    """Refuse what is not a file, rtsp(s), http(s), usb:N or csi:N, and any URL that carries a password.
+
+    Raises:
+        ValueError: says what is wrong without repeating a password.
+    """
+    if re.match(r"^(usb|csi):", url):
+        if not re.match(r"^(usb|csi):\d+$", url):
+            raise ValueError(f"{url}: write usb:N or csi:N with the device's number")
+        return
+    scheme = re.match(r"^([A-Za-z][A-Za-z0-9+.-]+):", url)
+    if scheme is None:
+        return
+    if "://" not in url or scheme.group(1).lower() not in CAMERA_SCHEMES:
+        raise ValueError(
+            f"'{scheme.group(1)}:' is no camera address; give a file's path, rtsp(s)://, http(s)://, usb:N or csi:N"
+        )
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError(f"{parts.scheme}:// needs a host")
+    if parts.password is not None or parts.username is not None:
+        raise ValueError(
+            f"{parts.scheme}://{parts.hostname}: a user name or password in a URL can be seen by every process of the "
+            "machine; use a pipeline file with 'username' and 'password_file' or 'password_env'"
+        )
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a pipeline file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:vedette:pipeline:v1",
+        **TypeAdapter(Pipeline).json_schema(),
+    }

@@ -1,0 +1,108 @@
+"""The few seams between parts: what is wired together in `apps` is passed as one of these."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vedette.contracts.bundle import BundleManifest
+from vedette.contracts.detections import Detections, Tracks
+from vedette.contracts.event import Event
+from vedette.contracts.frame import FittedFrame, FrameStamp, Placement
+
+
+class Detector(Protocol):
+    """A packed model opened on an engine. Not thread-safe: one caller at a time."""
+
+    @property
+    def manifest(self) -> BundleManifest: ...
+
+    @property
+    def engine_name(self) -> str:
+        """`openvino`, `onnxruntime`, ...; with version and precision in `engine_description`."""
+        ...
+
+    @property
+    def engine_description(self) -> str: ...
+
+    def __call__(self, image_hwc_bgr_u8: NDArray[np.uint8]) -> Detections:
+        """Detect in one picture of any size (as OpenCV reads it), with the thresholds it was opened with."""
+        ...
+
+    def detect_fitted(self, images_nhwc_rgb_u8: NDArray[np.uint8], placements: Sequence[Placement]) -> list[Detections]:
+        """Detect in a batch already resized to the network's input: (n, height, width, 3) uint8. Blocks."""
+        ...
+
+
+class Tracker(Protocol):
+    """Turns the detections of one camera's successive frames into tracks. Owns no clock and no thread."""
+
+    def update(self, detections: Detections, time_s: float) -> Tracks: ...
+
+
+class EventSink(Protocol):
+    """Somewhere that events go. `publish` never blocks on a network; what it cannot deliver it counts in `lost`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def published(self) -> int: ...
+
+    @property
+    def lost(self) -> int: ...
+
+    def publish(self, event: Event) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class FullPicture(Protocol):
+    """The decoded frame behind a detection, converted only when somebody wants to look at it."""
+
+    def to_bgr(self, max_width_px: int | None = None) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8 BGR; scaled down, aspect kept, when wider than `max_width_px`. Thread-safe."""
+        ...
+
+
+class ResultHandler(Protocol):
+    """Called by the stream pipeline, in frame order for each camera, from one thread."""
+
+    def on_result(self, frame: FittedFrame, picture: FullPicture, detections: Detections) -> None: ...
+
+    def on_camera_end(self, camera: str, error: str | None) -> None: ...
+
+
+class View(Protocol):
+    """Somebody who looks on: the live page, a recorder. Must return at once; what it cannot take it drops."""
+
+    def show(self, stamp: FrameStamp, picture: FullPicture, tracks: Tracks, counts: "dict[str, int]") -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Progress(Protocol):
+    """Long work reports here; `apps.console` draws it. One stage at a time."""
+
+    def start(self, stage: str, total: int, unit: str) -> None:
+        """Begin a stage of `total` units ("pictures", "batches", ...); ends the one before."""
+        ...
+
+    def advance(self, count: int = 1, **figures: float) -> None:
+        """`count` more units are done; `figures` (loss=..., map50=...) are shown beside the bar."""
+        ...
+
+    def say(self, line: str) -> None:
+        """One line for the person who waits; never lost, also when standard error is no terminal."""
+        ...
+
+
+class SilentProgress:
+    """The `Progress` of a caller who does not want any."""
+
+    def start(self, stage: str, total: int, unit: str) -> None: ...
+
+    def advance(self, count: int = 1, **figures: float) -> None: ...
+
+    def say(self, line: str) -> None: ...

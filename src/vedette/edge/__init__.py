@@ -1,0 +1,1 @@
+"""Runs detectors on video, on the device, without torch."""

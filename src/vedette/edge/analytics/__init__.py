@@ -1,0 +1,1 @@
+"""From detections to events: tracks, lines, zones. Pure; time is passed in."""

@@ -1,0 +1,1 @@
+"""From camera to results: source, gate, mailbox, batcher, pipeline."""

@@ -1,0 +1,1 @@
+"""Makes a detector: labelled pictures in, a bundle out. The only home of torch."""

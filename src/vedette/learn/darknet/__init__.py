@@ -1,0 +1,1 @@
+"""Darknet: its files (cfg, weights) without torch, and its networks on torch."""

@@ -1,0 +1,1 @@
+"""From weights to a bundle: ONNX, golden pictures, receipts."""
