@@ -1,0 +1,114 @@
+"""Raw Darknet `[yolo]` heads to candidate boxes, without a Python loop over cells.
+
+Source: Darknet's `get_yolo_box` and `get_yolo_detections` (AlexeyAB). A candidate is one cell, one anchor and one
+class with objectness * class probability above the score, so one box may come back with several classes. Objectness
+is gated first, as a logit: the product cannot pass unless objectness does, and few cells do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vedette.contracts.bundle import DarknetHeads, YoloHead
+
+# exp(20) = 4.9e8 anchors: wider than any picture, and its square still is a float32
+LARGEST_LOG_SIZE = 20.0
+# float32 logits near the gate may round either way; the exact test on the product follows
+GATE_SLACK = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Boxes before suppression, in the order of head, anchor, row, column, class."""
+
+    boxes_xyxy_input_px: NDArray[np.float32]  # (n, 4), not clipped
+    scores: NDArray[np.float32]  # (n,)
+    class_ids: NDArray[np.int32]  # (n,)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def decode_heads(
+    heads: Sequence[NDArray[np.float32]], spec: DarknetHeads, input_width_px: int, input_height_px: int, score: float
+) -> Candidates:
+    """Every candidate of one picture whose score is above `score` (strictly).
+
+    Args:
+        heads: one array for each head of `spec`, in its order: (anchors * (5 + classes), grid height, grid width).
+
+    Raises:
+        ValueError: when the heads do not have the shapes that `spec` states.
+    """
+    if len(heads) != len(spec.heads):
+        raise ValueError(f"expected {len(spec.heads)} heads, got {len(heads)}")
+    parts = [
+        _decode_head(tensor, head, (input_width_px, input_height_px), score)
+        for tensor, head in zip(heads, spec.heads, strict=True)
+    ]
+    return Candidates(
+        np.concatenate([part.boxes_xyxy_input_px for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.class_ids for part in parts]),
+    )
+
+
+def _decode_head(tensor: NDArray[np.float32], head: YoloHead, input_wh_px: tuple[int, int], score: float) -> Candidates:
+    cells = _by_anchor(tensor, head)  # (anchors, 5 + classes, grid height * grid width)
+    anchor_ids, places = np.nonzero(cells[:, 4] > _gate(score, activated=head.new_coords))
+    picked = cells[anchor_ids, :, places]  # (k, 5 + classes)
+    activated = picked[:, 4:] if head.new_coords else sigmoid(picked[:, 4:])
+    products = activated[:, :1] * activated[:, 1:]  # (k, classes)
+    rows, class_ids = np.nonzero(products > score)
+    boxes = _boxes_xyxy_px(picked, anchor_ids, places, head, input_wh_px)  # (k, 4)
+    return Candidates(boxes[rows], products[rows, class_ids], class_ids.astype(np.int32))
+
+
+def _by_anchor(tensor: NDArray[np.float32], head: YoloHead) -> NDArray[np.float32]:
+    anchors = len(head.anchors)
+    grid = (head.grid_height, head.grid_width)
+    if tensor.ndim != 3 or tensor.shape[1:] != grid or tensor.shape[0] % anchors or tensor.shape[0] < anchors * 6:
+        raise ValueError(
+            f"head '{head.output}': expected ({anchors} * (5 + classes), {grid[0]}, {grid[1]}); got {tensor.shape}"
+        )
+    return np.ascontiguousarray(tensor, np.float32).reshape(anchors, -1, grid[0] * grid[1])
+
+
+def _gate(score: float, activated: bool) -> float:
+    """The objectness (a logit unless `activated`) below which no class can pass."""
+    if score <= 0:
+        return -np.inf
+    if activated:
+        return score - GATE_SLACK
+    if score >= 1:
+        return np.inf
+    return float(np.log(score) - np.log1p(-score)) - GATE_SLACK
+
+
+def _boxes_xyxy_px(
+    picked: NDArray[np.float32],
+    anchor_ids: NDArray[np.intp],
+    places: NDArray[np.intp],
+    head: YoloHead,
+    input_wh_px: tuple[int, int],
+) -> NDArray[np.float32]:
+    rows, columns = np.divmod(places, head.grid_width)
+    corners = np.stack([columns, rows], axis=1).astype(np.float32)  # (k, 2)
+    anchors_px = np.array(head.anchors, np.float32)[anchor_ids]  # (k, 2)
+    if head.new_coords:
+        offsets, sizes_px = picked[:, :2], np.square(2 * picked[:, 2:4]) * anchors_px
+    else:
+        offsets = sigmoid(picked[:, :2])
+        sizes_px = np.exp(np.minimum(picked[:, 2:4], LARGEST_LOG_SIZE)) * anchors_px
+    offsets = offsets * np.float32(head.scale_x_y) - np.float32(0.5 * (head.scale_x_y - 1))
+    cell_px = np.array([input_wh_px[0] / head.grid_width, input_wh_px[1] / head.grid_height], np.float32)
+    centres_px = (corners + offsets) * cell_px
+    return np.concatenate([centres_px - sizes_px / 2, centres_px + sizes_px / 2], axis=1)
+
+
+def sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1 / (1 + exp(-v)), float32 in and out; 0 and 1 far out."""
+    with np.errstate(over="ignore"):  # exp(100) is inf, and 1 / inf is the 0 we want
+        return np.asarray(1 / (1 + np.exp(-values)), np.float32)
