@@ -1,0 +1,1 @@
+"""A drawn factory: labelled stills to train on and clips with known crossings to count in, from a seed."""
