@@ -104,13 +104,14 @@ class Factory:
 
     def draw_noisy_yuv(self, frame: int) -> NDArray[np.uint8]:
         """One frame with sensor noise on the luma, planar I420 (height * 3 / 2, width) uint8, BT.601 limited range."""
-        yuv = cv2.cvtColor(self.draw(frame), cv2.COLOR_BGR2YUV_I420)
+        yuv: NDArray[np.uint8] = cv2.cvtColor(self.draw(frame), cv2.COLOR_BGR2YUV_I420)
         self._add_noise(yuv[: self.height_px], frame)
         return yuv
 
     def draw_noisy_bgr(self, frame: int) -> NDArray[np.uint8]:
         """The same frame as (height, width, 3) uint8 BGR."""
-        return cv2.cvtColor(self.draw_noisy_yuv(frame), cv2.COLOR_YUV2BGR_I420)
+        picture: NDArray[np.uint8] = cv2.cvtColor(self.draw_noisy_yuv(frame), cv2.COLOR_YUV2BGR_I420)
+        return picture
 
     def objects(self, frame: int) -> tuple[LabelledObject, ...]:
         """The labelled parts of one frame: boxes of what can be seen, clipped to the picture."""
@@ -249,7 +250,8 @@ class Factory:
     def _pipe_picture(self, width: int) -> NDArray[np.uint8]:
         """A round, shaded pipe: (1, width, 3) uint8, broadcast over the depth."""
         shade = np.sin(np.linspace(0.25, np.pi - 0.25, width))
-        return (np.array([150, 128, 96])[None, None, :] * shade[None, :, None]).astype(np.uint8)
+        picture: NDArray[np.uint8] = (np.array([150, 128, 96])[None, None, :] * shade[None, :, None]).astype(np.uint8)
+        return picture
 
     def _visible(self, class_name: str, box: tuple[int, int, int, int]) -> LabelledObject | None:
         x1, y1, x2, y2 = box
