@@ -1,0 +1,115 @@
+"""A packed model on any engine as `contracts.ports.Detector`: resizing before, decoding and suppression after.
+
+An engine is a `HeadEngine`: a batch of fitted pictures in, raw heads out. All of them share this module, so that two
+engines can differ only in their arithmetic.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vedette.contracts.bundle import BundleManifest
+from vedette.contracts.detections import Detections
+from vedette.contracts.frame import Placement
+from vedette.vision.postprocess import DetectionRules, detections_from_heads
+from vedette.vision.resize import fit, plan_placement
+
+
+class HeadEngine(Protocol):
+    """Runs the network. Not thread-safe: one caller at a time."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def description(self) -> str:
+        """`openvino 2026.4.1 fp32, 2 threads`"""
+        ...
+
+    def infer(self, images_nhwc_rgb_u8: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """(n, height, width, 3) uint8 in; for each head, in the manifest's order, (n, channels, gh, gw) float32 out."""
+        ...
+
+
+class PackedDetector:
+    """A `contracts.ports.Detector`. Results do not depend on which pictures share a batch."""
+
+    def __init__(self, manifest: BundleManifest, engine: HeadEngine, rules: DetectionRules) -> None:
+        self._manifest = manifest
+        self._engine = engine
+        self._rules = rules
+
+    @property
+    def manifest(self) -> BundleManifest:
+        return self._manifest
+
+    @property
+    def rules(self) -> DetectionRules:
+        """The decode parameters and thresholds in force."""
+        return self._rules
+
+    @property
+    def engine_name(self) -> str:
+        return self._engine.name
+
+    @property
+    def engine_version(self) -> str:
+        return self._engine.version
+
+    @property
+    def engine_description(self) -> str:
+        return self._engine.description
+
+    def __call__(self, image_hwc_bgr_u8: NDArray[np.uint8]) -> Detections:
+        """Detect in one picture of any size, as OpenCV reads it.
+
+        Raises:
+            ValueError: when the array is not (height, width, 3) uint8.
+        """
+        if image_hwc_bgr_u8.ndim != 3 or image_hwc_bgr_u8.shape[2] != 3 or image_hwc_bgr_u8.dtype != np.uint8:
+            raise ValueError(
+                "a picture must be a uint8 array (height, width, 3) in BGR order, as cv2.imread gives it; "
+                f"got {image_hwc_bgr_u8.dtype} {image_hwc_bgr_u8.shape}"
+            )
+        placement = self.place(image_hwc_bgr_u8.shape[1], image_hwc_bgr_u8.shape[0])
+        return self.detect_fitted(fit(image_hwc_bgr_u8, placement)[None], [placement])[0]
+
+    def place(self, source_width_px: int, source_height_px: int) -> Placement:
+        """Where a source of this size lies in this network's input."""
+        spec = self._manifest.input
+        return plan_placement(source_width_px, source_height_px, spec.width, spec.height, spec.resize)
+
+    def detect_fitted(self, images_nhwc_rgb_u8: NDArray[np.uint8], placements: Sequence[Placement]) -> list[Detections]:
+        """Detect in a batch already resized to the network's input: (n, height, width, 3) uint8. Blocks.
+
+        Raises:
+            ValueError: when shapes or counts do not fit.
+        """
+        if len(images_nhwc_rgb_u8) != len(placements):
+            raise ValueError(f"{len(images_nhwc_rgb_u8)} pictures, {len(placements)} placements")
+        if not len(placements):
+            return []
+        heads = self.infer(images_nhwc_rgb_u8)
+        return [
+            detections_from_heads([head[number] for head in heads], self._rules, placement)
+            for number, placement in enumerate(placements)
+        ]
+
+    def infer(self, images_nhwc_rgb_u8: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The raw heads of a batch, each (n, anchors * (5 + classes), grid height, grid width).
+
+        Raises:
+            ValueError: when the pictures do not have the network's input size.
+        """
+        expected = (self._manifest.input.height, self._manifest.input.width, 3)
+        if images_nhwc_rgb_u8.shape[1:] != expected or images_nhwc_rgb_u8.dtype != np.uint8:
+            raise ValueError(
+                f"expected (n, {expected[0]}, {expected[1]}, 3) uint8; "
+                f"got {images_nhwc_rgb_u8.dtype} {images_nhwc_rgb_u8.shape}"
+            )
+        return self._engine.infer(images_nhwc_rgb_u8)
