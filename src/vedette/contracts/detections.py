@@ -71,7 +71,8 @@ class Tracks:
     """The objects that a tracker holds to be present in one frame of one camera.
 
     `track_ids` are unique within a camera for the life of the process and are never used again. Boxes are those of the
-    detections matched in this frame (not predictions), in source pixels.
+    detections matched in this frame (not predictions), in source pixels. `previous_boxes_xyxy_px` are those of each
+    track's detection before this one, also when the track was still on trial then (the same box when there was none).
     """
 
     track_ids: NDArray[np.int64]  # (n,)
@@ -79,12 +80,15 @@ class Tracks:
     scores: NDArray[np.float32]  # (n,)
     class_ids: NDArray[np.int32]  # (n,)
     class_names: tuple[str, ...]
+    previous_boxes_xyxy_px: NDArray[np.float32] | None = None  # (n, 4)
 
     def __post_init__(self) -> None:
         count = len(self.track_ids)
         shapes = (self.boxes_xyxy_px.shape, self.scores.shape, self.class_ids.shape)
         if shapes != ((count, 4), (count,), (count,)):
             raise ValueError(f"Tracks need boxes (n, 4), scores (n,), class_ids (n,) for n={count}; got {shapes}")
+        if self.previous_boxes_xyxy_px is not None and self.previous_boxes_xyxy_px.shape != (count, 4):
+            raise ValueError(f"previous boxes must be ({count}, 4); got {self.previous_boxes_xyxy_px.shape}")
 
     def __len__(self) -> int:
         return len(self.track_ids)
