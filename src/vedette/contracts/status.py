@@ -1,0 +1,93 @@
+"""How a run is doing at this moment: what the live page shows and what a supervisor may ask for.
+
+Plain values, filled by the wiring in `apps` from the stream and the analytics, so that the page needs to know neither.
+Rates are those of the last few seconds; counters only grow. Coordinates are source pixels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+NO_COUNTS: Mapping[str, int] = MappingProxyType({})
+
+
+class CameraState(str, Enum):
+    """Where a camera is in its life; `ended` is the good end of a file, `failed` comes with an error."""
+
+    OPENING = "opening"
+    RUNNING = "running"
+    ENDED = "ended"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLine:
+    """A counting line in source pixels; `a_to_b` is from the left to the right of start -> end."""
+
+    name: str
+    start_xy_px: tuple[float, float]
+    end_xy_px: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedZone:
+    """A polygon in source pixels."""
+
+    name: str
+    polygon_xy_px: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """One camera. `error` is a sentence for a person; width and height are 0 until the first frame."""
+
+    name: str
+    state: CameraState
+    error: str | None = None
+    width_px: int = 0
+    height_px: int = 0
+    frames: int = 0
+    fps: float = 0.0  # frames decoded a second
+    detections_per_s: float = 0.0  # frames detected on a second
+    drops: int = 0  # frames that should have been detected on and were not
+    lines: tuple[PlacedLine, ...] = ()
+    zones: tuple[PlacedZone, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)  # label for a person -> count
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields under their own names; the geometry as `[{"name", "xy_px": [[x, y], ...]}]`."""
+        document: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("name", "error", "width_px", "height_px", "frames", "fps", "detections_per_s", "drops")
+        }
+        document["state"] = self.state.value
+        document["lines"] = [{"name": line.name, "xy_px": [line.start_xy_px, line.end_xy_px]} for line in self.lines]
+        document["zones"] = [{"name": zone.name, "xy_px": list(zone.polygon_xy_px)} for zone in self.zones]
+        document["counts"] = dict(self.counts)
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole run: every camera in the order of the pipeline, and what detects."""
+
+    cameras: tuple[CameraStatus, ...] = ()
+    engine: str = ""  # the detector's engine_description
+    bundle: str = ""  # name of the bundle
+    box: str = ""
+    started_unix_s: float | None = None
+    events: int = 0
+    events_lost: int = 0
+
+    def camera(self, name: str) -> CameraStatus | None:
+        """The camera of that name, if there is one."""
+        return next((camera for camera in self.cameras if camera.name == name), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields under their own names."""
+        document = {
+            name: getattr(self, name) for name in ("engine", "bundle", "box", "started_unix_s", "events", "events_lost")
+        }
+        return {**document, "cameras": [camera.to_json() for camera in self.cameras]}

@@ -1,0 +1,131 @@
+// The loop of the live page: one request at a time asks for all that is new, draws it, asks again. See routes.py.
+import { Wall } from "./tiles.js";
+import { Stages } from "./stages.js";
+import { Events } from "./events.js";
+
+const LEAST_INTERVAL_MS = 200; // five pictures a second of each camera are enough
+const HIDDEN_INTERVAL_MS = 2000;
+const LONGEST_RETRY_MS = 5000;
+
+const byId = (id) => document.getElementById(id);
+const wall = new Wall(byId("wall"));
+const stages = new Stages(byId("stages"));
+const events = new Events(byId("event-list"), byId("event-empty"), byId("event-badge"));
+const seen = { instance: "", event: 0, stages: -1, pictures: {} };
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const number = new Intl.NumberFormat("en");
+
+async function ask() {
+  const cameras = document.hidden ? [] : wall.visible();
+  const response = await fetch("/next", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ...seen, cameras }),
+  });
+  if (!response.ok) throw new Error(`the server answered ${response.status}`);
+  const bytes = await response.arrayBuffer();
+  const headEnd = 4 + new DataView(bytes).getUint32(0);
+  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, headEnd - 4)));
+  let at = headEnd;
+  const pictures = head.pictures.map((picture) => {
+    const jpeg = new Blob([new Uint8Array(bytes, at, picture.size_bytes)], { type: "image/jpeg" });
+    at += picture.size_bytes;
+    return { ...picture, jpeg };
+  });
+  return { ...head, pictures };
+}
+
+async function draw(news) {
+  if (news.instance !== seen.instance) { // another run than before, or the first answer
+    Object.assign(seen, { instance: news.instance, event: 0, stages: -1, pictures: {} });
+    events.clear();
+    wall.clear();
+  }
+  showStatus(news.status);
+  wall.update(news.status.cameras);
+  if (news.stages) stages.update(news.stages, news.status.cameras.length > 0);
+  seen.stages = news.stages_version;
+  byId("stages").hidden = stages.isEmpty;
+  events.add(news.events);
+  if (news.events.length) seen.event = news.events.at(-1).number;
+  await Promise.all(news.pictures.map(async (picture) => {
+    await wall.show(picture);
+    seen.pictures[picture.camera] = picture.serial;
+  }));
+}
+
+function showStatus(status) {
+  const running = status.cameras.filter((camera) => camera.state === "running");
+  const drops = status.cameras.reduce((sum, camera) => sum + camera.drops, 0);
+  const sum = (field) => running.reduce((total, camera) => total + camera[field], 0);
+  byId("subtitle").textContent = [status.box, status.bundle, status.engine].filter(Boolean).join(" · ");
+  document.title = status.box ? `${status.box} · Vedette` : "Vedette";
+  byId("event-total").textContent = status.events ? `${number.format(status.events)} so far` : "";
+  const share = status.machine_cpu_percent;
+  const meters = [];
+  if (status.cameras.length) {
+    meters.push(["Cameras", `${running.length}`, `of ${status.cameras.length}`, running.length < status.cameras.length && "warm"]);
+    meters.push(["Frames", sum("fps").toFixed(0), "/s"]);
+    meters.push(["Detections", sum("detections_per_s").toFixed(1), "/s"]);
+    meters.push(["Dropped", number.format(drops), "", drops > 0 && "warm"]);
+  }
+  if (status.events_lost) meters.push(["Events lost", number.format(status.events_lost), "", "hot"]);
+  meters.push(["CPU, this process", (status.process_cpu_percent / 100).toFixed(1), `of ${status.cores} cores`]);
+  meters.push(["CPU, machine", share.toFixed(0), "%", share > 95 ? "hot" : share > 80 && "warm"]);
+  meters.push(["Memory", number.format(Math.round(status.memory_mb)), "MB"]);
+  if (status.started_unix_s) meters.push(["Running for", duration(status.now_unix_s - status.started_unix_s), ""]);
+  byId("meters").replaceChildren(...meters.map(meter));
+}
+
+function meter([name, value, unit, mood]) {
+  const box = document.createElement("div");
+  const dt = document.createElement("dt");
+  const dd = document.createElement("dd");
+  const small = document.createElement("small");
+  dt.textContent = name;
+  dd.textContent = value;
+  if (mood) dd.className = mood;
+  small.textContent = unit;
+  dd.append(small);
+  box.append(dt, dd);
+  return box;
+}
+
+function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")} min`;
+  return `${Math.floor(whole / 3600)}:${String(Math.floor(whole / 60) % 60).padStart(2, "0")} h`;
+}
+
+async function loop() {
+  let retry = 500;
+  for (;;) {
+    const began = performance.now();
+    let news = null;
+    try {
+      news = await ask();
+    } catch (error) {
+      byId("connection").textContent = "No connection to Vedette: the run has ended, or the network is down. Trying again.";
+      byId("connection").hidden = false;
+      await pause(retry);
+      retry = Math.min(retry * 2, LONGEST_RETRY_MS);
+      continue;
+    }
+    retry = 500;
+    byId("connection").hidden = true;
+    await draw(news);
+    await pause(Math.max(0, (document.hidden ? HIDDEN_INTERVAL_MS : LEAST_INTERVAL_MS) - (performance.now() - began)));
+  }
+}
+
+for (const button of document.querySelectorAll(".switch button")) {
+  button.addEventListener("click", () => {
+    document.body.dataset.view = button.dataset.to;
+    for (const other of document.querySelectorAll(".switch button")) other.setAttribute("aria-pressed", String(other === button));
+    if (button.dataset.to === "events") events.markRead();
+    window.scrollTo(0, 0);
+  });
+}
+loop();

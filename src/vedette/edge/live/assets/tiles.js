@@ -1,0 +1,257 @@
+// The wall: a tile for each camera. The picture comes as a clean JPEG; boxes, lines and zones are drawn over it as
+// vectors at the screen's own resolution, so that they stay sharp on a small tile and on a phone.
+
+const NOTICES = { opening: "Opening the camera", running: "Waiting for the first picture", ended: "The video has ended", failed: "Camera failed" };
+const STATES = { opening: "opening", running: "live", ended: "ended", failed: "failed" };
+const LINE = "#ffbe40";
+const ZONE = "#46c8dc";
+const MAX_CHIPS = 6;
+
+const make = (tag, className, ...children) => {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.append(...children);
+  return element;
+};
+
+export class Wall {
+  constructor(root) {
+    this.root = root;
+    this.tiles = new Map();
+    this.onScreen = new Set();
+    this.observer = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        const name = target.dataset.camera;
+        if (isIntersecting) this.onScreen.add(name);
+        else this.onScreen.delete(name);
+      }
+    });
+  }
+
+  visible() { return [...this.onScreen].filter((name) => this.tiles.has(name)); }
+
+  clear() {
+    this.observer.disconnect();
+    this.onScreen.clear();
+    this.tiles.clear();
+    this.root.replaceChildren();
+  }
+
+  update(cameras) {
+    const names = new Set(cameras.map((camera) => camera.name));
+    for (const [name, tile] of this.tiles) {
+      if (names.has(name)) continue;
+      this.observer.unobserve(tile.element);
+      this.onScreen.delete(name);
+      tile.element.remove();
+      this.tiles.delete(name);
+    }
+    for (const camera of cameras) {
+      let tile = this.tiles.get(camera.name);
+      if (!tile) {
+        tile = new Tile(camera.name);
+        this.tiles.set(camera.name, tile);
+        this.root.append(tile.element);
+        this.observer.observe(tile.element);
+      }
+      tile.update(camera);
+    }
+    this.root.dataset.count = cameras.length;
+    this.root.hidden = cameras.length === 0;
+  }
+
+  async show(picture) { await this.tiles.get(picture.camera)?.show(picture); }
+}
+
+class Tile {
+  constructor(name) {
+    this.camera = null;
+    this.picture = null;
+    this.bitmap = null;
+    this.state = make("span", "state");
+    this.canvas = document.createElement("canvas");
+    this.notice = make("div", "notice");
+    this.counts = make("ul", "counts");
+    this.screen = make("a", "screen", this.canvas, this.notice, this.counts);
+    this.screen.href = `/snapshot/${name.split("/").map(encodeURIComponent).join("/")}.jpg`;
+    this.screen.target = "_blank";
+    this.screen.rel = "noopener";
+    this.screen.title = "Open the annotated picture";
+    this.figures = make("dl", "figures");
+    const heading = make("h3", "", name);
+    heading.title = name;
+    this.element = make("article", "tile", make("div", "bar", make("span", "dot"), heading, this.state), this.screen, this.figures);
+    this.element.dataset.camera = name;
+    this.shownCounts = new Map();
+    new ResizeObserver(() => this.draw()).observe(this.screen);
+  }
+
+  update(camera) {
+    const geometry = JSON.stringify([camera.lines, camera.zones]);
+    const redraw = geometry !== this.geometry;
+    this.geometry = geometry;
+    this.camera = camera;
+    this.element.dataset.state = camera.state;
+    const size = camera.width_px ? ` · ${camera.width_px}×${camera.height_px}` : "";
+    this.state.textContent = STATES[camera.state] + size;
+    this.canvas.setAttribute("aria-label", `Picture of ${camera.name}`);
+    this.showNotice();
+    this.showCounts(Object.entries(camera.counts));
+    const rate = (value) => (value >= 99.5 ? value.toFixed(0) : value.toFixed(1));
+    this.figures.replaceChildren(
+      figure("fps", rate(camera.fps)),
+      figure("detections/s", rate(camera.detections_per_s)),
+      figure("dropped", String(camera.drops), camera.drops > 0 && "bad"),
+    );
+    if (redraw) this.draw();
+  }
+
+  showNotice() {
+    const { state, error } = this.camera;
+    const needed = state === "failed" || state === "ended" || !this.bitmap;
+    this.notice.hidden = !needed;
+    if (needed) this.notice.replaceChildren(make("b", "", NOTICES[state]), ...(error ? [make("span", "", error)] : []));
+  }
+
+  showCounts(entries) {
+    const shown = entries.length > MAX_CHIPS ? entries.slice(0, MAX_CHIPS - 1) : entries;
+    const chips = shown.map(([label, count]) => {
+      const chip = make("li", "", label, make("b", "", String(count)));
+      if (this.shownCounts.has(label) && this.shownCounts.get(label) !== count) chip.className = "changed";
+      return chip;
+    });
+    if (shown.length < entries.length) chips.push(make("li", "", `and ${entries.length - shown.length} more`));
+    this.counts.replaceChildren(...chips);
+    this.counts.hidden = this.camera.state === "failed" || entries.length === 0;
+    this.shownCounts = new Map(entries);
+  }
+
+  async show(picture) {
+    let bitmap;
+    try {
+      bitmap = await createImageBitmap(picture.jpeg);
+    } catch {
+      return; // a picture cut short; the next one comes
+    }
+    this.bitmap?.close();
+    this.bitmap = bitmap;
+    this.picture = picture;
+    this.canvas.dataset.serial = picture.serial;
+    if (this.camera) this.showNotice();
+    this.draw();
+  }
+
+  draw() {
+    if (!this.bitmap) return;
+    const ratio = window.devicePixelRatio || 1;
+    const width = this.screen.clientWidth;
+    const height = this.screen.clientHeight;
+    if (!width) return;
+    this.canvas.width = Math.round(width * ratio);
+    this.canvas.height = Math.round(height * ratio);
+    const context = this.canvas.getContext("2d", { alpha: false });
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.fillStyle = "#06090d";
+    context.fillRect(0, 0, width, height);
+    const { width_px: sourceWidth, height_px: sourceHeight } = this.picture;
+    const scale = Math.min(width / sourceWidth, height / sourceHeight); // whole picture, bars where it is narrower
+    const left = (width - sourceWidth * scale) / 2;
+    const top = (height - sourceHeight * scale) / 2;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(this.bitmap, left, top, sourceWidth * scale, sourceHeight * scale);
+    const place = ([x, y]) => [left + x * scale, top + y * scale];
+    for (const zone of this.camera?.zones ?? []) drawZone(context, zone, place);
+    for (const line of this.camera?.lines ?? []) drawLine(context, line, place);
+    const used = [];
+    for (const box of this.picture.boxes) drawBox(context, box, place, this.picture.classes, { used, width, top });
+  }
+}
+
+function figure(name, value, mood) {
+  return make("div", mood || "", make("dt", "", name), make("dd", "", value));
+}
+
+function drawZone(context, zone, place) {
+  const points = zone.xy_px.map(place);
+  context.beginPath();
+  points.forEach(([x, y], index) => (index ? context.lineTo(x, y) : context.moveTo(x, y)));
+  context.closePath();
+  context.fillStyle = `${ZONE}26`;
+  context.fill();
+  context.strokeStyle = ZONE;
+  context.lineWidth = 1.5;
+  context.setLineDash([5, 4]);
+  context.stroke();
+  context.setLineDash([]);
+  const [x, y] = points.reduce((best, point) => (point[1] < best[1] ? point : best));
+  plate(context, zone.name, x + 5, y + 5, "#0a141aC8", ZONE);
+}
+
+function drawLine(context, line, place) {
+  const [[x1, y1], [x2, y2]] = line.xy_px.map(place);
+  const length = Math.hypot(x2 - x1, y2 - y1) || 1;
+  const across = [-(y2 - y1) / length, (x2 - x1) / length]; // left to right of start -> end: the direction a_to_b
+  const middle = [(x1 + x2) / 2, (y1 + y2) / 2];
+  const tip = [middle[0] + across[0] * 15, middle[1] + across[1] * 15];
+  const along = [(x2 - x1) / length, (y2 - y1) / length];
+  const trace = () => {
+    context.beginPath();
+    context.moveTo(x1, y1);
+    context.lineTo(x2, y2);
+    context.moveTo(...middle);
+    context.lineTo(...tip);
+    for (const side of [-1, 1]) {
+      context.moveTo(...tip);
+      context.lineTo(tip[0] - across[0] * 6 + side * along[0] * 5, tip[1] - across[1] * 6 + side * along[1] * 5);
+    }
+    context.stroke();
+  };
+  context.lineCap = "round";
+  context.strokeStyle = "#000000a0";
+  context.lineWidth = 4.5;
+  trace();
+  context.strokeStyle = LINE;
+  context.lineWidth = 2;
+  trace();
+  plate(context, line.name, x1 + 6, y1 + 6, "#171003C8", LINE);
+}
+
+function drawBox(context, [bx1, by1, bx2, by2, track, classId], place, classes, { used, width, top }) {
+  const [x1, y1] = place([bx1, by1]);
+  const [x2, y2] = place([bx2, by2]);
+  const [name, colour] = classes[classId];
+  context.strokeStyle = "#000000a0";
+  context.lineWidth = 3.5;
+  context.strokeRect(x1, y1, x2 - x1, y2 - y1);
+  context.strokeStyle = colour;
+  context.lineWidth = 1.75;
+  context.strokeRect(x1, y1, x2 - x1, y2 - y1);
+  const text = `${name} ${track}`;
+  context.font = "600 10.5px system-ui, sans-serif";
+  const wide = context.measureText(text).width + 8;
+  const place_ = { x: Math.min(Math.max(x1 - 1, 0), Math.max(width - wide, 0)), y: y1 - 15 < top ? y1 : y1 - 15, w: wide, h: 15 };
+  if (used.some((o) => place_.x < o.x + o.w && o.x < place_.x + place_.w && place_.y < o.y + o.h && o.y < place_.y + place_.h)) return;
+  used.push(place_);
+  context.fillStyle = colour;
+  context.fillRect(place_.x, place_.y, place_.w, place_.h);
+  context.fillStyle = isDark(colour) ? "#ffffff" : "#0a0d10";
+  context.textBaseline = "middle";
+  context.fillText(text, place_.x + 4, place_.y + 8);
+}
+
+function plate(context, text, x, y, ground, ink) {
+  context.font = "600 10.5px system-ui, sans-serif";
+  const wide = context.measureText(text).width + 10;
+  const left = Math.min(Math.max(x, 2), Math.max(context.canvas.clientWidth - wide - 2, 2));
+  const top = Math.min(Math.max(y, 2), Math.max(context.canvas.clientHeight - 18, 2));
+  context.fillStyle = ground;
+  context.fillRect(left, top, wide, 16);
+  context.fillStyle = ink;
+  context.textBaseline = "middle";
+  context.fillText(text, left + 5, top + 8.5);
+}
+
+function isDark(colour) {
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  return 0.299 * r + 0.587 * g + 0.114 * b < 110;
+}
