@@ -109,7 +109,7 @@ def match_boxes(
 def overlap_matrix(
     detected_xyxy: NDArray[np.float64], true_xyxy: NDArray[np.float64], ignored: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """(d, t) float64: IoU, but intersection over the detection's area where the truth is ignored. pycocotools' bbIou."""
+    """(d, t) float64: IoU, or intersection over the detection's own area where the truth is ignored (bbIou)."""
     a, b = detected_xyxy[:, None, :], true_xyxy[None, :, :]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])  # (d, t, 2)
     shared = np.where((sides > 0).all(axis=2), sides[..., 0] * sides[..., 1], 0.0)  # (d, t)

@@ -17,9 +17,7 @@ CONFUSION_SCORE = 0.25
 CONFUSION_IOU = 0.5
 
 
-def confusion_matrix(
-    truths: Sequence[Truths], detections: Sequence[Detections], class_count: int
-) -> NDArray[np.int64]:
+def confusion_matrix(truths: Sequence[Truths], detections: Sequence[Detections], class_count: int) -> NDArray[np.int64]:
     """(classes + 1, classes + 1) int64: rows are true classes, columns are found classes, the last is background."""
     matrix = np.zeros((class_count + 1, class_count + 1), np.int64)
     for truth, found in zip(truths, detections, strict=True):
@@ -42,18 +40,17 @@ def _count_picture(matrix: NDArray[np.int64], truth: Truths, found: Detections) 
         if free_rows[row] and free_columns[column]:
             free_rows[row] = free_columns[column] = False
             matrix[true_classes[column], found.class_ids[row]] += 1
-    np.add.at(matrix, (true_classes[free_columns], background), 1)
+    matrix[:-1, background] += np.bincount(true_classes[free_columns], minlength=background)
     alarms = free_rows & ~_explained_by_region(boxes, found.class_ids, truth)
-    np.add.at(matrix, (background, found.class_ids[alarms]), 1)
+    matrix[background, :-1] += np.bincount(found.class_ids[alarms], minlength=background)
 
 
-def _explained_by_region(
-    boxes: NDArray[np.float64], class_ids: NDArray[np.int32], truth: Truths
-) -> NDArray[np.bool_]:
+def _explained_by_region(boxes: NDArray[np.float64], class_ids: NDArray[np.int32], truth: Truths) -> NDArray[np.bool_]:
     """(d,) bool: lies in an ignored truth of its own class."""
     regions = truth.boxes_xyxy_px[truth.ignored]
     if not len(regions) or not len(boxes):
         return np.zeros(len(boxes), np.bool_)
     inside = overlap_matrix(boxes, regions, np.ones(len(regions), np.bool_)) >= CONFUSION_IOU  # (d, i)
     same = class_ids[:, None] == truth.class_ids[truth.ignored][None, :]  # (d, i)
-    return (inside & same).any(axis=1)
+    explained: NDArray[np.bool_] = (inside & same).any(axis=1)
+    return explained
