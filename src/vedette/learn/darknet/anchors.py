@@ -58,7 +58,7 @@ def _iou(sizes: NDArray[np.float64], anchors: NDArray[np.float64]) -> NDArray[np
 
 def _start(sizes: NDArray[np.float64], count: int, random: np.random.Generator) -> NDArray[np.float64]:
     """Boxes of the data, each drawn far from those drawn before."""
-    chosen = sizes[random.integers(len(sizes))][None]  # (1, 2), grows to (count, 2)
+    chosen: NDArray[np.float64] = sizes[random.integers(len(sizes))][None]  # (1, 2), grows to (count, 2)
     while len(chosen) < count:
         distance = 1.0 - _iou(sizes, chosen).max(axis=1)
         distance[distance < 1e-12] = 0.0  # a size that is already chosen: rounding must not draw it again
