@@ -1,0 +1,17 @@
+"""What can stop weights from becoming a bundle.
+
+InputError
+└── PackError            what is to be packed does not fit together: names, sizes, pictures
+ResultError
+└── DisagreementError    an engine does not compute what torch computes, so no bundle is written
+"""
+
+from vedette.contracts.errors import InputError, ResultError
+
+
+class PackError(InputError):
+    """What is to be packed does not fit together; the message says which part and what to do."""
+
+
+class DisagreementError(ResultError):
+    """An engine's output differs from torch's by more than the bundle's tolerance."""
