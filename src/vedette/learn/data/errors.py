@@ -1,0 +1,26 @@
+"""What can be wrong with a data set that somebody hands in; every one is fixed by changing the input.
+
+InputError
+└── DataError              a data set, its labels or its lists cannot be used as they are
+    ├── PictureError       one picture cannot be read
+    ├── ClassMatchError    classes of the data are unknown to the model
+    └── DestinationError   the place to write to is taken
+"""
+
+from vedette.contracts.errors import InputError
+
+
+class DataError(InputError):
+    """A data set, its labels or its lists cannot be used as they are."""
+
+
+class PictureError(DataError):
+    """One picture is missing, is no picture, or is too large."""
+
+
+class ClassMatchError(DataError):
+    """Classes of the data set have no counterpart in the model."""
+
+
+class DestinationError(DataError):
+    """The place to write to exists already, or cannot be written."""
