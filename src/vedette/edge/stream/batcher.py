@@ -1,0 +1,110 @@
+"""Packs the waiting slots of all cameras into batches for the detector.
+
+`InTurn` is for runs of lossless files only: it takes one slot of each open camera in turn and waits for the camera
+whose turn it is, so what a batch holds, and when a camera ends, never depends on timing. `AsReady` is for every other
+run: it takes what is there, at most one slot of each camera per round, starting behind the camera served last, and
+waits only a few milliseconds for more once something is there; no camera waits for the slowest.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vedette.edge.stream.mailbox import Arrivals, Mailbox, Slot
+
+LINGER_S = 0.004  # a tenth of a frame interval; saves a batch of one when cameras tick together
+
+
+@dataclass(slots=True)
+class Batch:
+    """Slots to detect on, then cameras (their numbers) that are over: no slot of them comes after this batch."""
+
+    slots: list[Slot] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+
+
+class Batcher(Protocol):
+    """Where the detecting thread waits."""
+
+    def next_batch(self, limit: int) -> Batch | None:
+        """Blocks until there is something to do; `None` when all cameras are over or the run is closed."""
+        ...
+
+
+class InTurn:
+    """Deterministic: one slot of each open camera in turn."""
+
+    def __init__(self, arrivals: Arrivals, boxes: Sequence[Mailbox]) -> None:
+        self._arrivals = arrivals
+        self._open = list(enumerate(boxes))
+        self._turn = 0
+
+    def next_batch(self, limit: int) -> Batch | None:
+        """Up to `limit` slots; fewer only when all cameras have ended meanwhile."""
+        batch = Batch()
+        with self._arrivals.lock:
+            while self._open and len(batch.slots) < limit:
+                number, box = self._open[self._turn]
+                while not (box.ready or box.over or self._arrivals.closed):
+                    self._arrivals.bell.wait()
+                if self._arrivals.closed:
+                    return None
+                if box.over:
+                    batch.ended.append(number)
+                    del self._open[self._turn]
+                else:
+                    batch.slots.append(box.take())
+                    self._turn += 1
+                self._turn %= max(len(self._open), 1)
+        return batch if batch.slots or batch.ended else None
+
+
+class AsReady:
+    """Timely: whatever waits, fairly."""
+
+    def __init__(self, arrivals: Arrivals, boxes: Sequence[Mailbox], linger_s: float = LINGER_S) -> None:
+        self._arrivals = arrivals
+        self._boxes = list(boxes)
+        self._open = set(range(len(boxes)))
+        self._turn = 0
+        self._linger_s = linger_s
+
+    def next_batch(self, limit: int) -> Batch | None:
+        """Up to `limit` slots."""
+        with self._arrivals.lock:
+            while not self._arrivals.closed and self._open and not self._something():
+                self._arrivals.bell.wait()
+            self._linger(limit)
+            if self._arrivals.closed or not self._open:
+                return None
+            batch = Batch(slots=self._take(limit))
+            batch.ended = [number for number in sorted(self._open) if self._boxes[number].over]
+            self._open.difference_update(batch.ended)
+        return batch
+
+    def _something(self) -> bool:
+        return any(self._boxes[number].ready or self._boxes[number].over for number in self._open)
+
+    def _linger(self, limit: int) -> None:
+        deadline = time.monotonic() + self._linger_s
+        while not self._arrivals.closed:
+            waiting = sum(self._boxes[number].ready for number in self._open)
+            left_s = deadline - time.monotonic()
+            if waiting == 0 or waiting >= min(limit, len(self._open)) or left_s <= 0:
+                return
+            self._arrivals.bell.wait(left_s)
+
+    def _take(self, limit: int) -> list[Slot]:
+        slots: list[Slot] = []
+        count = len(self._boxes)
+        idle = 0
+        while len(slots) < limit and idle < count:
+            box = self._boxes[self._turn]
+            self._turn = (self._turn + 1) % count
+            if box.ready:
+                slots.append(box.take())
+                idle = 0
+            else:
+                idle += 1
+        return slots

@@ -1,0 +1,156 @@
+"""One camera's thread: open, decode, keep time, fit every Nth frame, hand it over, count everything.
+
+Guarantees for the others: whatever happens to this camera ends here, in its counters, as one sentence. Every
+frame is numbered, also those left undecoded to catch up, so that detection stays on every Nth frame of the stream.
+An error that is no camera's fault (a bug) is kept in `crash` for the pipeline to raise.
+"""
+
+import threading
+import time
+from dataclasses import dataclass
+
+from av import VideoFrame
+
+from vedette.contracts.bundle import InputSpec
+from vedette.contracts.frame import FittedFrame, FrameStamp
+from vedette.edge.stream.camera_spec import CameraSpec
+from vedette.edge.stream.errors import CameraError
+from vedette.edge.stream.fitting import FrameFitter, FullFrame
+from vedette.edge.stream.mailbox import Mailbox, Slot
+from vedette.edge.stream.source import FrameSource, open_source
+from vedette.edge.stream.statistics import CameraCounters, CameraState
+from vedette.edge.stream.timing import LATE_SLOT_S, TOO_LATE_S, FilePace, LivePace, MediaClock
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSettings:
+    """What all cameras of a run share."""
+
+    network_input: InputSpec
+    every: int
+    open_timeout_s: float
+    read_timeout_s: float
+    stop: threading.Event
+
+
+class CameraWorker:
+    """Runs one camera; `run` is the body of its thread."""
+
+    def __init__(self, spec: CameraSpec, settings: CameraSettings, mailbox: Mailbox, counters: CameraCounters) -> None:
+        self.spec = spec
+        self.counters = counters
+        self.crash: BaseException | None = None
+        self._settings = settings
+        self._stop = settings.stop
+        self._mailbox = mailbox
+        self._fitter = FrameFitter(settings.network_input)
+        self._clock: MediaClock | None = None
+        self._pace: FilePace | LivePace | None = None
+        self._index = 0
+        self._errors_before = 0  # of a looped file's earlier rounds
+        self._skipping_since: tuple[float, float] | None = None  # media time, monotonic clock
+
+    def run(self) -> None:
+        """Watch until the end, the stop or the death of the camera. Never raises."""
+        state, error = CameraState.ENDED, None
+        try:
+            self._watch()
+        except CameraError as failure:
+            state, error = CameraState.FAILED, str(failure)
+        except BaseException as bug:  # noqa: BLE001 - a thread's last stop: StreamPipeline.run raises it
+            self.crash = bug
+            state, error = CameraState.FAILED, f"camera '{self.spec.name}': unexpected {type(bug).__name__}"
+        if self._stop.is_set() and self.crash is None:
+            state, error = CameraState.STOPPED, None
+        self.counters.finish(state, error, time.monotonic())
+        self._mailbox.finish()
+
+    def _watch(self) -> None:
+        while True:
+            source = open_source(self.spec, self._settings.open_timeout_s, self._settings.read_timeout_s)
+            try:
+                self._play(source)
+            finally:
+                source.close()
+            if not self.spec.loop or self._stop.is_set():
+                return
+            self.counters.loops += 1
+            if self._clock is not None:
+                self._clock.restart()
+
+    def _play(self, source: FrameSource) -> None:
+        counters, stop = self.counters, self._stop
+        counters.codec = source.codec
+        if self._clock is None:
+            self._clock = MediaClock(source.interval_s, source.live)
+            if not self.spec.is_lossless:
+                self._pace = LivePace() if source.live else FilePace()
+        counters.begin(time.monotonic())
+        self._errors_before, skipped_before = counters.decode_errors, 0
+        try:
+            for frame in source.frames():
+                if stop.is_set():
+                    return
+                left_out = source.skipped - skipped_before
+                skipped_before += left_out
+                self._take(frame, source, left_out)
+        finally:
+            counters.decode_errors = self._errors_before + source.decode_errors
+
+    def _take(self, frame: VideoFrame, source: FrameSource, left_out: int) -> None:
+        """Number and time one frame; hand it over when it is due."""
+        counters, every = self.counters, self._settings.every
+        assert self._clock is not None
+        now = time.monotonic()
+        pts_s = frame.time if source.has_time_stamps else None
+        if pts_s is None and source.live:
+            pts_s = now
+        media_time_s = self._clock.stamp(pts_s, left_out)
+        if left_out:
+            self._count_left_out(left_out)
+        counters.count_frame(now)
+        index = self._index
+        self._index += 1
+        lateness_s = 0.0
+        if self._pace is not None:
+            lateness_s = self._keep_pace(source, now, media_time_s, pts_s)
+        if index % every == 0:
+            counters.slots += 1
+            counters.decode_errors = self._errors_before + source.decode_errors
+            if lateness_s > LATE_SLOT_S:
+                counters.drops += 1
+            else:
+                self._hand_over(frame, index, media_time_s)
+
+    def _keep_pace(self, source: FrameSource, now: float, media_time_s: float, pts_s: float | None) -> float:
+        """Wait when early, skip ahead when far too late; how late the frame is, at least 0."""
+        pace = self._pace
+        assert pace is not None
+        if self._skipping_since is not None:
+            media_then, then = self._skipping_since
+            pace.skipped(media_time_s - media_then, now - then)
+            self._skipping_since = None
+        lateness_s = pace.lateness_s(now, media_time_s)
+        if lateness_s < 0:
+            self._stop.wait(-lateness_s)
+            return 0.0
+        if lateness_s > TOO_LATE_S and self._skipping_since is None:
+            source.skip_to(None if pts_s is None else pts_s + lateness_s)
+            self._skipping_since = (media_time_s, now)
+        return lateness_s
+
+    def _count_left_out(self, count: int) -> None:
+        every = self._settings.every
+        before, self._index = self._index, self._index + count
+        due = -(-self._index // every) - -(-before // every)  # multiples of `every` in [before, index)
+        self.counters.skipped += count
+        self.counters.slots += due
+        self.counters.drops += due
+
+    def _hand_over(self, frame: VideoFrame, index: int, media_time_s: float) -> None:
+        captured_unix_s = time.time()
+        image, placement = self._fitter.fit(frame)
+        width_px, height_px = placement.source_width_px, placement.source_height_px
+        self.counters.width_px, self.counters.height_px = width_px, height_px
+        stamp = FrameStamp(self.spec.name, index, media_time_s, captured_unix_s, width_px, height_px)
+        self.counters.drops += self._mailbox.put(Slot(FittedFrame(stamp, placement, image), FullFrame(frame)))

@@ -1,0 +1,44 @@
+"""Which camera to open and how: a plain value, its kind told by its URL. Opens nothing.
+
+Credentials are fields, never part of the URL, and never shown by `repr`. Schemes are those of
+`contracts.pipeline.check_camera_url`.
+"""
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class SourceKind(str, Enum):
+    """What stands behind a camera's URL."""
+
+    FILE = "file"
+    RTSP = "rtsp"
+    HTTP = "http"
+    USB = "usb"
+    CSI = "csi"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSpec:
+    """One camera. `loop` and `realtime` are for files: start again at the end; pace by the timestamps."""
+
+    name: str
+    url: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    loop: bool = False
+    realtime: bool = False
+
+    @property
+    def kind(self) -> SourceKind:
+        """A local file unless the URL starts with a known scheme."""
+        match = re.match(r"^(rtsps?|https?)://|^(usb|csi):", self.url, re.IGNORECASE)
+        if match is None:
+            return SourceKind.FILE
+        return SourceKind(match.group(0).lower().rstrip(":/").replace("rtsps", "rtsp").replace("https", "http"))
+
+    @property
+    def is_lossless(self) -> bool:
+        """An unpaced file: waits for the detector instead of dropping."""
+        return self.kind is SourceKind.FILE and not self.realtime

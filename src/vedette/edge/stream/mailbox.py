@@ -1,0 +1,124 @@
+"""What waits between a camera's thread and the detector: one bounded box per camera, its policy in its name.
+
+All boxes of a run share one lock (`Arrivals`): a few hundred slots pass in a second, so it is never contended, and the
+batcher can look at every camera at once. Boxes are closed by the camera (`finish`) or for everybody (`Arrivals.close`).
+"""
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+
+from vedette.contracts.frame import FittedFrame
+from vedette.edge.stream.fitting import FullFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A frame that detection is due on, fitted, with the full picture behind it."""
+
+    frame: FittedFrame
+    picture: FullFrame
+
+
+@dataclass(slots=True)
+class Arrivals:
+    """The lock and the bell of all boxes of a run."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    closed: bool = False
+    bell: threading.Condition = field(init=False)
+    _boxes: "list[Mailbox]" = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.bell = threading.Condition(self.lock)
+
+    def add(self, box: "Mailbox") -> None:
+        """Count a box in, so that closing reaches it."""
+        self._boxes.append(box)
+
+    def close(self) -> None:
+        """Nobody waits any more; from any thread."""
+        with self.lock:
+            self.closed = True
+            self.bell.notify_all()
+            for box in self._boxes:
+                box.wake()
+
+
+class Mailbox:
+    """What the two policies share. The reading side (`ready`, `take`, `over`) is called with the lock held."""
+
+    def __init__(self, arrivals: Arrivals) -> None:
+        self._arrivals = arrivals
+        self._slots: deque[Slot] = deque()
+        self._finished = False
+        arrivals.add(self)
+
+    @property
+    def ready(self) -> bool:
+        """Something waits."""
+        return bool(self._slots)
+
+    @property
+    def over(self) -> bool:
+        """Nothing waits and nothing will come."""
+        return self._finished and not self._slots
+
+    def take(self) -> Slot:
+        """The oldest waiting slot."""
+        return self._slots.popleft()
+
+    def put(self, slot: Slot) -> int:
+        """Hand a slot over; returns how many slots were lost by it."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """The camera is over; what waits will still be taken."""
+        with self._arrivals.lock:
+            self._finished = True
+            self._arrivals.bell.notify_all()
+
+    def wake(self) -> None:
+        """Called with the lock held when the run is closed."""
+
+
+class NewestWins(Mailbox):
+    """Holds one slot; a newer one takes its place. Never blocks."""
+
+    def put(self, slot: Slot) -> int:
+        """Hand a slot over; returns 1 when an older one was lost by it."""
+        with self._arrivals.lock:
+            lost = len(self._slots)
+            self._slots.clear()
+            self._slots.append(slot)
+            self._arrivals.bell.notify_all()
+        return lost
+
+
+class LosslessQueue(Mailbox):
+    """Holds up to `room` slots and makes the camera wait when they are full. Loses nothing."""
+
+    def __init__(self, arrivals: Arrivals, room: int) -> None:
+        super().__init__(arrivals)
+        self._room = room
+        self._taken = threading.Condition(arrivals.lock)
+
+    def put(self, slot: Slot) -> int:
+        """Hand a slot over; blocks while the queue is full, unless the run is closed."""
+        with self._arrivals.lock:
+            while len(self._slots) >= self._room and not self._arrivals.closed:
+                self._taken.wait()
+            if not self._arrivals.closed:
+                self._slots.append(slot)
+                self._arrivals.bell.notify_all()
+        return 0
+
+    def take(self) -> Slot:
+        """The oldest waiting slot; the camera may go on."""
+        slot = super().take()
+        self._taken.notify()
+        return slot
+
+    def wake(self) -> None:
+        """Let the camera go."""
+        self._taken.notify_all()

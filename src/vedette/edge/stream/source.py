@@ -1,0 +1,207 @@
+"""Opens one camera and yields its decoded frames, on one thread without extra ones.
+
+Guarantees: the video stream is found wherever it stands (cover pictures are none), damaged packets are counted and
+passed over up to a limit, network silence ends in an error after the timeout, errors are single sentences without
+passwords. Leaves pace, numbering and conversion to `camera`. A live stream is decoded from its first keyframe on.
+"""
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Protocol
+
+import av
+from av import VideoFrame
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from vedette.edge.stream.address import resolve_address
+from vedette.edge.stream.camera_spec import CameraSpec, SourceKind
+from vedette.edge.stream.diagnosis import check_file, explain_opening, explain_reading
+from vedette.edge.stream.errors import CameraInputError, CameraUnavailableError
+
+OPEN_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 5.0
+MAX_ERRORS_IN_A_ROW = 300  # damaged packets without one frame between them: 10 s at 30 frames a second
+MAX_PACKETS_TO_KEYFRAME = 300  # streams that refresh without keyframes exist; then decode what comes
+TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg draws text files as video
+
+
+class FrameSource(Protocol):
+    """Frames of one camera. Everything but `close` is for one thread."""
+
+    codec: str
+    live: bool
+    interval_s: float | None  # between frames, where the stream says
+    has_time_stamps: bool
+    decode_errors: int  # damaged packets and frames so far
+    skipped: int  # frames left undecoded so far
+
+    def frames(self) -> Iterator[VideoFrame]: ...
+
+    def skip_to(self, pts_s: float | None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def open_source(
+    spec: CameraSpec, open_timeout_s: float = OPEN_TIMEOUT_S, read_timeout_s: float = READ_TIMEOUT_S
+) -> "FrameSource":
+    """Open a camera; blocks up to the timeout.
+
+    Raises:
+        CameraInputError: the address or file is wrong.
+        CameraUnavailableError: the camera, its network or its driver is missing or down.
+    """
+    if spec.kind is SourceKind.CSI:
+        from vedette.edge.stream.csi import CsiSource
+
+        return CsiSource(spec)
+    return AvSource(spec, open_timeout_s, read_timeout_s)
+
+
+class AvSource:
+    """A file, RTSP, HTTP or USB camera by FFmpeg."""
+
+    def __init__(self, spec: CameraSpec, open_timeout_s: float, read_timeout_s: float) -> None:
+        self._spec = spec
+        self._read_timeout_s = read_timeout_s
+        self.live = spec.kind is not SourceKind.FILE
+        self.decode_errors = self.skipped = 0
+        self._errors_in_a_row = self._frames = 0
+        # Live: wait for a keyframe, nothing before it can be decoded. None: not skipping; -inf: any keyframe will do
+        self._skip_until_s: float | None = float("-inf") if self.live and spec.kind is not SourceKind.USB else None
+        self._starting = self._skip_until_s is not None
+        self._packets_skipped = 0
+        self._container = _open_container(spec, open_timeout_s, read_timeout_s)
+        try:
+            self._stream = _video_stream(self._container, spec)
+        except CameraInputError:
+            self._container.close()
+            raise
+        self._stream.codec_context.thread_count = 1  # fastest for many streams; facts: one thread per camera
+        self.codec = self._stream.codec_context.name
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.interval_s = float(1 / rate) if rate else None
+        # Motion JPEG over HTTP has no time stamps, but FFmpeg makes some up as if it were 25 frames a second
+        self.has_time_stamps = self._container.format.name != "mpjpeg"
+
+    def __enter__(self) -> "AvSource":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the connection or file."""
+        self._container.close()
+
+    def skip_to(self, pts_s: float | None) -> None:
+        """Leave frames undecoded up to the first keyframe at or after this time stamp (`None`: the next keyframe)."""
+        self._skip_until_s = float("-inf") if pts_s is None else pts_s
+        self._packets_skipped = 0
+
+    def frames(self) -> Iterator[VideoFrame]:
+        """Every decoded frame, in order of presentation, to the end of the file or the death of the camera.
+
+        Raises:
+            CameraInputError: nothing, or nothing any more, can be decoded.
+            CameraUnavailableError: the camera fell silent or closed the connection.
+        """
+        ended = False
+        while not ended:
+            try:
+                for packet in self._container.demux(self._stream):
+                    yield from self._decode(packet)
+                ended = True
+            except FFmpegError as error:
+                if self.live or not isinstance(error, av.error.InvalidDataError):
+                    raise explain_reading(error, self._spec, self._read_timeout_s) from None
+                self._count_error(error)
+        if self.live and not self._container.duration:
+            raise CameraUnavailableError(
+                f"camera '{self._spec.name}': {self._spec.url} closed the connection; check the camera"
+            )
+        if not self._frames:
+            raise CameraInputError(
+                f"camera '{self._spec.name}': {self._spec.url} holds a {self.codec} video stream, but not one frame of "
+                "it can be decoded; copy or record it again"
+            )
+
+    def _decode(self, packet: "Packet[VideoStream]") -> list[VideoFrame]:
+        if self._skip_until_s is not None and packet.size and self._skips(packet):
+            return []
+        try:
+            frames: list[VideoFrame] = packet.decode()
+        except FFmpegError as error:
+            self._count_error(error)
+            return []
+        if frames:
+            self._errors_in_a_row = 0
+            self._frames += len(frames)
+            for frame in frames:
+                if frame.is_corrupt:
+                    self.decode_errors += 1
+        return frames
+
+    def _skips(self, packet: "Packet[VideoStream]") -> bool:
+        until_s = self._skip_until_s
+        pts_s = None if packet.pts is None else float(packet.pts * packet.time_base)
+        reached = packet.is_keyframe and (pts_s is None or until_s is None or pts_s >= until_s)
+        if reached or self._packets_skipped >= MAX_PACKETS_TO_KEYFRAME:
+            self._skip_until_s = None
+            self._starting = False
+            return False
+        self._packets_skipped += 1
+        if not self._starting:
+            self.skipped += 1
+        return True
+
+    def _count_error(self, error: FFmpegError) -> None:
+        self.decode_errors += 1
+        self._errors_in_a_row += 1
+        if self._errors_in_a_row > MAX_ERRORS_IN_A_ROW:
+            raise CameraInputError(
+                f"camera '{self._spec.name}': {self._errors_in_a_row} packets in a row of {self._spec.url} cannot be "
+                f"decoded as {self.codec} ({error.strerror}); check the camera's settings, or copy the file again"
+            ) from None
+
+
+def _open_container(spec: CameraSpec, open_timeout_s: float, read_timeout_s: float) -> InputContainer:
+    address = resolve_address(spec)
+    if spec.kind is SourceKind.FILE:
+        check_file(spec)
+    began = time.monotonic()
+    try:
+        return av.open(
+            address.url,
+            format=address.demuxer,
+            options=address.options,
+            timeout=None if spec.kind is SourceKind.FILE else (open_timeout_s, read_timeout_s),
+        )
+    except FFmpegError as error:
+        waited_s = time.monotonic() - began
+        timed_out = isinstance(error, av.error.ExitError | av.error.TimeoutError) or waited_s >= 0.95 * open_timeout_s
+        # The FFmpeg error repeats the URL with the password, so it must not be chained into a traceback
+        raise explain_opening(error, spec, open_timeout_s if timed_out else None) from None
+
+
+def _video_stream(container: InputContainer, spec: CameraSpec) -> VideoStream:
+    start = f"camera '{spec.name}': {spec.url}"
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        kinds = sorted({stream.type for stream in container.streams})
+        found = f"only {' and '.join(kinds)}" if kinds else "nothing that can be read"
+        raise CameraInputError(f"{start} holds no video stream ({found}); give a source with video")
+    usable = [stream for stream in streams if stream.codec_context is not None]
+    if not usable:
+        raise CameraInputError(f"{start}: there is no decoder for its video; set the camera to H.264 or H.265")
+    if all(stream.codec_context.name in TEXT_CODECS for stream in usable):
+        raise CameraInputError(f"{start} is text, not video; give a video file")
+    best = container.streams.best("video")
+    return best if best in usable else usable[0]

@@ -1,0 +1,132 @@
+"""What each camera has done so far: counters written on the way, frozen snapshots for whoever looks.
+
+Every counter has one writing thread (named beside it) and any number of readers, so counting takes no lock; a snapshot
+may be one frame out of date. Rates are over the last seconds, and fall to 0 when nothing comes any more. Invariant at
+the end of a run that was not stopped: slots = detected + drops.
+"""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+RATE_WINDOW_S = 5.0
+SAMPLE_EVERY_S = 0.5
+
+
+class CameraState(str, Enum):
+    """`ended` is a file's end; `stopped` means that the caller stopped the run; `failed` comes with an error."""
+
+    OPENING = "opening"
+    RUNNING = "running"
+    ENDED = "ended"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatistics:
+    """One camera at one moment.
+
+    `frames` counts decoded frames; `skipped` those left undecoded to catch up with the clock. A slot is a frame that
+    detection is due on (every Nth); each is `detected` or counted in `drops`. `objects` counts detections. `fps` and
+    `detections_per_s` (slots detected a second) are those of the last seconds, `mean_fps` of the whole run.
+    """
+
+    camera: str
+    state: CameraState
+    error: str | None
+    width_px: int
+    height_px: int
+    codec: str
+    frames: int
+    skipped: int
+    slots: int
+    detected: int
+    drops: int
+    objects: int
+    decode_errors: int
+    loops: int
+    fps: float
+    mean_fps: float
+    detections_per_s: float
+    seconds: float
+
+
+class CameraCounters:
+    """The counters of one camera. `clock` is the time of `sample` and `snapshot`, in seconds, never backward."""
+
+    def __init__(self, camera: str) -> None:
+        self.camera = camera
+        # Written by the camera's own thread.
+        self.state = CameraState.OPENING
+        self.error: str | None = None
+        self.width_px = self.height_px = 0
+        self.codec = ""
+        self.frames = self.skipped = self.slots = self.drops = self.decode_errors = self.loops = 0
+        # Written by the thread that runs the detector.
+        self.detected = self.objects = 0
+        self._began: float | None = None
+        self._finished: float | None = None
+        self._samples: deque[tuple[float, int, int]] = deque(maxlen=int(RATE_WINDOW_S / SAMPLE_EVERY_S) + 2)
+        self._next_sample = 0.0
+
+    def begin(self, now: float) -> None:
+        """The camera is open and its first frame is about to come."""
+        if self._began is None:
+            self._began = now
+            self._samples.append((now, 0, 0))
+            self._next_sample = now + SAMPLE_EVERY_S
+        self.state = CameraState.RUNNING
+
+    def count_frame(self, now: float) -> None:
+        """One more decoded frame."""
+        self.frames += 1
+        if now >= self._next_sample:
+            self._samples.append((now, self.frames, self.detected))
+            self._next_sample = now + SAMPLE_EVERY_S
+
+    def finish(self, state: CameraState, error: str | None, now: float) -> None:
+        """The camera is over; rates of the whole run stand still from here."""
+        self.state, self.error, self._finished = state, error, now
+
+    def snapshot(self, now: float | None = None) -> CameraStatistics:
+        """The counters as they are; from any thread."""
+        now = time.monotonic() if now is None else now
+        end = now if self._finished is None else self._finished
+        seconds = 0.0 if self._began is None else max(end - self._began, 0.0)
+        fps, detections_per_s = (0.0, 0.0) if self._finished is not None else self._recent_rates(now)
+        return CameraStatistics(
+            camera=self.camera,
+            state=self.state,
+            error=self.error,
+            width_px=self.width_px,
+            height_px=self.height_px,
+            codec=self.codec,
+            frames=self.frames,
+            skipped=self.skipped,
+            slots=self.slots,
+            detected=self.detected,
+            drops=self.drops,
+            objects=self.objects,
+            decode_errors=self.decode_errors,
+            loops=self.loops,
+            fps=fps,
+            mean_fps=self.frames / seconds if seconds > 0 else 0.0,
+            detections_per_s=detections_per_s,
+            seconds=seconds,
+        )
+
+    def _recent_rates(self, now: float) -> tuple[float, float]:
+        samples = list(self._samples)
+        if not samples:
+            return 0.0, 0.0
+        # The oldest sample within the window; when all are older the camera is silent: count from the latest.
+        then, frames, detected = next((s for s in samples if s[0] >= now - RATE_WINDOW_S), samples[-1])
+        spent = now - then
+        if spent < SAMPLE_EVERY_S / 2 and len(samples) > 1:  # too short a time to divide by
+            then, frames, detected = samples[-2]
+            spent = now - then
+        if spent <= 0:
+            return 0.0, 0.0
+        return (self.frames - frames) / spent, (self.detected - detected) / spent
