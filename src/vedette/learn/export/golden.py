@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from vedette.contracts.bundle import BundleManifest, GoldenDetection, GoldenFile, GoldenPicture
 from vedette.contracts.detections import Detections
+from vedette.learn.export.errors import DisagreementError
 from vedette.learn.export.receipt import HeadSource
+from vedette.vision.golden import golden_differences
 from vedette.vision.postprocess import DetectionRules, detections_from_heads
 from vedette.vision.resize import fit, plan_placement
 
@@ -52,6 +54,28 @@ def make_golden(
     )
     contents[GOLDEN_NAME] = golden.model_dump_json(indent=2).encode() + b"\n"
     return contents
+
+
+def require_golden(manifest: BundleManifest, contents: dict[str, bytes], engines: Sequence[HeadSource]) -> int:
+    """Let every engine reproduce the golden pictures, as it must on the box; gives how many detections they hold.
+
+    Raises:
+        DisagreementError: an engine does not reproduce one.
+    """
+    golden = GoldenFile.model_validate_json(contents[GOLDEN_NAME])
+    rules = DetectionRules.of(manifest, golden.score, golden.nms_iou)
+    for entry in golden.pictures:
+        encoded = np.frombuffer(contents[entry.file], np.uint8)
+        picture = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
+        for engine in engines:
+            found = detect_with(engine, picture, manifest, rules)
+            differences = golden_differences(golden, entry.detections, found)
+            if differences:
+                raise DisagreementError(
+                    f"{engine.name} {engine.version} does not reproduce golden picture {entry.file}: "
+                    f"{'; '.join(differences[:3])}; no bundle is written"
+                )
+    return sum(len(entry.detections) for entry in golden.pictures)
 
 
 def detect_with(source: HeadSource, picture: Picture, manifest: BundleManifest, rules: DetectionRules) -> Detections:
