@@ -1,9 +1,10 @@
 """How a picture of any size becomes the network's input, and how boxes find their way back.
 
 Bilinear with half-pixel centres (OpenCV's INTER_LINEAR) on 8-bit pictures, as Darknet does when built with OpenCV.
-Letterbox sizes and offsets are Darknet's integer arithmetic (`letterbox_image`); boxes come back by the offset that was
-really used (Darknet takes half of the free space, which differs by half an input pixel when that space is odd).
-Darknet pads with 0.5, which no 8-bit value is: `PAD_U8` is 128 (0.502), 127.5 rounded as C and OpenCV round it.
+Letterbox is Darknet's in both directions: sizes and offsets by integer division (`letterbox_image`), boxes back by
+exactly half of the free space (`correct_yolo_boxes`), half an input pixel more where that space is odd.
+Darknet pads with 0.5, which no 8-bit value is: `PAD_U8` is 128 (0.502). With two trained nets on 150 COCO pictures, 5 of
+5533 boxes, all beside the padding, then differ from Darknet's by more than 0.002 in score (0.0075 at most).
 """
 
 from typing import Any
@@ -89,19 +90,28 @@ def boxes_to_source_px(
     boxes_xyxy_input_px: NDArray[np.floating[Any]], placement: Placement
 ) -> NDArray[np.floating[Any]]:
     """Boxes in input pixels to source pixels, (n, 4), same dtype; not clipped."""
-    x_scale = placement.source_width_px / placement.inner_width_px
-    y_scale = placement.source_height_px / placement.inner_height_px
-    dtype = boxes_xyxy_input_px.dtype
-    offset = np.array([placement.left_px, placement.top_px] * 2, dtype)  # (4,)
-    return np.asarray((boxes_xyxy_input_px - offset) * np.array([x_scale, y_scale] * 2, dtype))
+    scale, offset = _scale_and_offset(placement, boxes_xyxy_input_px.dtype)
+    return np.asarray((boxes_xyxy_input_px - offset) / scale)
 
 
 def boxes_to_input_px(
     boxes_xyxy_source_px: NDArray[np.floating[Any]], placement: Placement
 ) -> NDArray[np.floating[Any]]:
     """Boxes in source pixels to input pixels, (n, 4), same dtype: the inverse of `boxes_to_source_px`."""
-    x_scale = placement.inner_width_px / placement.source_width_px
-    y_scale = placement.inner_height_px / placement.source_height_px
-    dtype = boxes_xyxy_source_px.dtype
-    offset = np.array([placement.left_px, placement.top_px] * 2, dtype)  # (4,)
-    return np.asarray(boxes_xyxy_source_px * np.array([x_scale, y_scale] * 2, dtype) + offset)
+    scale, offset = _scale_and_offset(placement, boxes_xyxy_source_px.dtype)
+    return np.asarray(boxes_xyxy_source_px * scale + offset)
+
+
+def _scale_and_offset(
+    placement: Placement, dtype: np.dtype[Any]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    """Input pixels per source pixel, and the padding before the picture, for x1 y1 x2 y2: two (4,)."""
+    scale_xy = (
+        placement.inner_width_px / placement.source_width_px,
+        placement.inner_height_px / placement.source_height_px,
+    )
+    offset_xy = (
+        (placement.input_width_px - placement.inner_width_px) / 2,
+        (placement.input_height_px - placement.inner_height_px) / 2,
+    )
+    return np.array(scale_xy * 2, dtype), np.array(offset_xy * 2, dtype)
