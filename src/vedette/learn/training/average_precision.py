@@ -4,7 +4,8 @@ IoU .50:.05:.95, precision interpolated at 101 levels of recall, at most 100 det
 matching from the highest score down. An ignored truth (COCO `iscrowd`; VOC `difficult`) is a region: a detection that
 matches nothing else and lies in it (intersection over the detection's own area) neither rewards nor punishes, and the
 region may swallow any number of them. Boxes are corners in continuous coordinates. Clipping boxes and choosing which
-classes count is the caller's part. Source: pycocotools 2.0.11, cocoeval.py and maskApi.c (bbIou).
+classes count is the caller's part; a detector that hands over fewer than 100 detections of each class loses recall.
+Source: pycocotools 2.0.11, cocoeval.py and maskApi.c (bbIou).
 """
 
 from collections.abc import Sequence
