@@ -1,0 +1,121 @@
+"""`vedette train`: labelled pictures in, a run folder with weights, cfg, curves and report out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from vedette.contracts.errors import UsageError
+
+if TYPE_CHECKING:
+    from vedette.learn.training.settings import TrainSettings
+
+
+def train(  # noqa: PLR0913
+    *,
+    out: Path,
+    data: Path | None = None,
+    model: str | None = None,
+    weights: Path | None = None,
+    size: str | None = None,
+    epochs: int | None = None,
+    batch: int | None = None,
+    seed: int | None = None,
+    device: Literal["auto", "cpu", "cuda"] | None = None,
+    precision: Literal["auto", "fp32", "bf16"] | None = None,
+    time_budget: str | None = None,
+    val_every: int | None = None,
+    patience: int | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Train a detector on labelled pictures.
+
+    Classes come from the data. Splits that the data names are honoured (train, val; test is left alone); without them
+    a fifth of the pictures, drawn by class from the seed, validates. Ctrl-C, or even kill -9, loses little: --resume
+    goes on.
+
+    Parameters
+    ----------
+    out
+        Folder for the run: weights, cfg, names, curves, pictures, report.html. Must be new, or empty.
+    data
+        Labelled pictures: VOC, Darknet, YOLO or COCO, detected. Not needed with --resume.
+    model
+        yolov3-tiny, yolov3, or a Darknet cfg of your own. Default: yolov3-tiny.
+    weights
+        Darknet weights to start from, whole or a backbone; they load as far as they go.
+    size
+        Network input, 416 or WIDTHxHEIGHT such as 416x256. Default: the cfg's own, or 416.
+    epochs
+        How many times every picture is shown. Default: 100, or as many as the time budget holds.
+    batch
+        Pictures in a step. Default: 8.
+    seed
+        For the split, the order and the changes of pictures, and the first weights. Default: 0.
+    device
+        Where to train. Default: auto, CUDA where there is one.
+    precision
+        Default: auto, BF16 where the hardware multiplies it, else FP32.
+    time_budget
+        Finish within this wall time instead of a number of epochs: 200s, 15m, 1.5h.
+    val_every
+        Validate after every Nth epoch. Default: 1.
+    patience
+        Stop when so many epochs brought nothing better.
+    resume
+        Go on with the run in --out. What else is given must be what the run was begun with.
+    json
+        Print the result as JSON.
+    """
+    from vedette.apps.console import ConsoleProgress, print_json, print_line
+    from vedette.apps.durations import parse_duration
+    from vedette.learn.training.loop import train as run_training
+    from vedette.learn.training.run_folder import RunFolder
+    from vedette.learn.training.settings import DEFAULT_MODEL, TrainSettings, settings_from_flat
+
+    given: dict[str, Any] = {
+        "data": str(data) if data else None,
+        "model": model,
+        "weights": str(weights) if weights else None,
+        "size": size,
+        "epochs": epochs,
+        "batch": batch,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "time_budget_s": None if time_budget is None else parse_duration(time_budget),
+        "validate_every": val_every,
+        "patience": patience,
+    }
+    asked = {key: value for key, value in given.items() if value is not None}
+    if epochs is not None and time_budget is not None:
+        raise UsageError("give --epochs or --time-budget, not both: each says when the run ends")
+    if resume:
+        settings = settings_from_flat({**RunFolder(out).read_settings(), **asked})
+    elif data is None:
+        raise UsageError("--data is missing: the folder (or file) with the labelled pictures")
+    else:
+        defaults = TrainSettings(data=data, model=model or DEFAULT_MODEL).to_flat()
+        settings = settings_from_flat({**defaults, **asked})
+    with ConsoleProgress() as progress:
+        result = run_training(settings, out, progress, resume=resume)
+    if json:
+        print_json(
+            {
+                "run": str(result.run),
+                "epochs": result.epochs,
+                "best_epoch": result.best_epoch,
+                "elapsed_s": round(result.elapsed_s, 1),
+                "stopped_early": result.stopped_early,
+                "evaluation": result.evaluation.to_json(),
+            }
+        )
+    else:
+        _print_result(settings, result.run / "report.html", print_line)
+    return 0
+
+
+def _print_result(settings: "TrainSettings", report: Path, say: Any) -> None:
+    say(f"report: {report}")
+    say(f"next:   vedette pack --run {report.parent} --out BUNDLE --data {settings.data}")

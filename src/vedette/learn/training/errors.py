@@ -1,0 +1,27 @@
+"""What can go wrong in training, split by what the caller can do.
+
+InputError
+├── SettingsError      a setting is out of range or contradicts another: change the setting
+├── RunFolderError     the run folder is taken, missing or damaged: choose another, or `--resume`
+└── ResumeError        what is to be resumed is not what was begun: give back the same data and settings
+ResultError
+└── DivergedError      the loss or a gradient is not finite: look at the pictures named, lower the learning rate
+"""
+
+from vedette.contracts.errors import InputError, ResultError
+
+
+class SettingsError(InputError):
+    """A setting is out of range or contradicts another."""
+
+
+class RunFolderError(InputError):
+    """The run folder cannot be used."""
+
+
+class ResumeError(InputError):
+    """The run in the folder is another one than the one asked for."""
+
+
+class DivergedError(ResultError):
+    """Training cannot go on from here."""

@@ -1,0 +1,154 @@
+"""One network learning: a step of the optimiser, the weight average, and all of it as tensors for a checkpoint.
+
+AdamW (Loshchilov and Hutter, arXiv:1711.05101) with decay on kernels alone. The average of the weights over the last
+steps is what is validated and delivered. Arithmetic that is not finite raises before the weights are touched.
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vedette.learn.darknet.loss import DetectionLoss, Truths
+from vedette.learn.darknet.network import DarknetNetwork
+from vedette.learn.training.arithmetic import Arithmetic
+from vedette.learn.training.errors import DivergedError, ResumeError
+from vedette.learn.training.loading import Batch
+from vedette.learn.training.schedule import average_decay
+from vedette.learn.training.settings import Recipe
+from vedette.learn.training.validate import to_input
+
+OBJECT_PRIOR = 0.01  # of an untrained cell holding an object: the empty ones do not drown the first steps
+CLASS_PRIOR = 0.27
+
+
+@dataclass(frozen=True, slots=True)
+class StepLosses:
+    """Numbers to show: the parts of the loss in one step, already finite."""
+
+    total: float
+    box: float
+    objectness: float
+    classes: float
+
+
+class Learner:
+    """A network in training on one device."""
+
+    def __init__(self, network: DarknetNetwork, recipe: Recipe, arithmetic: Arithmetic) -> None:
+        plan = network.plan
+        self.arithmetic = arithmetic
+        self.network = network.to(arithmetic.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.step_count = 0
+        self._recipe = recipe
+        self._loss = DetectionLoss(plan.heads, plan.input_width, plan.input_height, recipe.loss)
+        kernels = [p for p in self.network.parameters() if p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.ndim <= 1]
+        self._optimiser = torch.optim.AdamW(
+            [
+                {"params": kernels, "weight_decay": recipe.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=recipe.learning_rate,
+            betas=(recipe.momentum, recipe.second_momentum),
+            fused=True,
+        )
+        self._averaged = _pairs(self.average, self.network)
+
+    def step(self, batch: Batch, rate: float) -> StepLosses:
+        """Learn from one batch; `rate` is the factor on the learning rate.
+
+        Raises:
+            DivergedError: loss or gradient is not finite; names the pictures. The weights are as before.
+        """
+        device = self.arithmetic.device
+        images = to_input(torch.from_numpy(batch.images_nhwc_rgb_u8), device)
+        truths = Truths(torch.from_numpy(batch.boxes_xyxy_px).to(device), torch.from_numpy(batch.class_ids).to(device))
+        self.network.train()
+        with self.arithmetic.autocast():
+            heads = self.network(images)
+        parts = self._loss(heads, truths)
+        losses = StepLosses(*(float(v.detach()) for v in (parts.total, parts.box, parts.objectness, parts.classes)))
+        if not math.isfinite(losses.total):
+            raise _diverged(f"the loss is {losses.total}", batch)
+        self._optimiser.zero_grad(set_to_none=True)
+        parts.total.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.largest_gradient)
+        if not math.isfinite(float(norm)):
+            raise _diverged("the gradient is not finite", batch)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._recipe.learning_rate * rate
+        self._optimiser.step()
+        self._follow()
+        return losses
+
+    def _follow(self) -> None:
+        """Move the average towards the weights just learnt; count the step."""
+        average, current = self._averaged
+        with torch.no_grad():
+            torch._foreach_lerp_(average, current, 1.0 - average_decay(self.step_count))
+        self.step_count += 1
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Weights, average and optimiser by name (views, not copies)."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for index, state in self._optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{key}": value for key, value in state.items()}
+        tensors["random.torch"] = torch.get_rng_state()
+        return tensors
+
+    def from_tensors(self, tensors: Mapping[str, Tensor], step_count: int) -> None:
+        """Take up what `to_tensors` gave.
+
+        Raises:
+            ResumeError: they belong to another network.
+        """
+        try:
+            for module, prefix in ((self.network, "network."), (self.average, "average.")):
+                module.load_state_dict(_below(tensors, prefix))
+        except RuntimeError as error:
+            raise ResumeError(f"the checkpoint belongs to another network than model.cfg: {error}") from error
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _below(tensors, "optimiser.").items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = tensor
+        groups = self._optimiser.state_dict()["param_groups"]
+        self._optimiser.load_state_dict({"state": state, "param_groups": groups})
+        torch.set_rng_state(tensors["random.torch"])
+        self.step_count = step_count
+
+
+def prepare_heads(network: DarknetNetwork, loaded_layers: int) -> None:
+    """Start heads that no weights were loaded for with priors: few objects, no class preferred."""
+    for head, convolution in zip(network.plan.heads, network.head_convolutions(), strict=True):
+        if head.source_index < loaded_layers or head.new_coords or convolution.bias is None:
+            continue
+        torch.nn.init.normal_(convolution.weight, std=0.01)
+        bias = torch.zeros(len(head.anchors), 5 + head.classes)
+        bias[:, 4] = math.log(OBJECT_PRIOR / (1 - OBJECT_PRIOR))
+        bias[:, 5:] = math.log(CLASS_PRIOR / (1 - CLASS_PRIOR))
+        with torch.no_grad():
+            convolution.bias.copy_(bias.flatten())
+
+
+def _pairs(average: DarknetNetwork, network: DarknetNetwork) -> tuple[list[Tensor], list[Tensor]]:
+    """The floating-point tensors of both, in one order; they stay the same objects for the life of the networks."""
+    followed, leading = average.state_dict(), network.state_dict()
+    names = [name for name, tensor in followed.items() if tensor.is_floating_point()]
+    return [followed[name] for name in names], [leading[name] for name in names]
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _diverged(what: str, batch: Batch) -> DivergedError:
+    names = ", ".join(batch.names[:40]) + (f" and {len(batch.names) - 40} more" if len(batch.names) > 40 else "")
+    return DivergedError(
+        f"{what} in epoch {batch.epoch + 1}, batch {batch.number + 1}; look at the labels of its pictures: {names}"
+    )

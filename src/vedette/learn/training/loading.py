@@ -1,0 +1,178 @@
+"""Pictures on their way into the network: read once, kept small in memory, augmented in the background, in batches.
+
+Guarantees: the sequence of batches depends on the seed alone, whatever the number of workers, and can be taken up at
+any epoch and batch; every picture is shown once an epoch (a last batch that is short is filled up with pictures drawn
+again). Pictures are resized exactly as they will be for detection (`vision.resize`). Memory is bounded; pictures
+beyond the bound are read again each time. Pure NumPy and OpenCV: torch comes in the training loop.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.frame import Placement
+from vedette.contracts.ports import Progress
+from vedette.learn.data.pictures import read_picture
+from vedette.learn.data.samples import Sample
+from vedette.learn.training.augment import IGNORED_CLASS, AugmentSettings, LabelledPicture, augment
+from vedette.learn.training.average_precision import Truths
+from vedette.learn.training.evaluate import truths_of
+from vedette.vision.resize import boxes_to_input_px, fit, plan_placement
+
+NO_OBJECT = -2  # as in learn.darknet.loss: pads the class array
+MEMORY_BYTES = 3 << 30  # of resized pictures: 10 000 at 320x320
+BATCHES_AHEAD = 4
+ORDER_STREAM, SAMPLE_STREAM = 1, 2  # keep the two uses of one seed apart
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """A picture fitted into the input, its truths both ways."""
+
+    labelled: LabelledPicture  # in input pixels
+    truths: Truths  # in source pixels
+    placement: Placement
+
+
+class PictureStore:
+    """The pictures of one split at the network's input size. Thread-safe."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        class_ids: Mapping[str, int],
+        size_px: tuple[int, int],
+        resize: ResizeMode,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        self.samples = tuple(samples)
+        self._class_ids = class_ids
+        self._size_px = size_px
+        self._resize = resize
+        self._kept: dict[int, StoredPicture] = {}
+        self._room = memory_bytes // (size_px[0] * size_px[1] * 3)
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def get(self, index: int) -> StoredPicture:
+        """One picture; read from disk the first time, or every time when memory is full.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        stored = self._read(self.samples[index])
+        with self._lock:
+            if len(self._kept) < self._room:
+                self._kept[index] = stored
+        return stored
+
+    def read_all(self, progress: Progress, workers: int) -> None:
+        """Read what fits into memory now.
+
+        Raises:
+            PictureError: one cannot be read.
+        """
+        count = min(len(self), self._room)
+        progress.start("reading pictures", count, "pictures")
+        with ThreadPoolExecutor(max(workers, 1)) as pool:
+            try:
+                for _ in pool.map(self.get, range(count)):
+                    progress.advance()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _read(self, sample: Sample) -> StoredPicture:
+        picture = read_picture(sample.picture)
+        height, width = picture.shape[:2]
+        placement = plan_placement(width, height, *self._size_px, self._resize)
+        truths = truths_of(sample, (width, height), self._class_ids)
+        labelled = LabelledPicture(
+            fit(picture, placement),
+            boxes_to_input_px(truths.boxes_xyxy_px, placement).astype(np.float32),
+            np.where(truths.ignored, IGNORED_CLASS, truths.class_ids).astype(np.int64),
+        )
+        return StoredPicture(labelled, truths, placement)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Augmented pictures and their padded truths, as `learn.darknet.loss.Truths` wants them."""
+
+    epoch: int
+    number: int  # within the epoch
+    names: tuple[str, ...]  # of all pictures that went in
+    images_nhwc_rgb_u8: NDArray[np.uint8]  # (batch, height, width, 3)
+    boxes_xyxy_px: NDArray[np.float32]  # (batch, most objects, 4)
+    class_ids: NDArray[np.int64]  # (batch, most objects) NO_OBJECT where padded
+
+    def pictures(self) -> list[LabelledPicture]:
+        """The pictures apart again, to be looked at."""
+        return [
+            LabelledPicture(image, boxes[classes != NO_OBJECT], classes[classes != NO_OBJECT])
+            for image, boxes, classes in zip(self.images_nhwc_rgb_u8, self.boxes_xyxy_px, self.class_ids, strict=True)
+        ]
+
+
+class BatchMaker:
+    """Makes any batch of any epoch from the seed."""
+
+    def __init__(self, store: PictureStore, batch: int, seed: int, settings: AugmentSettings) -> None:
+        self._store, self._batch, self._seed, self._settings = store, batch, seed, settings
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return -(-len(self._store) // self._batch)
+
+    def make(self, epoch: int, number: int, mosaic: bool) -> Batch:
+        """Batch `number` of `epoch` (both from 0)."""
+        order = np.random.default_rng((self._seed, ORDER_STREAM, epoch)).permutation(len(self._store))
+        names: list[str] = []
+        pictures = []
+        for place in range(number * self._batch, (number + 1) * self._batch):
+            rng = np.random.default_rng((self._seed, SAMPLE_STREAM, epoch, place))
+            first = int(order[place]) if place < len(order) else int(rng.integers(len(order)))
+            four = mosaic and rng.random() < self._settings.mosaic
+            chosen = [first, *(int(i) for i in rng.integers(0, len(order), 3))] if four else [first]
+            names += [self._store.samples[index].name for index in chosen]
+            pictures.append(augment([self._store.get(index).labelled for index in chosen], self._settings, rng))
+        return _pad(epoch, number, tuple(dict.fromkeys(names)), pictures)
+
+
+def _pad(epoch: int, number: int, names: tuple[str, ...], pictures: Sequence[LabelledPicture]) -> Batch:
+    most = max(len(picture.class_ids) for picture in pictures)
+    boxes = np.zeros((len(pictures), most, 4), np.float32)
+    classes = np.full((len(pictures), most), NO_OBJECT, np.int64)
+    for row, picture in enumerate(pictures):
+        boxes[row, : len(picture.class_ids)] = picture.boxes_xyxy_px
+        classes[row, : len(picture.class_ids)] = picture.class_ids
+    return Batch(epoch, number, names, np.stack([p.image_hwc_rgb_u8 for p in pictures]), boxes, classes)
+
+
+def batch_stream(maker: BatchMaker, step: int, mosaic_at: Callable[[int], bool], workers: int = 1) -> Iterator[Batch]:
+    """All batches from global step `step` on, without end, made ahead by `workers` threads; close it to stop them.
+
+    `mosaic_at` says for a global step whether its pictures are put together from four; asked when the batch is begun.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="augment")
+    ahead: deque[Future[Batch]] = deque()
+    per_epoch = maker.batches_per_epoch
+    try:
+        while True:
+            while len(ahead) < BATCHES_AHEAD:
+                ahead.append(pool.submit(maker.make, step // per_epoch, step % per_epoch, mosaic_at(step)))
+                step += 1
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

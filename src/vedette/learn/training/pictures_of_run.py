@@ -1,0 +1,82 @@
+"""The pictures, charts and report of a run, at the moments when they change."""
+
+import numpy as np
+import torch
+
+from vedette.learn.darknet.network import DarknetNetwork
+from vedette.learn.darknet.weights import read_weights
+from vedette.learn.data.pictures import read_picture
+from vedette.learn.training.arithmetic import Arithmetic
+from vedette.learn.training.augment import IGNORED_CLASS, LabelledPicture
+from vedette.learn.training.average_precision import Truths
+from vedette.learn.training.evaluate import Evaluation, summarise
+from vedette.learn.training.loading import Batch
+from vedette.learn.training.picture_grids import (
+    VALIDATION_PICTURES,
+    GridPicture,
+    write_training_grid,
+    write_validation_grid,
+)
+from vedette.learn.training.plots import write_evaluation_plots, write_labels_plot, write_results_plot
+from vedette.learn.training.prepare import Prepared
+from vedette.learn.training.report import RESULTS_FILE, write_evaluation, write_report
+from vedette.learn.training.run_folder import BEST_FILE, RunFolder
+from vedette.learn.training.validate import detect_all
+
+VALIDATION_BATCHES = 2  # val_batch0.jpg and so on
+
+
+class RunPictures:
+    """Writes them into one run folder."""
+
+    def __init__(self, run: RunFolder, prepared: Prepared) -> None:
+        self._run, self._prepared = run, prepared
+
+    def write_training_batch(self, batch: Batch) -> None:
+        """train_batchN.jpg: what the network is fed."""
+        pictures = [_grid_picture(picture) for picture in batch.pictures()]
+        path = self._run.path / f"train_batch{batch.number}.jpg"
+        write_training_grid(pictures, self._prepared.data.classes, path)
+
+    def write_progress(self, epochs: int, *, finished: bool) -> None:
+        """results.png and report.html; labels.png the first time."""
+        path = self._run.path
+        if not (path / "labels.png").is_file():
+            write_labels_plot(self._prepared.data, path / "labels.png")
+        write_results_plot(path / RESULTS_FILE, path / "results.png")
+        write_report(path, epochs=epochs, finished=finished)
+
+    def write_final(self, device: torch.device, epochs: int) -> Evaluation:
+        """Judge best.weights as it was written, in FP32; every chart, and the finished report."""
+        prepared, path = self._prepared, self._run.path
+        network = DarknetNetwork(prepared.plan)
+        network.load_darknet(read_weights(path / BEST_FILE, prepared.plan))
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        store = prepared.val
+        detections = detect_all(network, store, prepared.rules, Arithmetic(device, False, ""))
+        truths = [store.get(index).truths for index in range(len(store))]
+        evaluation = summarise(truths, detections, prepared.rules.class_names)
+        write_evaluation(evaluation, path)
+        write_evaluation_plots(evaluation, path)
+        for number in range(VALIDATION_BATCHES):
+            start = number * VALIDATION_PICTURES
+            rows = range(start, min(start + VALIDATION_PICTURES, len(store)))
+            shown = [
+                GridPicture(
+                    read_picture(store.samples[row].picture), truths[row], detections[row], store.samples[row].name
+                )
+                for row in rows
+            ]
+            if shown:
+                write_validation_grid(shown, prepared.data.classes, path / f"val_batch{number}.jpg")
+        self.write_progress(epochs, finished=True)
+        return evaluation
+
+
+def _grid_picture(picture: LabelledPicture) -> GridPicture:
+    """In the terms of the grids: BGR, an ignored flag instead of a class number below 0."""
+    ignored = picture.class_ids == IGNORED_CLASS
+    truths = Truths(
+        picture.boxes_xyxy_px.astype(np.float64), np.maximum(picture.class_ids, 0).astype(np.int32), ignored
+    )
+    return GridPicture(np.ascontiguousarray(picture.image_hwc_rgb_u8[..., ::-1]), truths)

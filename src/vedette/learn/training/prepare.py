@@ -1,0 +1,153 @@
+"""What must be there before the first step: the data and its splits, the pictures in memory, the network, the rules
+of validation.
+
+Pictures of a `test` split are never opened here but for the digest. Without a `val` split one fifth of the training
+pictures becomes it, drawn by class from the seed. On resuming, the run's own cfg, splits and classes are taken and
+the data must be the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vedette.contracts.bundle import NmsKind, ResizeMode, Thresholds
+from vedette.contracts.errors import InputError
+from vedette.contracts.ports import Progress
+from vedette.learn.darknet.cfg import parse_cfg
+from vedette.learn.darknet.network import DarknetNetwork
+from vedette.learn.darknet.plan import NetworkPlan, decode_spec, plan_network
+from vedette.learn.data.reading import read_data_set
+from vedette.learn.data.samples import DataSet
+from vedette.learn.data.split import split_data_set
+from vedette.learn.training.errors import ResumeError
+from vedette.learn.training.evaluate import SCORE_FLOOR
+from vedette.learn.training.learner import prepare_heads
+from vedette.learn.training.loading import PictureStore
+from vedette.learn.training.new_network import draft_network, finish_cfg, read_starting_weights
+from vedette.learn.training.run_folder import CFG_FILE, RunFolder
+from vedette.learn.training.settings import TrainSettings
+from vedette.vision.postprocess import DetectionRules
+
+TRAIN, VAL = "train", "val"
+VAL_SHARE = 0.2
+READERS = 4  # threads that read pictures; decoding releases the interpreter's lock
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything a run works on."""
+
+    data: DataSet
+    data_digest: str
+    splits: Mapping[str, tuple[str, ...]]
+    train: PictureStore
+    val: PictureStore
+    cfg_text: str
+    network: DarknetNetwork
+    rules: DetectionRules
+
+    @property
+    def plan(self) -> NetworkPlan:
+        return self.network.plan
+
+
+def prepare(settings: TrainSettings, run: RunFolder, progress: Progress, resume: bool) -> Prepared:
+    """Read and build everything.
+
+    Raises:
+        InputError: data, cfg or weights that cannot be used; each says which and why.
+    """
+    data = read_data_set(settings.data)
+    if not data.classes:
+        raise InputError(f"{settings.data} names no class; label some objects first")
+    splits = choose_splits(data, settings.seed)
+    draft = draft_network(replace(settings, model=str(run.path / CFG_FILE)) if resume else settings, len(data.classes))
+    resize = ResizeMode.LETTERBOX if draft.letter_box else ResizeMode.STRETCH
+    class_ids = {name: index for index, name in enumerate(data.classes)}
+    by_name = {sample.name: sample for sample in data.samples}
+    stores = [
+        PictureStore([by_name[name] for name in splits[part]], class_ids, draft.size_px, resize)
+        for part in (TRAIN, VAL)
+    ]
+    for store in stores:
+        store.read_all(progress, READERS)
+    sizes = box_sizes(stores[0])
+    if not len(sizes):
+        raise InputError(f"none of the {len(stores[0])} training pictures of {settings.data} has a labelled object")
+    cfg_text, line = finish_cfg(draft, settings, len(data.classes), sizes)
+    progress.say(line)
+    plan = plan_network(parse_cfg(cfg_text, CFG_FILE))
+    torch.manual_seed(settings.seed)
+    network = DarknetNetwork(plan)
+    loaded = 0
+    if settings.weights is not None and not resume:
+        weights, line = read_starting_weights(settings.weights, plan)
+        loaded = network.load_darknet(weights)
+        progress.say(line)
+    prepare_heads(network, loaded)
+    rules = DetectionRules(
+        decode_spec(plan),
+        data.classes,
+        SCORE_FLOOR,
+        Thresholds().nms_iou,
+        nms_kind_of(plan),
+        Thresholds().max_detections,
+    )
+    return Prepared(data, data.digest(), splits, stores[0], stores[1], cfg_text, network, rules)
+
+
+def choose_splits(data: DataSet, seed: int) -> dict[str, tuple[str, ...]]:
+    """The data's own train and val; where there is no val, a fifth of what may be trained on, by class, from the seed.
+
+    Raises:
+        InputError: a split that would be empty.
+    """
+    given = {name: members for name, members in data.splits.items() if members}
+    if TRAIN in given and VAL in given:
+        return {TRAIN: given[TRAIN], VAL: given[VAL]}
+    if VAL in given:
+        raise InputError(f"{data.root} has a 'val' split but no 'train'; give both, or none")
+    usable = given.get(TRAIN) or given.get("trainval")
+    held_out = {name for split, members in given.items() if split not in {TRAIN, "trainval"} for name in members}
+    names = set(usable) if usable else {s.name for s in data.samples} - held_out
+    part = replace(data, samples=tuple(s for s in data.samples if s.name in names - held_out), splits={})
+    return split_data_set(part, {TRAIN: 1 - VAL_SHARE, VAL: VAL_SHARE}, seed)
+
+
+def box_sizes(store: PictureStore) -> NDArray[np.float32]:
+    """Widths and heights (n, 2) of all objects that count, in network-input pixels."""
+    sizes = [np.zeros((0, 2), np.float32)]
+    for index in range(len(store)):
+        labelled = store.get(index).labelled
+        boxes = labelled.boxes_xyxy_px[labelled.class_ids >= 0]
+        sizes.append(boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate(sizes)
+
+
+def nms_kind_of(plan: NetworkPlan) -> NmsKind:
+    """The suppression that the cfg asks for, in the bundle's terms."""
+    return NmsKind.DIOU if plan.heads[0].nms_kind.value in {"greedynms", "diounms"} else NmsKind.IOU
+
+
+def check_same_run(begun: Mapping[str, object], splits: Mapping[str, tuple[str, ...]], prepared: Prepared) -> None:
+    """Refuse to go on with other data than the run was begun with.
+
+    Raises:
+        ResumeError: says what differs.
+    """
+    classes = list(prepared.data.classes)
+    if begun.get("classes") != classes:
+        raise ResumeError(f"the run was begun with the classes {begun.get('classes')}, the data now has {classes}")
+    if begun.get("data_digest") != prepared.data_digest:
+        raise ResumeError(
+            f"the data in {prepared.data.root} is not what the run was begun with (its digest differs); "
+            "bring it back, or train anew in another folder"
+        )
+    if dict(splits) != dict(prepared.splits):
+        raise ResumeError(
+            f"the splits of {prepared.data.root} are not those that the run was begun with (its split.json); "
+            "bring them back, or train anew in another folder"
+        )

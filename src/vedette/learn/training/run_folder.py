@@ -1,0 +1,110 @@
+"""RUN: what a training run leaves behind, file by file. Every file is written whole or not at all.
+
+Names are those that issue, report and `vedette pack --run` agree on. Checkpoints are `checkpoint`'s matter, charts
+`plots`'.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vedette.learn.darknet.network import DarknetNetwork
+from vedette.learn.darknet.plan import NetworkPlan
+from vedette.learn.darknet.weights import write_weights
+from vedette.learn.data.split_files import write_split_file
+from vedette.learn.training.atomic import write_atomically
+from vedette.learn.training.errors import ResumeError, RunFolderError
+from vedette.learn.training.report import RESULTS_COLUMNS, RESULTS_FILE, SETTINGS_FILE
+
+CFG_FILE, NAMES_FILE, SPLIT_FILE = "model.cfg", "names.txt", "split.json"
+BEST_FILE, LAST_FILE = "best.weights", "last.weights"
+
+Row = dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The folder of one run."""
+
+    path: Path
+
+    def create(self) -> None:
+        """Make it.
+
+        Raises:
+            RunFolderError: something lies there already, or it cannot be made.
+        """
+        try:
+            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+                hint = f"; to go on with the run in it: vedette train --out {self.path} --resume"
+                resumable = hint if (self.path / SETTINGS_FILE).is_file() else ""
+                raise RunFolderError(f"{self.path} is not empty; choose another folder{resumable}")
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be made: {error.strerror or error}") from error
+
+    def write_settings(self, settings: Mapping[str, Any]) -> None:
+        self._write_text(SETTINGS_FILE, json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def read_settings(self) -> dict[str, Any]:
+        """What the run was begun with.
+
+        Raises:
+            RunFolderError: there is no run here.
+        """
+        path = self.path / SETTINGS_FILE
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunFolderError(f"{self.path} holds no run to resume; train without --resume") from error
+        except ValueError as error:
+            raise RunFolderError(f"{path} is damaged ({error}); train anew in another folder") from error
+        if not isinstance(document, dict):
+            raise RunFolderError(f"{path} is damaged (no object); train anew in another folder")
+        return document
+
+    def write_network(self, cfg_text: str, classes: Sequence[str], splits: Mapping[str, Sequence[str]]) -> None:
+        """model.cfg, names.txt and split.json."""
+        self._write_text(CFG_FILE, cfg_text)
+        self._write_text(NAMES_FILE, "".join(f"{name}\n" for name in classes))
+        write_split_file(self.path / SPLIT_FILE, splits)
+
+    def read_cfg(self) -> str:
+        """The run's cfg.
+
+        Raises:
+            ResumeError: it is not there.
+        """
+        try:
+            return (self.path / CFG_FILE).read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError as error:
+            raise ResumeError(f"{self.path / CFG_FILE} cannot be read; the run cannot go on without it") from error
+
+    def write_results(self, history: Sequence[Row]) -> None:
+        """results.csv, all of it: a resumed run has no rows from after its checkpoint."""
+
+        def write(temporary: Path) -> None:
+            with temporary.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, RESULTS_COLUMNS, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows({key: _cell(row.get(key)) for key in RESULTS_COLUMNS} for row in history)
+
+        write_atomically(self.path / RESULTS_FILE, write)
+
+    def write_weights(self, name: str, plan: NetworkPlan, network: DarknetNetwork, seen: int) -> None:
+        """best.weights or last.weights, in Darknet's format."""
+        write_weights(self.path / name, plan, network.to_darknet(seen))
+
+    def _write_text(self, name: str, text: str) -> None:
+        encoded = text.encode("utf-8", errors="surrogateescape")
+        write_atomically(self.path / name, lambda temporary: temporary.write_bytes(encoded))
+
+
+def _cell(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return ""
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.6g}"

@@ -1,0 +1,159 @@
+"""What a training run was asked for: checked once, written to RUN/settings.json, compared when a run is resumed.
+
+The defaults of `Recipe` were chosen by experiment on short runs on two processor cores (docs/how-to/train.md has the
+table).
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vedette.learn.darknet.loss import LossSettings
+from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
+from vedette.learn.training.augment import AugmentSettings
+from vedette.learn.training.errors import SettingsError
+
+DEFAULT_MODEL = "yolov3-tiny"
+MAX_SIDE_PX = 4096
+FREE_ON_RESUME = frozenset({"data", "weights", "device", "precision"})  # what a resumed run may do otherwise
+
+Flat = dict[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How the network learns; not on the command line yet."""
+
+    learning_rate: float = 2e-3  # AdamW
+    weight_decay: float = 0.05  # kernels only, neither biases nor batch norm
+    momentum: float = 0.9
+    second_momentum: float = 0.99
+    warm_up_steps: int = 100
+    largest_gradient: float = 10.0
+    whole_pictures: float = 0.15  # the last part of a run, without mosaic
+    scale_x_y: float = 2.0  # of the cfg that is written for a new model: lets neighbouring cells answer too
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """One run. `model` is a family's name or a cfg; without a size the cfg's own is taken, or 416x416 for a family."""
+
+    data: Path
+    model: str
+    weights: Path | None = None
+    size_px: tuple[int, int] | None = None  # width, height
+    epochs: int = 100
+    batch: int = 8
+    seed: int = 0
+    device: DeviceChoice = DeviceChoice.AUTO
+    precision: PrecisionChoice = PrecisionChoice.AUTO
+    time_budget_s: float | None = None
+    validate_every: int = 1
+    patience: int | None = None
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        for name, value in (("epochs", self.epochs), ("batch", self.batch), ("val-every", self.validate_every)):
+            if value < 1:
+                raise SettingsError(f"--{name} must be at least 1, not {value}")
+        if self.patience is not None and self.patience < 1:
+            raise SettingsError(f"--patience must be at least 1, not {self.patience}")
+        if self.time_budget_s is not None and not (math.isfinite(self.time_budget_s) and self.time_budget_s > 0):
+            raise SettingsError(f"--time-budget must be longer than nothing, not {self.time_budget_s}")
+        if not 0 <= self.seed < 2**63:
+            raise SettingsError(f"--seed must be between 0 and 2^63 - 1, not {self.seed}")
+
+    def to_flat(self) -> Flat:
+        """One level of plain values, those that are not set left out; for settings.json."""
+        flat: Flat = {"data": str(self.data), "model": self.model}
+        if self.weights is not None:
+            flat["weights"] = str(self.weights)
+        if self.size_px is not None:
+            flat["size"] = f"{self.size_px[0]}x{self.size_px[1]}"
+        flat |= {"epochs": self.epochs, "batch": self.batch, "seed": self.seed}
+        flat |= {"device": self.device.value, "precision": self.precision.value}
+        if self.time_budget_s is not None:
+            flat["time_budget_s"] = self.time_budget_s
+        flat["validate_every"] = self.validate_every
+        if self.patience is not None:
+            flat["patience"] = self.patience
+        for key, value in asdict(self.recipe).items():
+            if isinstance(value, dict):
+                flat |= {f"{key}_{inner}": number for inner, number in value.items()}
+            else:
+                flat[key] = value
+        return flat
+
+    def recipe_and_schedule(self) -> Flat:
+        """The settings that a resumed run must share with the begun one."""
+        return {key: value for key, value in self.to_flat().items() if key not in FREE_ON_RESUME}
+
+
+def settings_from_flat(flat: Mapping[str, Any]) -> TrainSettings:
+    """The inverse of `to_flat`; keys that are not settings are passed over.
+
+    Raises:
+        SettingsError: a setting is missing or of the wrong kind.
+    """
+    try:
+        recipe = _recipe_from_flat(flat)
+        return TrainSettings(
+            data=Path(flat["data"]),
+            model=str(flat["model"]),
+            weights=Path(flat["weights"]) if "weights" in flat else None,
+            size_px=parse_size(flat["size"]) if "size" in flat else None,
+            epochs=int(flat["epochs"]),
+            batch=int(flat["batch"]),
+            seed=int(flat["seed"]),
+            device=DeviceChoice(flat["device"]),
+            precision=PrecisionChoice(flat["precision"]),
+            time_budget_s=float(flat["time_budget_s"]) if "time_budget_s" in flat else None,
+            validate_every=int(flat["validate_every"]),
+            patience=int(flat["patience"]) if "patience" in flat else None,
+            recipe=recipe,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise SettingsError(f"the settings of this run cannot be read: {error!r}") from error
+
+
+def _recipe_from_flat(flat: Mapping[str, Any]) -> Recipe:
+    default = Recipe()
+    nested: dict[str, Any] = {}
+    for key, value in asdict(default).items():
+        if isinstance(value, dict):
+            nested[key] = type(getattr(default, key))(**{inner: flat[f"{key}_{inner}"] for inner in value})
+        else:
+            nested[key] = flat[key]
+    return Recipe(**nested)
+
+
+def differences(begun: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """What a resumed run would do otherwise than the begun one, in words; paths and devices may change."""
+    keys = sorted((set(begun) | set(asked)) - FREE_ON_RESUME)
+    return [
+        f"{key} was {json.dumps(begun.get(key))}, is {json.dumps(asked.get(key))}"
+        for key in keys
+        if begun.get(key) != asked.get(key)
+    ]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`416` or `416x256` (width x height) as (width, height).
+
+    Raises:
+        SettingsError: it is neither, or not multiples of 32.
+    """
+    match = re.fullmatch(r"(\d{1,5})(?:[xX](\d{1,5}))?", text.strip())
+    if match is None:
+        raise SettingsError(f"--size is a number of pixels or WIDTHxHEIGHT, such as 416 or 416x256, not '{text}'")
+    width = int(match.group(1))
+    height = int(match.group(2) or width)
+    if width % 32 or height % 32 or not 0 < min(width, height) <= max(width, height) <= MAX_SIDE_PX:
+        raise SettingsError(f"--size {text}: width and height must be multiples of 32, at most {MAX_SIDE_PX}")
+    return width, height

@@ -1,0 +1,66 @@
+"""Detections of a network in training on the pictures of a split, batch by batch, and what they are worth.
+
+Decoding, suppression and clipping are those of detection (`vision.postprocess`); the arithmetic is whatever the
+caller's autocast says, so figures of a BF16 run are those of BF16 weights-as-FP32 within its rounding.
+"""
+
+import numpy as np
+import torch
+
+from vedette.contracts.detections import Detections
+from vedette.contracts.ports import Progress, SilentProgress
+from vedette.learn.darknet.network import DarknetNetwork
+from vedette.learn.training.arithmetic import Arithmetic
+from vedette.learn.training.evaluate import Evaluation, summarise
+from vedette.learn.training.loading import PictureStore
+from vedette.vision.postprocess import DetectionRules, detections_from_heads
+
+BATCH = 16
+
+
+def to_input(images_nhwc_rgb_u8: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """(batch, height, width, 3) uint8 to the network's (batch, 3, height, width) float32 in 0..1, channels last."""
+    return images_nhwc_rgb_u8.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255.0)
+
+
+def detect_all(
+    network: DarknetNetwork,
+    store: PictureStore,
+    rules: DetectionRules,
+    arithmetic: Arithmetic,
+    progress: Progress | None = None,
+) -> list[Detections]:
+    """Detections of every picture of the store, in its order. Leaves the network in evaluation mode."""
+    progress = progress or SilentProgress()
+    network.eval()
+    found: list[Detections] = []
+    with torch.inference_mode():
+        for start in range(0, len(store), BATCH):
+            pictures = [store.get(index) for index in range(start, min(start + BATCH, len(store)))]
+            images = torch.from_numpy(np.stack([p.labelled.image_hwc_rgb_u8 for p in pictures]))
+            with arithmetic.autocast():
+                heads = network(to_input(images, arithmetic.device))
+            arrays = [head.float().cpu().numpy() for head in heads]  # each (batch, channels, grid height, grid width)
+            found += [
+                detections_from_heads([head[row] for head in arrays], rules, picture.placement)
+                for row, picture in enumerate(pictures)
+            ]
+            progress.advance(len(pictures))
+    return found
+
+
+def validate(
+    network: DarknetNetwork,
+    store: PictureStore,
+    rules: DetectionRules,
+    arithmetic: Arithmetic,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """COCO's figures on every picture of the store.
+
+    Raises:
+        InputError: the store holds no object that counts.
+    """
+    detections = detect_all(network, store, rules, arithmetic, progress)
+    truths = [store.get(index).truths for index in range(len(store))]
+    return summarise(truths, detections, rules.class_names)
