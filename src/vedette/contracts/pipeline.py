@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, field_validator, model_validator
 
 from vedette.contracts.bundle import Precision
 
@@ -82,17 +82,25 @@ class Camera(_Value):
         """A network or local device, not a file."""
         return is_live_url(self.url)
 
+    @field_validator("url")
+    @classmethod
+    def _url_is_allowed(cls, url: str) -> str:
+        check_camera_url(url)
+        return url
+
     @model_validator(mode="after")
     def _is_consistent(self) -> "Camera":
-        check_camera_url(self.url)
+        wrong = []
         if self.is_live and (self.loop or self.realtime):
-            raise ValueError(f"camera '{self.name}': 'loop' and 'realtime' are for files; {self.url} is live already")
+            wrong.append(f"'loop' and 'realtime' are for files; {self.url} is live already")
         if self.password_file and self.password_env:
-            raise ValueError(f"camera '{self.name}': give 'password_file' or 'password_env', not both")
+            wrong.append("give 'password_file' or 'password_env', not both")
         if (self.password_file or self.password_env) and not self.username:
-            raise ValueError(f"camera '{self.name}': a password needs a 'username'")
+            wrong.append("a password needs a 'username'")
         if self.username and not self.url.startswith(tuple(f"{s}://" for s in CAMERA_SCHEMES)):
-            raise ValueError(f"camera '{self.name}': 'username' is for rtsp(s) and http(s) cameras")
+            wrong.append("'username' is for rtsp(s) and http(s) cameras")
+        if wrong:
+            raise ValueError(f"camera '{self.name}': {'; '.join(wrong)}")
         return self
 
 

@@ -17,6 +17,7 @@ from vedette.vision.boxes import iou_matrix
 
 Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.intp]
+NO_INDICES = np.zeros(0, np.intp)
 
 GATE_SIGMAS = 3.0
 OVERLAP_WEIGHT = 0.6  # the rest is closeness
@@ -54,39 +55,33 @@ def pair_gains(filters: Floats, boxes_cxcywh_px: Floats, same_class: NDArray[np.
 
 def assign(gains: Floats) -> tuple[Indices, Indices]:
     """Rows and columns, one to one, with the largest sum of gains; pairs with a gain of 0 or less are never made."""
-    rows, columns = np.arange(gains.shape[0]), np.arange(gains.shape[1])
-    found_rows: list[Indices] = []
-    found_columns: list[Indices] = []
-    left = np.maximum(gains, 0)  # (rows, columns) float64
-    while left.size:
-        keep_row, keep_column = left.any(axis=1), left.any(axis=0)
-        left, rows, columns = left[keep_row][:, keep_column], rows[keep_row], columns[keep_column]
+    left = np.maximum(gains, 0)  # (rows, columns), what is still to be had
+    rows, columns = [NO_INDICES], [NO_INDICES]
+    while left.any():
         sure_rows, sure_columns = _unbeatable(left)
         if not len(sure_rows):
-            sure_rows, sure_columns = _hungarian(left)
-            found_rows.append(rows[sure_rows])
-            found_columns.append(columns[sure_columns])
+            row_ids, column_ids = np.flatnonzero(left.any(axis=1)), np.flatnonzero(left.any(axis=0))
+            sure_rows, sure_columns = _hungarian(left[np.ix_(row_ids, column_ids)])
+            rows.append(row_ids[sure_rows])
+            columns.append(column_ids[sure_columns])
             break
-        found_rows.append(rows[sure_rows])
-        found_columns.append(columns[sure_columns])
-        left = np.delete(np.delete(left, sure_rows, axis=0), sure_columns, axis=1)
-        rows, columns = np.delete(rows, sure_rows), np.delete(columns, sure_columns)
-    if not found_rows:
-        return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    return np.concatenate(found_rows), np.concatenate(found_columns)
+        rows.append(sure_rows)
+        columns.append(sure_columns)
+        left[sure_rows] = 0
+        left[:, sure_columns] = 0
+    return np.concatenate(rows), np.concatenate(columns)
 
 
 def _unbeatable(gains: Floats) -> tuple[Indices, Indices]:
     """Pairs that some best assignment surely has: worth no less than the next best of their row and column together."""
-    if not gains.size:
-        return np.zeros(0, np.intp), np.zeros(0, np.intp)
     best_column, best_row = gains.argmax(axis=1), gains.argmax(axis=0)
-    rows = np.flatnonzero(best_row[best_column] == np.arange(len(gains)))  # mutual bests
+    worth = gains.max(axis=1)
+    mutual = (best_row[best_column] == np.arange(len(gains))) & (worth > 0)
+    rows = mutual.nonzero()[0]
     columns = best_column[rows]
-    worth = gains[rows, columns]
     others = gains.copy()
     others[rows, columns] = 0
-    sure = worth >= others[rows].max(axis=1) + others[:, columns].max(axis=0)
+    sure = worth[rows] >= others.max(axis=1)[rows] + others.max(axis=0)[columns]
     return rows[sure], columns[sure]
 
 

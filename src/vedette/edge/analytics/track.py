@@ -14,13 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vedette.contracts.detections import Detections, Tracks
-from vedette.edge.analytics.association import assign, pair_gains
+from vedette.edge.analytics.association import NO_INDICES, Indices, assign, pair_gains
 from vedette.edge.analytics.errors import TimeOrderError
 from vedette.edge.analytics.kalman import Floats, correct, predict, start_filters
 from vedette.vision.boxes import iou_matrix, xyxy_to_cxcywh
-
-Indices = NDArray[np.intp]
-NO_INDICES = np.zeros(0, np.intp)
 
 
 @dataclass(frozen=True, slots=True)

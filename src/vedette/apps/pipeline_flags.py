@@ -1,0 +1,197 @@
+"""The flags of `vedette run` say what a pipeline file says; this is their grammar.
+
+`[NAME=]URL`, `[NAME=]x1,y1,x2,y2`, `NAME=x,y;x,y;...`, `FILE` or `mqtt[s]://host[:port]/topic`, `[HOST]:PORT`. Names
+left out are made up: a camera's from its file or host, a line's by number. Every mistake of every flag is reported at
+once. Pure: nothing is opened.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePath
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from vedette.apps.pipeline_errors import PipelineError, check_pipeline
+from vedette.contracts.errors import UsageError
+from vedette.contracts.pipeline import Pipeline, check_camera_url, is_live_url
+
+_NAMED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)=(.*)$", re.DOTALL)
+_COORDINATE = re.compile(r"^-?\d+(\.\d+)?%?$")
+MQTT_PORT, MQTTS_PORT = 1883, 8883
+Parsed = TypeVar("Parsed")
+
+
+class _FlagError(ValueError):
+    """One flag's mistake; collected, never shown alone."""
+
+
+def flags_to_pipeline(
+    *,
+    bundle: PurePath | str | None = None,
+    cameras: Sequence[str] = (),
+    lines: Sequence[str] = (),
+    zones: Sequence[str] = (),
+    events: Sequence[str] = (),
+    show: str | None = None,
+    record: PurePath | str | None = None,
+    **settings: Any,
+) -> Pipeline:
+    """The pipeline that flags describe. `settings`: anchor, loop, realtime, and every field of `detect`.
+
+    Raises:
+        UsageError: lists every mistake, each with its flag.
+    """
+    mistakes: list[str] = []
+    document: dict[str, Any] = {
+        "cameras": _each("--camera", cameras, parse_camera, mistakes),
+        "lines": _each("--line", lines, parse_line, mistakes),
+        "zones": _each("--zone", zones, parse_zone, mistakes),
+        "events": _each("--events", events, parse_events, mistakes),
+    }
+    if bundle is None:
+        mistakes.append("--bundle: name the packed detector, or give a pipeline file")
+    if not cameras:
+        mistakes.append("--camera: give at least one, as [NAME=]URL")
+    if show is not None:
+        document["show"] = next(iter(_each("--show", [show], parse_show, mistakes)), None)
+    _make_up_names(document["cameras"], "camera")
+    _make_up_names(document["lines"], "line")
+    loop, realtime = settings.pop("loop", False), settings.pop("realtime", False)
+    for camera in document["cameras"]:
+        if loop or realtime:
+            camera.update(loop=loop, realtime=realtime)
+    if "anchor" in settings:
+        document["anchor"] = settings.pop("anchor")
+    document |= {"bundle": str(bundle or "?"), "detect": settings}
+    if record is not None:
+        document["record"] = str(record)
+    if mistakes:
+        raise UsageError("\n  ".join(["the flags cannot be used:", *mistakes]))
+    try:
+        return check_pipeline(document, "flags")
+    except PipelineError as error:
+        raise UsageError("\n  ".join(["the flags cannot be used:", *error.mistakes])) from error
+
+
+def parse_camera(text: str) -> dict[str, Any]:
+    """`[NAME=]URL`. A file whose name begins like `name=` is written with its folder: `./name=1.mp4`."""
+    name, url = _split_name(text)
+    if not url:
+        raise _FlagError("give [NAME=]URL: a file, rtsp(s)://, http(s)://, usb:N or csi:N")
+    try:
+        check_camera_url(url)
+    except ValueError as error:
+        raise _FlagError(str(error)) from error
+    return {"name": name or _name_of_url(url), "url": url, "made_up": name is None}
+
+
+def parse_line(text: str) -> dict[str, Any]:
+    """`[NAME=]x1,y1,x2,y2`, source pixels or per cent."""
+    name, rest = _split_name(text)
+    values = [_coordinate(part) for part in rest.split(",")]
+    if len(values) != 4:
+        raise _FlagError("give [NAME=]x1,y1,x2,y2 in source pixels or per cent, for example gate=50%,0%,50%,100%")
+    if values[:2] == values[2:]:
+        raise _FlagError("the line starts and ends at the same point")
+    return {"name": name or "line", "start": values[:2], "end": values[2:], "made_up": name is None}
+
+
+def parse_zone(text: str) -> dict[str, Any]:
+    """`NAME=x,y;x,y;x,y;...`, source pixels or per cent."""
+    name, rest = _split_name(text)
+    points = [[_coordinate(part) for part in point.split(",")] for point in rest.strip(";").split(";")]
+    if name is None or len(points) < 3 or any(len(point) != 2 for point in points):
+        raise _FlagError("give NAME=x,y;x,y;x,y with three points or more, in source pixels or per cent")
+    return {"name": name, "polygon": points}
+
+
+def parse_events(text: str) -> dict[str, Any]:
+    """`FILE`, or `mqtt://host[:port]/topic`, `mqtts://` with TLS."""
+    if "://" not in text:
+        if not text:
+            raise _FlagError("give a FILE or mqtt://host:port/topic")
+        return {"kind": "file", "path": text}
+    parts = _split_url(text)
+    if parts.scheme not in {"mqtt", "mqtts"}:
+        raise _FlagError(f"'{parts.scheme}://' is no place for events; give a FILE or mqtt://host:port/topic")
+    if parts.username is not None or parts.password is not None:
+        raise _FlagError(
+            f"{parts.scheme}://{parts.hostname}: a user name or password in a URL can be seen by every process of the "
+            "machine; use a pipeline file with 'username' and 'password_file' or 'password_env'"
+        )
+    topic = unquote(parts.path.removeprefix("/"))
+    if not parts.hostname or not topic:
+        raise _FlagError("give a host and a topic: mqtt://host:port/topic")
+    if "#" in text or "+" in topic:
+        raise _FlagError("a topic to publish to has no '#' or '+'")
+    tls = parts.scheme == "mqtts"
+    port = parts.port or (MQTTS_PORT if tls else MQTT_PORT)
+    return {"kind": "mqtt", "host": parts.hostname, "port": port, "topic": topic, "tls": tls}
+
+
+def parse_show(text: str) -> dict[str, Any]:
+    """`[HOST]:PORT`; without a host the page is for this machine alone."""
+    match = re.match(r"^(?:\[([0-9A-Fa-f:.]+)\]:|([^:\[\]]*):)?(\d{1,5})$", text)
+    if match is None or int(match.group(3)) > 65535:
+        raise _FlagError("give [HOST]:PORT, for example :8080 (this machine only) or 0.0.0.0:8080 (every network)")
+    host = match.group(1) or match.group(2)
+    return {"port": int(match.group(3)), **({"host": host} if host else {})}
+
+
+def _each(
+    flag: str, texts: Iterable[str], parse: Callable[[str], dict[str, Any]], mistakes: list[str]
+) -> list[dict[str, Any]]:
+    """Parse every value of a flag; note the mistakes."""
+    parsed = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            parsed.append(parse(text.strip()))
+        except _FlagError as error:
+            mistakes.append(f"{flag} ({number}.): {error}")
+    return parsed
+
+
+def _split_name(text: str) -> tuple[str | None, str]:
+    match = _NAMED.match(text)
+    return (None, text) if match is None else (match.group(1), match.group(2).strip())
+
+
+def _split_url(text: str) -> Any:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise _FlagError(f"no address: {error}") from error
+    return parts
+
+
+def _coordinate(text: str) -> float | str:
+    text = text.strip()
+    if not _COORDINATE.match(text):
+        raise _FlagError(f"'{text}' is no coordinate; write source pixels or per cent, as 640 or 50%")
+    return text if text.endswith("%") else float(text)
+
+
+def _name_of_url(url: str) -> str:
+    """A name that says which camera it is: the file's, the host's, or the device's."""
+    if re.match(r"^(usb|csi):", url):
+        name = url.replace(":", "-")
+    elif is_live_url(url):
+        name = urlsplit(url).hostname or "camera"
+    else:
+        name = PurePath(url).stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:48] or "camera"
+
+
+def _make_up_names(items: list[dict[str, Any]], fallback: str) -> None:
+    """Number the made-up names that are taken: `busy`, `busy-2`, `busy-3`."""
+    taken = {item["name"] for item in items if not item["made_up"]}
+    for item in items:
+        if item.pop("made_up"):
+            stem = name = item["name"] or fallback
+            number = 1
+            while name in taken:
+                number += 1
+                name = f"{stem}-{number}"
+            item["name"] = name
+            taken.add(name)
