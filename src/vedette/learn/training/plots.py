@@ -75,19 +75,14 @@ def _number(cell: str | None) -> float:
 
 
 def _lines(axes: Axes, columns: dict[str, NDArray[np.float64]], series: dict[str, str]) -> None:
-    """One line for each column, with a legend where there are several; a single epoch shows as a dot."""
+    """One line for each column through its finite values, with a legend where there are several lines."""
     epochs = columns.get("epoch", np.zeros(0))
-    handles = [
-        axes.plot(
-            epochs,
-            columns.get(column, np.full(len(epochs), np.nan)),
-            color=colour,
-            linewidth=2,
-            marker="o" if len(epochs) < 30 else None,
-            markersize=3.5,
-        )[0]
-        for column, colour in zip(series.values(), style.LINE_COLOURS, strict=False)
-    ]
+    handles = []
+    for column, colour in zip(series.values(), style.LINE_COLOURS, strict=False):
+        values = columns.get(column, np.full(len(epochs), np.nan))
+        known = np.isfinite(values)  # not every epoch is validated
+        marker = "o" if known.sum() < 30 else None
+        handles += axes.plot(epochs[known], values[known], color=colour, linewidth=2, marker=marker, markersize=3.5)
     if len(handles) > 1:
         style.legend(axes, handles, list(series), loc="best")
     if not len(epochs):

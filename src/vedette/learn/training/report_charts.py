@@ -23,7 +23,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class ChartLine:
-    """One series: its path (gaps where a value is not finite), a dot for each epoch, its latest value."""
+    """One series: a path and dots through its finite values (not every epoch is validated), and the latest of them."""
 
     label: str
     path: str
@@ -65,28 +65,17 @@ def line_chart(
 
     lines = []
     for label, values in series.items():
-        pairs = list(zip(epochs.tolist(), values.tolist(), strict=True))
-        places = [(x_of(epoch), y_of(value)) if math.isfinite(value) else None for epoch, value in pairs]
+        known = np.isfinite(values)
         dots = tuple(
-            Dot(round(place[0], 2), round(place[1], 2), f"epoch {epoch:.0f}: {label} {value:.4g}")
-            for place, (epoch, value) in zip(places, pairs, strict=True)
-            if place is not None
+            Dot(round(x_of(epoch), 2), round(y_of(value), 2), f"epoch {epoch:.0f}: {label} {value:.4g}")
+            for epoch, value in zip(epochs[known].tolist(), values[known].tolist(), strict=True)
         )
-        latest = f"{values[-1]:.3g}" if len(values) and math.isfinite(values[-1]) else "–"
-        lines.append(ChartLine(label, _path(places), dots, latest))
+        path = " ".join(f"{'L' if place else 'M'}{dot.x:g} {dot.y:g}" for place, dot in enumerate(dots))
+        latest = f"{values[known][-1]:.3g}" if dots else "–"
+        lines.append(ChartLine(label, path, dots, latest))
     count = round(highest / step)
     y_ticks = tuple(Tick(round(y_of(step * n), 2), f"{step * n:.4g}") for n in range(count + 1))
     return Chart(title, tuple(lines), _epoch_ticks(last_epoch, x_of), y_ticks)
-
-
-def _path(dots: list[tuple[float, float] | None]) -> str:
-    """An SVG path through the places; a `None` interrupts it."""
-    parts, pen_down = [], False
-    for dot in dots:
-        if dot is not None:
-            parts.append(f"{'L' if pen_down else 'M'}{dot[0]:.2f} {dot[1]:.2f}")
-        pen_down = dot is not None
-    return " ".join(parts)
 
 
 def _epoch_ticks(last_epoch: int, x_of: Callable[[float], float]) -> tuple[Tick, ...]:
