@@ -97,7 +97,7 @@ def _text_height(image: NDArray[np.uint8]) -> float:
 
 def _label(image: NDArray[np.uint8], text: str, at: tuple[float, ...], colour: tuple[int, int, int]) -> None:
     """Text on a dark plate, pushed inside the picture."""
-    text = text.encode("ascii", "replace").decode()  # OpenCV's fonts hold nothing else
+    text = text.replace("→", "->").encode("ascii", "replace").decode()  # OpenCV's fonts hold nothing else
     height = _text_height(image)
     size = height / 21.0  # FONT_HERSHEY_SIMPLEX capitals are 21 px high at scale 1
     (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)

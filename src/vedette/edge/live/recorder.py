@@ -6,7 +6,7 @@ they can be); every file begins with a key frame and is written in fragments of 
 recording, not the watching. A picture of another size begins a new file.
 """
 
-import contextlib
+import io
 import logging
 import re
 import tempfile
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import av
 import av.error
@@ -115,13 +115,14 @@ class Recorder:
         self.close()
 
     def _work(self) -> None:
+        shown: _Shown | None = None
         try:
             while (shown := self._take()) is not None:
                 self._write(shown)
             for film in self._films.values():
                 film.close()
         except (OSError, av.error.FFmpegError) as error:
-            self._give_up(error)
+            self._give_up(error, shown)
 
     def _take(self) -> _Shown | None:
         with self._changed:
@@ -156,11 +157,11 @@ class Recorder:
         self._paths.append(path)
         return film
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, error: Exception, unwritten: _Shown | None) -> None:
         with self._changed:
             reason = getattr(error, "strerror", None) or str(error)
             self._problem = f"recording stopped: cannot write to {self.folder}: {reason}"
-            for shown in self._queue:
+            for shown in (*self._queue, *((unwritten,) if unwritten else ())):
                 self._dropped[shown.stamp.camera] += 1
             self._queue.clear()
             self._changed.notify_all()
@@ -172,11 +173,13 @@ class Recorder:
 class _Film:
     """One open MP4."""
 
-    def __init__(self, file: BinaryIO, picture_size: tuple[int, int], stamp: FrameStamp) -> None:
+    def __init__(self, file: "_WholeFile", picture_size: tuple[int, int], stamp: FrameStamp) -> None:
         self.picture_size = picture_size  # width, height
         self.lines: tuple[Any, ...] = ()
         self.zones: tuple[Any, ...] = ()
         self._file = file
+        self._whole_bytes = 0  # the file is good up to here
+        self._is_whole = True
         self._first_s = stamp.media_time_s
         self._last_pts = -1
         self._last_key_s = float("-inf")
@@ -199,7 +202,9 @@ class _Film:
         frame.pts, frame.time_base, self._last_pts = pts, TIME_BASE, pts
         if media_time_s - self._last_key_s >= KEY_FRAME_EVERY_S:
             frame.pict_type, self._last_key_s = av.video.frame.PictureType.I, media_time_s
+        self._is_whole = False
         self._container.mux(self._stream.encode(frame))
+        self._is_whole, self._whole_bytes = True, self._file.tell()
 
     def close(self) -> None:
         self._container.mux(self._stream.encode(None))
@@ -207,10 +212,27 @@ class _Film:
         self._file.close()
 
     def abandon(self) -> None:
-        """Close after an error: what is in the file so far stays playable."""
-        with contextlib.suppress(OSError, av.error.FFmpegError, ValueError):
-            self._container.close()
+        """Close after an error: half a fragment at the end is cut off, so that what was written before it plays."""
+        try:
+            if self._is_whole:
+                self.close()
+            else:
+                self._container.close()
+        except (OSError, av.error.FFmpegError):
+            self._is_whole = False
+        if not self._is_whole:
+            self._file.truncate(self._whole_bytes)
         self._file.close()
+
+
+class _WholeFile(io.FileIO):
+    """Unbuffered, so that a kill loses nothing that was written; a write is all or an error, never a part."""
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return len(data)
 
 
 def _check_folder(folder: Path) -> None:
@@ -224,13 +246,13 @@ def _check_folder(folder: Path) -> None:
         ) from error
 
 
-def _new_file(folder: Path, camera: str) -> tuple[BinaryIO, Path]:
-    """Open `camera.mp4`, or `camera-2.mp4` and so on where that is taken. Unbuffered, so that a kill loses nothing."""
+def _new_file(folder: Path, camera: str) -> tuple["_WholeFile", Path]:
+    """Open `camera.mp4`, or `camera-2.mp4` and so on where that is taken."""
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", camera).lstrip(".")[:100] or "camera"
     number = 1
     while True:
         path = folder / (f"{stem}.mp4" if number == 1 else f"{stem}-{number}.mp4")
         try:
-            return path.open("xb", buffering=0), path
+            return _WholeFile(path, "xb"), path
         except FileExistsError:
             number += 1

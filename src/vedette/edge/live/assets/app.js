@@ -44,9 +44,12 @@ async function draw(news) {
   }
   showStatus(news.status);
   wall.update(news.status.cameras);
-  if (news.stages) stages.update(news.stages, news.status.cameras.length > 0);
+  const hasCameras = news.status.cameras.length > 0;
+  if (news.stages) byId("stages").hidden = news.stages.length === 0; // before the charts measure their width
+  stages.update(news.stages, hasCameras);
   seen.stages = news.stages_version;
-  byId("stages").hidden = stages.isEmpty;
+  byId("main").hidden = byId("switch").hidden = !hasCameras;
+  byId("waiting").hidden = hasCameras || !stages.isEmpty;
   events.add(news.events);
   if (news.events.length) seen.event = news.events.at(-1).number;
   await Promise.all(news.pictures.map(async (picture) => {
@@ -71,9 +74,9 @@ function showStatus(status) {
     meters.push(["Dropped", number.format(drops), "", drops > 0 && "warm"]);
   }
   if (status.events_lost) meters.push(["Events lost", number.format(status.events_lost), "", "hot"]);
-  meters.push(["CPU, this process", (status.process_cpu_percent / 100).toFixed(1), `of ${status.cores} cores`]);
-  meters.push(["CPU, machine", share.toFixed(0), "%", share > 95 ? "hot" : share > 80 && "warm"]);
-  meters.push(["Memory", number.format(Math.round(status.memory_mb)), "MB"]);
+  meters.push(["CPU, process", (status.process_cpu_percent / 100).toFixed(1), `/ ${status.cores} cores`]);
+  meters.push(["CPU, machine", share.toFixed(0), "%", share > 90 && "warm"]);
+  meters.push(["Memory", number.format(Math.round(status.memory_mb)), "MB", "spare"]);
   if (status.started_unix_s) meters.push(["Running for", duration(status.now_unix_s - status.started_unix_s), ""]);
   byId("meters").replaceChildren(...meters.map(meter));
 }
@@ -85,10 +88,10 @@ function meter([name, value, unit, mood]) {
   const small = document.createElement("small");
   dt.textContent = name;
   dd.textContent = value;
-  if (mood) dd.className = mood;
   small.textContent = unit;
   dd.append(small);
   box.append(dt, dd);
+  box.className = mood || "";
   return box;
 }
 

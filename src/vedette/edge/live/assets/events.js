@@ -28,7 +28,8 @@ export class Events {
   add(events) {
     if (!events.length) { this.first = false; return; }
     this.empty.hidden = true;
-    const rows = events.slice(-MAX_ROWS).reverse().map((event) => row(event, !this.first));
+    const flash = !this.first && this.list.offsetParent !== null;
+    const rows = events.slice(-MAX_ROWS).reverse().map((event) => row(event, flash));
     this.list.prepend(...rows);
     while (this.list.children.length > MAX_ROWS) this.list.lastChild.remove();
     if (document.body.dataset.view !== "events") this.unread += events.length;

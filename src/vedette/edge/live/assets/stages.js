@@ -26,10 +26,13 @@ export class Stages {
 
   get isEmpty() { return this.stages.length === 0; }
 
-  update(stages, hasCameras) {
-    this.stages = stages;
+  update(stages, hasCameras) { // stages is null when nothing has changed but, perhaps, the cameras
+    if (!stages && hasCameras === this.hasCameras) return;
+    if (stages) {
+      this.stages = stages;
+      this.received = performance.now();
+    }
     this.hasCameras = hasCameras;
-    this.received = performance.now();
     this.draw();
   }
 
@@ -42,7 +45,9 @@ export class Stages {
 
   draw() {
     const current = this.current();
-    this.steps.replaceChildren(...this.stages.map((stage) => this.step(stage, stage === current)));
+    this.stages.forEach((stage, index) => this.drawStep(this.button(index), stage, stage === current));
+    while (this.steps.children.length > this.stages.length) this.steps.lastChild.remove();
+    this.bringIntoView(this.stages.findIndex((stage) => stage.state === "running"));
     this.card.hidden = !current;
     if (!current) return;
     this.card.dataset.state = current.state;
@@ -67,18 +72,36 @@ export class Stages {
     for (const canvas of charts.querySelectorAll("canvas")) plot(canvas, canvas.series);
   }
 
-  step(stage, isOpen) {
-    const note = stage.state === "running" && stage.progress !== null ? `${Math.round(stage.progress * 100)} %`
+  button(index) { // made once and kept: a button replaced between press and release is never clicked
+    if (!this.steps.children[index]) {
+      const button = make("button", "", make("span", "mark"), make("span", "title"), make("small"));
+      button.type = "button";
+      button.addEventListener("click", () => {
+        const stage = this.stages[index];
+        const isOpen = stage === this.current();
+        this.chosen = isOpen ? "" : stage.state === "running" && !this.hasCameras ? null : stage.title;
+        this.draw();
+      });
+      this.steps.append(make("li", "", button));
+    }
+    return this.steps.children[index].firstChild;
+  }
+
+  bringIntoView(index) { // where the steps do not fit beside each other, once for each that begins
+    if (index < 0 || index === this.inView) return;
+    this.inView = index;
+    const step = this.steps.children[index];
+    this.steps.scrollLeft = step.offsetLeft - (this.steps.clientWidth - step.clientWidth) / 2;
+  }
+
+  drawStep(button, stage, isOpen) {
+    const [mark, title, note] = button.children;
+    mark.textContent = MARKS[stage.state];
+    title.textContent = stage.title;
+    note.textContent = stage.state === "running" && stage.progress !== null ? `${Math.round(stage.progress * 100)} %`
       : stage.state === "done" && stage.spent_s !== null ? duration(stage.spent_s) : "";
-    const button = make("button", "", make("span", "mark", MARKS[stage.state]), stage.title, make("small", "", note));
-    button.type = "button";
     button.dataset.state = stage.state;
     button.setAttribute("aria-expanded", String(isOpen));
-    button.addEventListener("click", () => {
-      this.chosen = isOpen ? "" : stage.state === "running" && !this.hasCameras ? null : stage.title;
-      this.draw();
-    });
-    return make("li", "", button);
   }
 
   picture({ caption, src }) { // the same <img> while the content is the same, so that nothing flickers
@@ -171,7 +194,7 @@ function plot(canvas, series) {
   context.lineWidth = 1;
   context.textAlign = "right";
   context.textBaseline = "middle";
-  for (const y of ticks(y0, y1, 4)) {
+  for (const y of ticks(y0, y1, 5)) {
     context.beginPath();
     context.moveTo(area.left, Math.round(Y(y)) + 0.5);
     context.lineTo(area.right, Math.round(Y(y)) + 0.5);

@@ -5,7 +5,7 @@ const NOTICES = { opening: "Opening the camera", running: "Waiting for the first
 const STATES = { opening: "opening", running: "live", ended: "ended", failed: "failed" };
 const LINE = "#ffbe40";
 const ZONE = "#46c8dc";
-const MAX_CHIPS = 6;
+const MAX_CHIPS = 4;
 
 const make = (tag, className, ...children) => {
   const element = document.createElement(tag);
@@ -92,7 +92,7 @@ class Tile {
     this.geometry = geometry;
     this.camera = camera;
     this.element.dataset.state = camera.state;
-    const size = camera.width_px ? ` · ${camera.width_px}×${camera.height_px}` : "";
+    const size = camera.width_px && camera.state !== "failed" ? ` · ${camera.width_px}×${camera.height_px}` : "";
     this.state.textContent = STATES[camera.state] + size;
     this.canvas.setAttribute("aria-label", `Picture of ${camera.name}`);
     this.showNotice();
@@ -110,7 +110,9 @@ class Tile {
     const { state, error } = this.camera;
     const needed = state === "failed" || state === "ended" || !this.bitmap;
     this.notice.hidden = !needed;
-    if (needed) this.notice.replaceChildren(make("b", "", NOTICES[state]), ...(error ? [make("span", "", error)] : []));
+    if (needed) {
+      this.notice.replaceChildren(make("b", "", NOTICES[state]), ...(error ? [make("span", "", error)] : []));
+    }
   }
 
   showCounts(entries) {
@@ -120,7 +122,7 @@ class Tile {
       if (this.shownCounts.has(label) && this.shownCounts.get(label) !== count) chip.className = "changed";
       return chip;
     });
-    if (shown.length < entries.length) chips.push(make("li", "", `and ${entries.length - shown.length} more`));
+    if (shown.length < entries.length) chips.push(make("li", "", `+${entries.length - shown.length}`));
     this.counts.replaceChildren(...chips);
     this.counts.hidden = this.camera.state === "failed" || entries.length === 0;
     this.shownCounts = new Map(entries);
@@ -213,7 +215,8 @@ function drawLine(context, line, place) {
   context.strokeStyle = LINE;
   context.lineWidth = 2;
   trace();
-  plate(context, line.name, x1 + 6, y1 + 6, "#171003C8", LINE);
+  const [nameX, nameY] = y1 <= y2 ? [x1, y1] : [x2, y2]; // the upper end: the counts stand below
+  plate(context, line.name, nameX + 6, nameY + 6, "#171003C8", LINE);
 }
 
 function drawBox(context, [bx1, by1, bx2, by2, track, classId], place, classes, { used, width, top }) {

@@ -1,0 +1,272 @@
+"""The live page as a person sees it: in headless Chromium, on a desk and on a phone."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from live_wall import DrawnPicture, Showing, camera_status, event, stamp, status, tracks
+
+from vedette.contracts.status import CameraState, Status
+from vedette.edge.live.page import LivePage
+from vedette.edge.live.stages import Series
+
+pytestmark = [pytest.mark.needs_browser, pytest.mark.needs_server]
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESK, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
+FAILURE = "dock: no answer from rtsp://10.0.4.17/1 within 10 s"
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">&quot;"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser: {CHROMIUM} is not installed (Debian's package 'chromium')")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Look:
+    """One browser tab that remembers what it asked for and what it complained of."""
+
+    def __init__(self, browser: Any, url: str, size: dict[str, int]) -> None:
+        self.context = browser.new_context(viewport=size)
+        self.tab = self.context.new_page()
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.tab.on("request", lambda request: self.requests.append(request.url))
+        self.tab.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.tab.goto(url)
+
+    def texts(self, selector: str) -> list[str]:
+        return [text.strip() for text in self.tab.locator(selector).all_inner_texts()]
+
+    def serials(self) -> dict[str, int]:
+        """Of each tile, the serial of the picture on it; 0 before the first."""
+        script = """() => [...document.querySelectorAll('.tile')].map(
+            tile => [tile.dataset.camera, +tile.querySelector('canvas').dataset.serial || 0])"""
+        return dict(self.tab.evaluate(script))
+
+    def pixel(self, camera: str, x: float, y: float) -> list[int]:
+        """RGB of a tile's canvas at fractions of its width and height."""
+        script = """([camera, x, y]) => {
+            const tile = [...document.querySelectorAll('.tile')].find(tile => tile.dataset.camera === camera);
+            const canvas = tile.querySelector('canvas');
+            const at = [Math.round(canvas.width * x), Math.round(canvas.height * y), 1, 1];
+            return [...canvas.getContext('2d').getImageData(...at).data].slice(0, 3);
+        }"""
+        found: list[int] = self.tab.evaluate(script, [camera, x, y])
+        return found
+
+    def close(self) -> None:
+        self.context.close()
+
+
+@pytest.fixture
+def look(chromium: Any) -> Iterator[Callable[..., Look]]:
+    looks: list[Look] = []
+
+    def open_page(page: LivePage, size: dict[str, int] = DESK) -> Look:
+        looks.append(Look(chromium, page.url, size))
+        return looks[-1]
+
+    yield open_page
+    for one in looks:
+        one.close()
+
+
+def wait_until(look: Look, condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until, "did not happen in time"
+        look.tab.wait_for_timeout(50)
+
+
+def test_eight_tiles_show_pictures_that_change_with_counts_and_figures(look: Callable[..., Look]) -> None:
+    names = [f"camera-{number}" for number in range(8)]
+    with LivePage(port=0, status=status(*map(camera_status, names))) as page, Showing(page, names):
+        seen = look(page)
+        wait_until(seen, lambda: len(seen.serials()) == 8 and all(seen.serials().values()))
+        before = seen.serials()
+        wait_until(seen, lambda: all(seen.serials()[name] > before[name] for name in names))
+        assert seen.texts(".tile h3") == names
+        counts = [text.replace(" ", "") for text in seen.texts(".tile:first-child .counts li")]
+        assert counts == ["gatea_to_bbolt12", "gateb_to_anut3"]
+        figures = " ".join(seen.texts(".tile:first-child .figures div"))
+        for figure in ("30.0", "fps", "6.0", "detections/s", "dropped"):
+            assert figure in figures
+        header = " ".join(seen.texts("#meters div"))
+        assert "CPU, process" in header
+        assert "CPU, machine" in header
+        assert seen.texts("#subtitle") == ["line-3 · parts-7 · OpenVINO 2025.4, fp32"]
+
+
+def test_nothing_leaves_the_machine_and_nothing_is_complained_of(look: Callable[..., Look]) -> None:
+    with LivePage(port=0, status=status(camera_status("north"))) as page, Showing(page, ["north"]):
+        page.add_event(event(1))
+        page.set_stage("Train", progress=0.5, pictures={"batch": jpeg()})
+        seen = look(page)
+        wait_until(seen, lambda: seen.serials().get("north", 0) > 0 and len(seen.requests) > 10)
+        assert {url for url in seen.requests if not url.startswith(page.url)} == set()
+        assert seen.complaints == []
+
+
+def test_boxes_lines_and_zones_are_drawn_over_the_picture(look: Callable[..., Look]) -> None:
+    with LivePage(port=0, status=status(camera_status("north"))) as page:
+        page.show(stamp("north", 0), DrawnPicture(0), tracks((800, 200, 1100, 500)), {})
+        seen = look(page)
+        wait_until(seen, lambda: seen.serials().get("north", 0) > 0)
+        picture = [60, 40, 90]
+        assert np.allclose(seen.pixel("north", 0.95, 0.3), picture, atol=12)
+        assert np.allclose(seen.pixel("north", 800 / 1280, 350 / 720), [230, 159, 0], atol=40)  # the box, class 0
+        assert np.allclose(seen.pixel("north", 640 / 1280, 550 / 720), [255, 190, 64], atol=40)  # the line
+        assert not np.allclose(seen.pixel("north", 300 / 1280, 180 / 720), picture, atol=12)  # inside the zone: tinted
+
+
+def test_events_come_newest_first_and_new_ones_arrive_on_top(look: Callable[..., Look]) -> None:
+    with LivePage(port=0, status=status(camera_status("north"))) as page:
+        for number in range(3):
+            page.add_event(event(number, class_=f"part{number}"))
+        seen = look(page)
+        wait_until(seen, lambda: len(seen.texts("#event-list li")) == 3)
+        assert seen.texts("#event-list .what") == [f"part{number} crossed gate" for number in (2, 1, 0)]
+        assert "north · a → b · track 2" in seen.texts("#event-list .where")[0]
+        page.add_event(event(3, class_="part3"))
+        wait_until(seen, lambda: len(seen.texts("#event-list li")) == 4)
+        assert seen.texts("#event-list .what")[0] == "part3 crossed gate"
+
+
+def test_a_phone_needs_no_sideways_scrolling_and_switches_between_cameras_and_events(look: Callable[..., Look]) -> None:
+    names = ["north", "a-camera-with-a-name-as-long-as-names-may-be-0123456789-0123456789"]
+    with LivePage(port=0, status=status(*map(camera_status, names))) as page, Showing(page, names):
+        page.add_event(event(1))
+        for title in ("Draw the scene", "Check the data", "Train", "Pack", "Watch"):
+            page.set_stage(title, progress=0.2)
+        seen = look(page, PHONE)
+        wait_until(seen, lambda: any(seen.serials().values()))
+        widths = "[document.documentElement.scrollWidth, window.innerWidth]"
+        assert seen.tab.evaluate(widths) == [390, 390]
+        assert not seen.tab.locator("#events").is_visible()
+        assert "1" in seen.texts("#event-badge")
+        seen.tab.click("[data-to=events]")
+        assert seen.tab.locator("#events").is_visible()
+        assert not seen.tab.locator("#wall").is_visible()
+        assert seen.tab.evaluate(widths) == [390, 390]
+
+
+def test_only_tiles_on_the_screen_are_asked_for(look: Callable[..., Look]) -> None:
+    names = [f"camera-{number}" for number in range(8)]
+    with LivePage(port=0, status=status(*map(camera_status, names))) as page, Showing(page, names):
+        seen = look(page, PHONE)
+        wait_until(seen, lambda: seen.serials().get("camera-0", 0) > 0)
+        assert seen.serials()["camera-7"] == 0
+        seen.tab.locator(".tile").last.scroll_into_view_if_needed()
+        wait_until(seen, lambda: seen.serials()["camera-7"] > 0)
+
+
+def test_a_failed_camera_says_why_and_the_others_go_on(look: Callable[..., Look]) -> None:
+    cameras = [
+        camera_status("dock", CameraState.FAILED, FAILURE),
+        camera_status("north"),
+        camera_status("gone", CameraState.ENDED),
+        camera_status("late", CameraState.OPENING),
+    ]
+    with LivePage(port=0, status=status(*cameras)) as page, Showing(page, ["north"]):
+        seen = look(page)
+        wait_until(seen, lambda: seen.serials().get("north", 0) > 0)
+        assert seen.texts("[data-camera=dock] .notice") == [f"Camera failed\n{FAILURE}"]
+        assert seen.tab.locator("[data-camera=dock] .notice").is_visible()
+        assert seen.tab.locator("[data-camera=dock]").get_attribute("data-state") == "failed"
+        assert not seen.tab.locator("[data-camera=north] .notice").is_visible()
+        assert seen.texts("[data-camera=gone] .notice b") == ["The video has ended"]
+        assert seen.texts("[data-camera=late] .notice b") == ["Opening the camera"]
+
+
+def test_names_from_files_are_shown_as_text_and_never_run(look: Callable[..., Look]) -> None:
+    hostile = camera_status(HOSTILE, CameraState.RUNNING)
+    failed = camera_status("failed", CameraState.FAILED, HOSTILE)
+    with LivePage(port=0, status=status(hostile, failed)) as page:
+        page.add_event(event(1, camera=HOSTILE, line=HOSTILE, class_=HOSTILE))
+        page.show(stamp(HOSTILE, 0), DrawnPicture(0), tracks(), {HOSTILE: 1})
+        page.set_stage(HOSTILE, note=HOSTILE, lines=[HOSTILE], series=[Series(HOSTILE, ((0, 1), (1, 2)), HOSTILE)])
+        seen = look(page)
+        wait_until(seen, lambda: any(seen.serials().values()) and bool(seen.texts("#event-list li")))
+        seen.tab.click(".steps button")
+        assert seen.texts(".tile h3")[0] == HOSTILE
+        assert HOSTILE in seen.texts("#event-list .what")[0]
+        assert seen.texts(".stage .note") == [HOSTILE]
+        assert seen.tab.locator("img[src=x]").count() == 0
+        assert seen.tab.title() == "line-3 · Vedette"
+        assert seen.complaints == []
+
+
+def test_stages_show_progress_curves_and_pictures_before_the_wall(look: Callable[..., Look]) -> None:
+    cameras: list[Any] = []
+    with LivePage(port=0, status=lambda: Status(tuple(cameras))) as page:
+        page.plan_stages(["Draw", "Train", "Watch"])
+        page.set_stage("Draw", progress=1.0, pictures={"scene": jpeg()})
+        curve = tuple((float(epoch), 5 / (epoch + 1)) for epoch in range(20))
+        page.set_stage("Train", progress=0.4, note="epoch 4 of 10", series=[Series("loss", curve, "loss")])
+        seen = look(page)
+        wait_until(seen, lambda: seen.texts(".stage h2") == ["Train"])
+        assert seen.texts(".steps .title") == ["Draw", "Train", "Watch"]
+        assert "40 %" in seen.texts(".stage .clock")[0]
+        assert "left" in seen.texts(".stage .clock")[0]
+        assert not seen.tab.locator("#wall").is_visible()
+        drawn = "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 200)"
+        assert seen.tab.locator(".chart canvas").evaluate(drawn)
+        seen.tab.click(".steps li:first-child button")
+        assert (
+            seen.tab.locator(".stage-pictures img").evaluate("image => image.decode().then(() => image.naturalWidth)")
+            == 64
+        )
+        cameras.append(camera_status("north"))
+        page.set_stage("Watch", progress=0.1)
+        wait_until(seen, lambda: seen.tab.locator("#wall").is_visible())
+
+
+def test_the_page_says_when_the_run_is_gone_and_comes_back_with_the_next(look: Callable[..., Look]) -> None:
+    with LivePage(port=0, status=status(camera_status("north"))) as page:
+        page.add_event(event(1))
+        seen = look(page)
+        wait_until(seen, lambda: len(seen.texts("#event-list li")) == 1)
+        assert not seen.tab.locator("#connection").is_visible()
+    wait_until(seen, lambda: seen.tab.locator("#connection").is_visible())
+    with LivePage(port=page.port, status=status(camera_status("south"))):
+        wait_until(seen, lambda: seen.texts(".tile h3") == ["south"])
+        assert seen.texts("#event-list li") == []
+        assert not seen.tab.locator("#connection").is_visible()
+
+
+def test_the_tile_opens_the_annotated_picture(look: Callable[..., Look]) -> None:
+    with LivePage(port=0, status=status(camera_status("north"))) as page:
+        page.show(stamp("north", 0), DrawnPicture(0), tracks(), {})
+        seen = look(page)
+        wait_until(seen, lambda: seen.serials().get("north", 0) > 0)
+        with seen.context.expect_page() as opened:
+            seen.tab.click(".screen")
+        opened.value.wait_for_load_state()
+        assert opened.value.url == f"{page.url}snapshot/north.jpg"
+        assert opened.value.evaluate("document.images[0].naturalWidth") == 1280
+
+
+def jpeg() -> bytes:
+    return bytes(cv2.imencode(".jpg", np.full((36, 64, 3), 90, np.uint8))[1].tobytes())
