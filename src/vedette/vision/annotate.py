@@ -6,6 +6,7 @@ names the class. Line and letter sizes follow the picture's size. Hershey fonts 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bgr = tuple[int, int, int]
+Area = tuple[int, int, int, int]  # left, top, right, bottom, pixels
 
 # Okabe & Ito, "Color Universal Design" (2008), BGR, without black: orange, sky blue, bluish green, yellow, blue,
 # vermilion, reddish purple
@@ -40,7 +42,7 @@ def draw_boxes(
     labels: Sequence[str],
     class_ids: NDArray[np.integer[Any]],
 ) -> None:
-    """Draw boxes with their labels into the picture; the first is drawn last, so that the best one lies on top.
+    """Draw boxes with their labels into the picture; earlier ones lie on top and choose their label's place first.
 
     Raises:
         ValueError: when the numbers of boxes, labels and classes differ.
@@ -50,30 +52,73 @@ def draw_boxes(
         raise ValueError(f"{count} boxes, {len(labels)} labels, {len(class_ids)} classes: the numbers must be equal")
     height_px, width_px = image_hwc_bgr_u8.shape[:2]
     line_px = max(1, round(max(width_px, height_px) / 640))
-    corners = np.rint(np.clip(boxes_xyxy_px, 0, [width_px - 1, height_px - 1] * 2)).astype(int)  # (n, 4)
-    for box, class_id in zip(corners[::-1], class_ids[::-1], strict=True):
-        start, end = (int(box[0]), int(box[1])), (int(box[2]), int(box[3]))
-        cv2.rectangle(image_hwc_bgr_u8, start, end, (0, 0, 0), line_px * 2 + 1, cv2.LINE_AA)  # an edge on any ground
-        cv2.rectangle(image_hwc_bgr_u8, start, end, class_colour(int(class_id)), line_px, cv2.LINE_AA)
-    for box, label, class_id in zip(corners[::-1], labels[::-1], class_ids[::-1], strict=True):
-        draw_label(image_hwc_bgr_u8, (int(box[0]), int(box[1])), label, class_colour(int(class_id)))
+    corners = np.rint(np.clip(boxes_xyxy_px, 0, [width_px - 1, height_px - 1] * 2)).astype(int).tolist()
+    colours = [class_colour(int(class_id)) for class_id in class_ids]
+    for (x1, y1, x2, y2), colour in zip(reversed(corners), reversed(colours), strict=True):
+        if line_px > 1:  # a dark edge, to be seen on any ground; in small pictures it would hide too much
+            cv2.rectangle(image_hwc_bgr_u8, (x1, y1), (x2, y2), (0, 0, 0), line_px + 2, cv2.LINE_AA)
+        cv2.rectangle(image_hwc_bgr_u8, (x1, y1), (x2, y2), colour, line_px, cv2.LINE_AA)
+    style = _LabelStyle.for_picture(width_px, height_px)
+    taken: list[Area] = []
+    for box, label in zip(corners, labels, strict=True):
+        taken.append(_place_label(style.size_px(label), box, (width_px, height_px), taken))
+    for area, label, colour in zip(reversed(taken), reversed(labels), reversed(colours), strict=True):
+        style.draw(image_hwc_bgr_u8, area, label, colour)
 
 
 def draw_label(image_hwc_bgr_u8: NDArray[np.uint8], box_corner_px: tuple[int, int], text: str, colour: Bgr) -> None:
-    """A filled label above a box's top left corner, pushed inside where it would leave the picture."""
+    """One filled label above a box's top left corner, pushed inside where it would leave the picture."""
     height_px, width_px = image_hwc_bgr_u8.shape[:2]
-    letter_px = min(max(8.0, max(width_px, height_px) / 85), 60.0)
-    scale = letter_px / FONT_HEIGHT_PX
-    stroke_px = max(1, round(letter_px / 10))
-    shown = text.encode("ascii", "replace").decode("ascii")
-    (text_width_px, text_height_px), drop_px = cv2.getTextSize(shown, FONT, scale, stroke_px)
-    pad_px = max(2, round(letter_px / 5))
-    label_width_px, label_height_px = text_width_px + 2 * pad_px, text_height_px + drop_px // 2 + 2 * pad_px
-    left = max(0, min(box_corner_px[0], width_px - label_width_px))
-    top = min(max(box_corner_px[1] - label_height_px, 0), max(0, height_px - label_height_px))
-    cv2.rectangle(image_hwc_bgr_u8, (left, top), (left + label_width_px, top + label_height_px), colour, cv2.FILLED)
-    baseline = (left + pad_px, top + pad_px + text_height_px)
-    cv2.putText(image_hwc_bgr_u8, shown, baseline, FONT, scale, text_colour(colour), stroke_px, cv2.LINE_AA)
+    style = _LabelStyle.for_picture(width_px, height_px)
+    area = _place_label(style.size_px(text), (*box_corner_px, *box_corner_px), (width_px, height_px), [])
+    style.draw(image_hwc_bgr_u8, area, text, colour)
+
+
+@dataclass(frozen=True, slots=True)
+class _LabelStyle:
+    scale: float
+    stroke_px: int
+    pad_px: int
+
+    @classmethod
+    def for_picture(cls, width_px: int, height_px: int) -> "_LabelStyle":
+        letter_px = min(max(8.0, max(width_px, height_px) / 85), 60.0)
+        return cls(letter_px / FONT_HEIGHT_PX, max(1, round(letter_px / 12)), max(2, round(letter_px / 5)))
+
+    def size_px(self, text: str) -> tuple[int, int]:
+        (width_px, height_px), drop_px = cv2.getTextSize(_ascii(text), FONT, self.scale, self.stroke_px)
+        return width_px + 2 * self.pad_px, height_px + drop_px // 2 + 2 * self.pad_px
+
+    def draw(self, image_hwc_bgr_u8: NDArray[np.uint8], area: Area, text: str, colour: Bgr) -> None:
+        left, top, right, bottom = area
+        (_, text_height_px), _ = cv2.getTextSize(_ascii(text), FONT, self.scale, self.stroke_px)
+        cv2.rectangle(image_hwc_bgr_u8, (left, top), (right - 1, bottom - 1), colour, cv2.FILLED)
+        baseline = (left + self.pad_px, top + self.pad_px + text_height_px)
+        ink = text_colour(colour)
+        cv2.putText(image_hwc_bgr_u8, _ascii(text), baseline, FONT, self.scale, ink, self.stroke_px, cv2.LINE_AA)
+
+
+def _place_label(
+    size_px: tuple[int, int], box_xyxy_px: Sequence[int], picture_px: tuple[int, int], taken: Sequence[Area]
+) -> Area:
+    """Above the box where that is free, else in its top, below it or in its bottom; always inside the picture."""
+    width_px, height_px = size_px
+    x1, y1, x2, y2 = box_xyxy_px
+    corners = [(x1, y1 - height_px), (x1, y1), (x2 - width_px, y1 - height_px), (x1, y2), (x1, y2 - height_px)]
+    places = []
+    for x, y in corners:
+        left = max(0, min(x, picture_px[0] - width_px))
+        top = max(0, min(y, picture_px[1] - height_px))
+        places.append((left, top, left + width_px, top + height_px))
+    return next((place for place in places if not any(_overlap(place, other) for other in taken)), places[0])
+
+
+def _overlap(a: Area, b: Area) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode("ascii")
 
 
 def text_colour(ground: Bgr) -> Bgr:
