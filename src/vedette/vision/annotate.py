@@ -56,8 +56,8 @@ def draw_boxes(
     colours = [class_colour(int(class_id)) for class_id in class_ids]
     for (x1, y1, x2, y2), colour in zip(reversed(corners), reversed(colours), strict=True):
         if line_px > 1:  # a dark edge, to be seen on any ground; in small pictures it would hide too much
-            cv2.rectangle(image_hwc_bgr_u8, (x1, y1), (x2, y2), (0, 0, 0), line_px + 2, cv2.LINE_AA)
-        cv2.rectangle(image_hwc_bgr_u8, (x1, y1), (x2, y2), colour, line_px, cv2.LINE_AA)
+            cv2.rectangle(image_hwc_bgr_u8, (x1, y1), (x2, y2), (0, 0, 0), line_px + 2)
+        cv2.rectangle(image_hwc_bgr_u8, (x1, y1), (x2, y2), colour, line_px)
     style = _LabelStyle.for_picture(width_px, height_px)
     taken: list[Area] = []
     for box, label in zip(corners, labels, strict=True):
