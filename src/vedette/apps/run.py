@@ -1,0 +1,214 @@
+"""`vedette run`: from a pipeline file, or from flags that say the same, to a finished run."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from vedette.contracts.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vedette.apps.run_report import RunSummary
+    from vedette.apps.watching import Watch
+    from vedette.bundle_folder import OpenBundle
+    from vedette.contracts.pipeline import Pipeline
+    from vedette.contracts.ports import Detector, EventSink, View
+    from vedette.edge.live.page import LivePage
+
+
+def run(  # noqa: PLR0913 - the flags of a command
+    pipeline: Annotated[Path | None, Parameter(help="a pipeline file (YAML); or give the flags below")] = None,
+    *,
+    bundle: Annotated[Path | None, Parameter(help="the packed detector")] = None,
+    camera: Annotated[
+        list[str] | None, Parameter(help="[NAME=]URL: a file, rtsp(s)://, http(s)://, usb:N or csi:N; repeat for more")
+    ] = None,
+    every: Annotated[int | None, Parameter(help="detect on every Nth frame of each camera (default 5)")] = None,
+    line: Annotated[
+        list[str] | None, Parameter(help="[NAME=]x1,y1,x2,y2 in source pixels or per cent (50%%); for every camera")
+    ] = None,
+    zone: Annotated[list[str] | None, Parameter(help="NAME=x,y;x,y;x,y...; for every camera")] = None,
+    anchor: Annotated[
+        str | None, Parameter(help="which point of a box counts: bottom_centre (default) or centre")
+    ] = None,
+    show: Annotated[str | None, Parameter(help="[HOST]:PORT of the live page, for example :8080")] = None,
+    events: Annotated[list[str] | None, Parameter(help="FILE or mqtt://HOST:PORT/TOPIC; repeat for more")] = None,
+    record: Annotated[Path | None, Parameter(help="folder for annotated MP4 files")] = None,
+    loop: Annotated[bool, Parameter(negative="", help="start files again at their end")] = False,
+    realtime: Annotated[bool, Parameter(negative="", help="pace files by their timestamps")] = False,
+    score: Annotated[float | None, Parameter(help="least score (default: the bundle's)")] = None,
+    engine: Annotated[str | None, Parameter(help="auto (default), openvino or onnxruntime")] = None,
+    precision: Annotated[str | None, Parameter(help="fp32 (default) or bf16, where the processor has it")] = None,
+    duration: Annotated[str | None, Parameter(help="stop after this long, for example 90s, 15m, 2h")] = None,
+    json: Annotated[bool, Parameter(negative="", help="print one JSON document at the end")] = False,
+) -> int:
+    """Watch cameras: detect, track, count what crosses lines and stays in zones, send events.
+
+    Files that are not paced are watched as fast as possible and lose nothing; live cameras and --realtime files never
+    wait: the newest frame wins and every drop is counted. A camera that fails is reported and the others go on.
+
+    Exit code 0 unless every camera failed; 130 after Ctrl-C.
+    """
+    from vedette.apps.pipeline_file import flags_to_pipeline, read_pipeline
+
+    flags = {
+        "bundle": bundle,
+        "cameras": camera,
+        "every": every,
+        "lines": line,
+        "zones": zone,
+        "anchor": anchor,
+        "show": show,
+        "events": events,
+        "record": record,
+        "loop": loop or None,
+        "realtime": realtime or None,
+        "score": score,
+        "engine": engine,
+        "precision": precision,
+    }
+    given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    if pipeline is not None:
+        if given:
+            names = ", ".join(sorted(given))
+            raise UsageError(f"a pipeline file says everything itself; take away the flags for {names}, or the file")
+        settings = read_pipeline(pipeline)
+    else:
+        settings = flags_to_pipeline(**given)
+    from vedette.apps.console import print_json
+    from vedette.apps.durations import parse_duration
+
+    summary, interrupted = _run_to_the_end(settings, None if duration is None else parse_duration(duration))
+    if json:
+        print_json(summary.to_json())
+    else:
+        summary.print()
+    if interrupted:
+        return 130
+    return 1 if summary.all_failed else 0
+
+
+def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSummary, bool]:
+    """Open everything, run, close everything; true when Ctrl-C ended it."""
+    from vedette.apps.console import warn
+
+    opened, detector = open_pipeline_detector(settings)
+    with ExitStack() as closing:
+        page = open_page(settings)
+        if page is not None:
+            closing.enter_context(page)
+            warn(f"live page: {page.url}")
+        watch = build_watch(settings, opened, detector, page)
+        interrupted = closing.enter_context(_stopped_by_signals(watch))
+        if duration_s is not None:
+            timer = threading.Timer(duration_s, watch.stop)
+            timer.daemon = True
+            timer.start()
+            closing.callback(timer.cancel)
+        return watch.run(), interrupted.is_set()
+
+
+@contextmanager
+def _stopped_by_signals(watch: Watch) -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM end the run in good order; the event given is set after Ctrl-C."""
+    interrupted = threading.Event()
+
+    def stop(number: int, _frame: object) -> None:
+        if number == signal.SIGINT:
+            interrupted.set()
+        watch.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def open_pipeline_detector(settings: Pipeline) -> tuple[OpenBundle, Detector]:
+    """The verified bundle and its detector, with the pipeline's engine, precision and thresholds."""
+    from vedette.apps.watching import WEAK_SHARE, least_score
+    from vedette.bundle_folder import open_bundle
+    from vedette.edge.engines.opening import open_detector
+
+    opened = open_bundle(settings.bundle)
+    detect = settings.detect
+    detector = open_detector(
+        opened,
+        detect.engine,
+        detect.precision,
+        score=WEAK_SHARE * least_score(settings, opened.manifest),
+        nms_iou=detect.nms_iou,
+        max_detections=detect.max_detections,
+    )
+    return opened, detector
+
+
+def open_page(settings: Pipeline) -> LivePage | None:
+    """The live page where the pipeline asks for one."""
+    if settings.show is None:
+        return None
+    from vedette.edge.live.page import LivePage
+
+    return LivePage(settings.show.host, settings.show.port)
+
+
+def build_watch(
+    settings: Pipeline,
+    opened: OpenBundle,
+    detector: Detector,
+    page: LivePage | None,
+    *,
+    views: Sequence[View] = (),
+    sinks: Sequence[EventSink] = (),
+) -> Watch:
+    """Wire one run, with more views and sinks than the pipeline names; the caller closes the page, the run all else."""
+    from vedette.apps.console import warn
+    from vedette.apps.pipeline_file import camera_specs
+    from vedette.apps.watching import Watch, WatchOutlets
+    from vedette.edge.live.recorder import Recorder
+
+    specs = camera_specs(settings)
+    all_sinks = [*open_sinks(settings), *sinks]
+    all_views = [*views]
+    if settings.record is not None:
+        lossless = all(spec.is_lossless for spec in specs)
+        all_views.append(Recorder(Path(settings.record), lossless=lossless, status=lambda: watch.status()))  # noqa: PLW0108 - made below
+    listeners = [] if page is None else [page.add_event]
+    outlets = WatchOutlets(all_sinks, all_views, page, listeners)
+    watch = Watch(
+        settings,
+        specs,
+        detector,
+        opened.digest,
+        outlets,
+        on_camera_error=lambda name, error: warn(f"camera '{name}': {error}"),
+    )
+    if page is not None:
+        page.set_status(watch.status)
+    return watch
+
+
+def open_sinks(settings: Pipeline) -> list[EventSink]:
+    """Where the pipeline sends its events, opened."""
+    from vedette.apps.pipeline_file import read_secret
+    from vedette.contracts.pipeline import FileTarget
+    from vedette.edge.messaging.file import FileSink
+    from vedette.edge.messaging.mqtt import MqttSink
+
+    sinks: list[EventSink] = []
+    for target in settings.events:
+        if isinstance(target, FileTarget):
+            sinks.append(FileSink(Path(target.path)))
+        else:
+            sinks.append(MqttSink(target, password=read_secret(target.password_file, target.password_env)))
+    return sinks

@@ -1,0 +1,101 @@
+"""What a finished run says: the table for people, the document for programs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSummary:
+    """One camera's figures over the whole run; `error` is a sentence when it failed."""
+
+    name: str
+    frames: int
+    slots: int
+    detections: int
+    events: int
+    drops: int
+    fps: float
+    error: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "frames": self.frames,
+            "slots": self.slots,
+            "detections": self.detections,
+            "events": self.events,
+            "drops": self.drops,
+            "fps": round(self.fps, 2),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A whole run. `counts` is camera -> line or zone -> class -> figures, as `edge.analytics` keeps them."""
+
+    cameras: Sequence[CameraSummary]
+    counts: Mapping[str, Any]
+    engine: str
+    seconds: float
+    events_published: int
+    events_lost: int
+    sink_errors: Sequence[str] = ()
+
+    @property
+    def errors(self) -> list[dict[str, str]]:
+        """Every camera that failed, and every event target that did."""
+        failed = [{"camera": c.name, "message": c.error} for c in self.cameras if c.error]
+        return [*failed, *({"target": text.partition(":")[0], "message": text} for text in self.sink_errors)]
+
+    @property
+    def all_failed(self) -> bool:
+        """No camera gave anything."""
+        return all(camera.error is not None for camera in self.cameras)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `vedette run --json`."""
+        return {
+            "cameras": [camera.to_json() for camera in self.cameras],
+            "counts": self.counts,
+            "errors": self.errors,
+            "events": {"published": self.events_published, "lost": self.events_lost},
+            "engine": self.engine,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def print(self) -> None:
+        """Tables on standard output."""
+        from vedette.apps.console import print_line, print_table
+
+        columns = ["camera", "frames", "slots", "detections", "events", "drops", "fps", "state"]
+        rows = [
+            [
+                c.name,
+                str(c.frames),
+                str(c.slots),
+                str(c.detections),
+                str(c.events),
+                str(c.drops),
+                f"{c.fps:.1f}",
+                "failed" if c.error else "ended",
+            ]
+            for c in self.cameras
+        ]
+        print_table(f"{self.engine} · {self.seconds:.1f} s", columns, rows)
+        counted = self.count_rows()
+        if counted:
+            print_table("Counts", ["camera", "line or zone", "class", "what", "count"], counted)
+        if self.events_published or self.events_lost:
+            print_line(f"events: {self.events_published} sent, {self.events_lost} lost")
+
+    def count_rows(self) -> list[list[str]]:
+        """One row for each figure in `counts`: camera, line or zone, class, what, how many."""
+        rows = []
+        for camera, places in self.counts.items():
+            for line, classes in places["lines"].items():
+                for class_name, directions in classes.items():
+                    rows += [[camera, line, class_name, what, str(count)] for what, count in directions.items()]
+            for zone, figures in places["zones"].items():
+                rows += [[camera, zone, "", what, str(count)] for what, count in figures.items()]
+        return rows

@@ -1,0 +1,209 @@
+"""The wiring of a run: cameras -> stream -> each camera's tracker and rules -> events -> sinks; views look on.
+
+One `Watch` is one run. Everything below `on_result` happens in the thread that runs the detector; sinks and views never
+block it, but for a lossless consumer (`watch_pipeline`, a recording of unpaced files), which is meant to.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vedette.apps.run_report import CameraSummary, RunSummary
+from vedette.contracts.bundle import BundleManifest
+from vedette.contracts.detections import Detections, Tracks
+from vedette.contracts.event import BundleReference, Event
+from vedette.contracts.frame import FittedFrame
+from vedette.contracts.pipeline import Anchor, Camera, Pipeline
+from vedette.contracts.ports import Detector, EventSink, FullPicture, View
+from vedette.contracts.status import CameraState, CameraStatus, Status
+from vedette.edge.analytics.events import EventMaker
+from vedette.edge.analytics.rules import CameraRules
+from vedette.edge.analytics.track import ByteTracker, TrackerSettings
+from vedette.edge.stream.camera_spec import CameraSpec
+from vedette.edge.stream.pipeline import StreamPipeline
+from vedette.edge.stream.statistics import CameraStatistics
+
+WEAK_SHARE = 0.4  # detections down to this share of the least score may continue a track, never start one (ByteTrack)
+
+EventListener = Callable[[Event], None]
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One camera's own objects and figures."""
+
+    tracker: ByteTracker
+    rules: CameraRules
+    detections: int = 0
+    events: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOutlets:
+    """Where a run's events and frames go. The run closes sinks and views at its end, but not the page, which may go on.
+
+    `listeners` are called with every event, in order.
+    """
+
+    sinks: Sequence[EventSink] = ()
+    views: Sequence[View] = ()
+    page: View | None = None
+    listeners: Sequence[EventListener] = ()
+
+    @property
+    def onlookers(self) -> tuple[View, ...]:
+        """Everybody who is shown frames."""
+        return (*self.views, *((self.page,) if self.page is not None else ()))
+
+
+class Watch:
+    """One run of a pipeline with an opened detector. `run` blocks until the cameras have ended or `stop` is called."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        cameras: Sequence[CameraSpec],
+        detector: Detector,
+        bundle_digest: str,
+        outlets: WatchOutlets,
+        *,
+        on_camera_error: Callable[[str, str], None] | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self._detector = detector
+        self.outlets = outlets
+        self._onlookers = outlets.onlookers
+        self._on_camera_error = on_camera_error
+        self.box = pipeline.box or socket.gethostname().split(".")[0] or "box"
+        self._least_score = least_score(pipeline, detector.manifest)
+        self._watched = {camera.name: self._watch_camera(camera) for camera in pipeline.cameras}
+        run = f"{time.time_ns():x}-{os.getpid():x}"
+        self._maker = EventMaker(self.box, BundleReference(name=detector.manifest.name, digest=bundle_digest), run)
+        self._started_unix_s = time.time()
+        self._stream = StreamPipeline(cameras, detector, self, every=pipeline.detect.every, batch=pipeline.detect.batch)
+
+    def run(self) -> RunSummary:
+        """Watch until every camera has ended, failed or been stopped."""
+        began = time.monotonic()
+        try:
+            self._stream.run()
+        finally:
+            for view in self.outlets.views:
+                view.close()
+            for sink in self.outlets.sinks:
+                sink.close()
+        return self._summary(time.monotonic() - began)
+
+    def stop(self) -> None:
+        """End the run within a second or two; from any thread."""
+        self._stream.stop()
+
+    # -- contracts.ports.ResultHandler ----------------------------------------------------------------------------
+
+    def on_result(self, frame: FittedFrame, picture: FullPicture, detections: Detections) -> None:
+        """One detected frame of one camera, in order."""
+        watched = self._watched[frame.stamp.camera]
+        watched.detections += int((detections.scores >= self._least_score).sum())
+        tracks = watched.tracker.update(detections, frame.stamp.media_time_s)
+        for occurrence in watched.rules.update(frame.stamp, tracks):
+            event = self._maker.make(occurrence)
+            watched.events += 1
+            for sink in self.outlets.sinks:
+                sink.publish(event)
+            for listener in self.outlets.listeners:
+                listener(event)
+        self._show(frame, picture, tracks, watched)
+
+    def on_camera_end(self, camera: str, error: str | None) -> None:
+        """A camera is over; with a sentence when it failed."""
+        if error is not None:
+            self._watched[camera].error = error
+            if self._on_camera_error is not None:
+                self._on_camera_error(camera, error)
+
+    # -- what others may ask --------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """How the run is doing now; from any thread."""
+        statistics = self._stream.snapshot()
+        return Status(
+            cameras=tuple(self._camera_status(one) for one in statistics),
+            engine=self._detector.engine_description,
+            bundle=self._detector.manifest.name,
+            box=self.box,
+            started_unix_s=self._started_unix_s,
+            events=sum(watched.events for watched in self._watched.values()),
+            events_lost=sum(sink.lost for sink in self.outlets.sinks),
+        )
+
+    def counts(self) -> dict[str, dict[str, object]]:
+        """What was counted so far, by camera."""
+        return {name: watched.rules.counts.to_json() for name, watched in self._watched.items()}
+
+    def statistics(self) -> Sequence[CameraStatistics]:
+        """The stream's own counters, by camera."""
+        return self._stream.snapshot()
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _watch_camera(self, camera: Camera) -> _Watched:
+        lines, zones = (*self.pipeline.lines, *camera.lines), (*self.pipeline.zones, *camera.zones)
+        anchor: Anchor = self.pipeline.anchor
+        tracker = ByteTracker(TrackerSettings(strong_score=self._least_score))
+        return _Watched(tracker, CameraRules(camera.name, lines, zones, anchor))
+
+    def _show(self, frame: FittedFrame, picture: FullPicture, tracks: Tracks, watched: _Watched) -> None:
+        if not self._onlookers:
+            return
+        labels = watched.rules.counts.labels()
+        for view in self._onlookers:
+            view.show(frame.stamp, picture, tracks, labels)
+
+    def _camera_status(self, one: CameraStatistics) -> CameraStatus:
+        watched = self._watched[one.camera]
+        state = "ended" if one.state.value == "stopped" else one.state.value
+        return CameraStatus(
+            name=one.camera,
+            state=CameraState(state),
+            error=one.error,
+            width_px=one.width_px,
+            height_px=one.height_px,
+            frames=one.frames,
+            fps=one.fps,
+            detections_per_s=one.detections_per_s,
+            drops=one.drops,
+            lines=watched.rules.placed_lines,
+            zones=watched.rules.placed_zones,
+            counts=watched.rules.counts.labels(),
+        )
+
+    def _summary(self, seconds: float) -> RunSummary:
+        cameras = [
+            CameraSummary(
+                name=one.camera,
+                frames=one.frames,
+                slots=one.slots,
+                detections=self._watched[one.camera].detections,
+                events=self._watched[one.camera].events,
+                drops=one.drops,
+                fps=one.mean_fps,
+                error=one.error,
+            )
+            for one in self._stream.snapshot()
+        ]
+        return RunSummary(
+            cameras=cameras,
+            counts=self.counts(),
+            engine=self._detector.engine_description,
+            seconds=seconds,
+            events_published=sum(sink.published for sink in self.outlets.sinks),
+            events_lost=sum(sink.lost for sink in self.outlets.sinks),
+        )
+
+
+def least_score(pipeline: Pipeline, manifest: BundleManifest) -> float:
+    """The score that a detection needs to be counted and to start a track."""
+    return manifest.thresholds.score if pipeline.detect.score is None else pipeline.detect.score
