@@ -236,3 +236,21 @@ def test_a_film_refused_midway_leaves_the_caller_alone(tmp_path: Path, caplog: p
     assert "No such file or directory" in recorder.problem
     assert recorder.dropped["north"] >= 3
     assert len(caplog.records) == 1
+
+
+class BrokenPicture(DrawnPicture):
+    """A picture that cannot be converted, by a fault of ours."""
+
+    def to_bgr(self, max_width_px: int | None = None) -> np.ndarray:
+        raise ZeroDivisionError("a fault")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_in_the_recorder_never_leaves_a_lossless_caller_waiting(tmp_path: Path) -> None:
+    frames = 3 * QUEUE_LENGTH
+    with Recorder(tmp_path, lossless=True) as recorder:
+        for number in range(frames):
+            recorder.show(at("north", number / 10), BrokenPicture(number), tracks(), {})
+    assert recorder.problem is not None
+    assert "a fault" in recorder.problem
+    assert recorder.dropped == {"north": frames}

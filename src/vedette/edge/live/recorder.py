@@ -123,6 +123,9 @@ class Recorder:
                 film.close()
         except (OSError, av.error.FFmpegError) as error:
             self._give_up(error, shown)
+        except BaseException as bug:
+            self._give_up(bug, shown)  # nobody may wait for a thread that is gone
+            raise
 
     def _take(self) -> _Shown | None:
         with self._changed:
@@ -157,10 +160,10 @@ class Recorder:
         self._paths.append(path)
         return film
 
-    def _give_up(self, error: Exception, unwritten: _Shown | None) -> None:
+    def _give_up(self, error: BaseException, unwritten: _Shown | None) -> None:
         with self._changed:
             reason = getattr(error, "strerror", None) or str(error)
-            self._problem = f"recording stopped: cannot write to {self.folder}: {reason}"
+            self._problem = f"recording stopped: cannot write to {self.folder}: {reason or type(error).__name__}"
             for shown in (*self._queue, *((unwritten,) if unwritten else ())):
                 self._dropped[shown.stamp.camera] += 1
             self._queue.clear()

@@ -39,6 +39,14 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class StagePicture:
+    """A JPEG or PNG; the digest is worked out once, when it is set."""
+
+    data: bytes
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One card. `progress` is 0..1, `None` where it is not known."""
 
@@ -47,7 +55,7 @@ class Stage:
     progress: float | None = None
     note: str = ""
     lines: tuple[str, ...] = ()
-    pictures: Mapping[str, bytes] = field(default_factory=dict)  # caption -> JPEG or PNG
+    pictures: Mapping[str, StagePicture] = field(default_factory=dict)  # by caption
     series: tuple[Series, ...] = ()
     began_s: float | None = None  # monotonic
     ended_s: float | None = None
@@ -66,8 +74,8 @@ class Stage:
             "spent_s": spent,
             "left_s": left,
             "pictures": [
-                {"caption": caption, "src": f"/stages/{number}/{place}?v={hashlib.sha256(data).hexdigest()[:16]}"}
-                for place, (caption, data) in enumerate(self.pictures.items())
+                {"caption": caption, "src": f"/stages/{number}/{place}?v={picture.digest}"}
+                for place, (caption, picture) in enumerate(self.pictures.items())
             ],
             "series": [{"name": s.name, "chart": s.chart, "points": s.points_xy} for s in self.series],
         }
@@ -111,7 +119,7 @@ class StageBoard:
                 progress=stage.progress if progress is None else min(max(progress, 0.0), 1.0),
                 note=stage.note if note is None else note,
                 lines=stage.lines if lines is None else tuple(lines)[-MAX_LINES:],
-                pictures=stage.pictures if pictures is None else dict(list(pictures.items())[-MAX_PICTURES:]),
+                pictures=stage.pictures if pictures is None else _with_digests(pictures),
                 series=stage.series if series is None else tuple(_thinned(one) for one in series),
                 began_s=stage.began_s or now,
                 ended_s=now if state in (StageState.DONE, StageState.FAILED) else None,
@@ -137,7 +145,7 @@ class StageBoard:
             stages = list(self._stages.values())
         if not 0 <= number < len(stages) or not 0 <= place < len(stages[number].pictures):
             return None
-        return list(stages[number].pictures.values())[place]
+        return list(stages[number].pictures.values())[place].data
 
     def _finish_running(self, now: float) -> None:
         for title, stage in self._stages.items():
@@ -183,6 +191,11 @@ class StageProgress:
             lines=self._lines,
             series=[Series(name, tuple(points), chart=name) for name, points in self._points.items()],
         )
+
+
+def _with_digests(pictures: Mapping[str, bytes]) -> dict[str, StagePicture]:
+    newest = list(pictures.items())[-MAX_PICTURES:]
+    return {caption: StagePicture(data, hashlib.sha256(data).hexdigest()[:16]) for caption, data in newest}
 
 
 def _thinned(series: Series) -> Series:
