@@ -26,7 +26,7 @@ from vedette.learn.data.locating import (
 )
 from vedette.learn.data.problems import Problem, ProblemKind, Report
 from vedette.learn.data.samples import DataSet, LabelledObject, Layout, Sample
-from vedette.learn.data.split_files import SPLIT_FILE
+from vedette.learn.data.split_files import SPLIT_FILE, UNSPLIT
 
 MAX_BYTES = 1_000_000_000  # COCO train2017 has 470 MB
 MAX_OBJECTS = 100_000  # in one picture
@@ -73,7 +73,7 @@ def read_coco(place: CocoPlace, classes: Sequence[str] | None, report: Report) -
     Raises:
         DataError: not JSON, or not COCO's keys.
     """
-    documents = {path: _load(path) for path in place.files}
+    documents = {path: load_coco(path) for path in place.files}
     whole = [path for path in place.files if split_of(place.root, path) is None]
     samples: dict[str, Sample] = {}
     splits: dict[str, tuple[str, ...]] = {}
@@ -83,7 +83,7 @@ def read_coco(place: CocoPlace, classes: Sequence[str] | None, report: Report) -
         names = reader.read(documents[path], samples)
         listed |= dict.fromkeys(reader.class_order)
         split = split_of(place.root, path)
-        if split is not None and len(place.files) > 1:
+        if split is not None and split != UNSPLIT and len(place.files) > 1:
             splits[split] = tuple(dict.fromkeys((*splits.get(split, ()), *names)))
     names_in_order = tuple(classes) if classes is not None else tuple(listed)
     if not names_in_order:
@@ -102,7 +102,29 @@ def split_of(root: Path, path: Path) -> str | None:
     return SPLIT_FOLDERS.get(word.lower())
 
 
-def _load(path: Path) -> dict[str, Any]:
+def annotations_by_sample(root: Path, path: Path, document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The annotations themselves, by sample name, in the order of the sample's objects."""
+    reader = _FileReader(root, path, lambda problem: None)  # reading has reported everything
+    folders = reader.picture_folders(document["images"])
+    names: dict[Any, str] = {}
+    for image in document["images"]:
+        picture = reader.picture(image.get("file_name"), folders)
+        if picture is not None and isinstance(image.get("id"), int | str):
+            names.setdefault(image["id"], reader.name(picture))
+    found: dict[str, list[dict[str, Any]]] = {}
+    for annotation in document["annotations"]:
+        key = annotation.get("image_id")
+        if isinstance(key, int | str) and key in names:
+            found.setdefault(names[key], []).append(annotation)
+    return found
+
+
+def load_coco(path: Path) -> dict[str, Any]:
+    """The document, with lists of objects under images, annotations and categories.
+
+    Raises:
+        DataError: not JSON, or not COCO's keys.
+    """
     try:
         document = json.loads(read_bytes(path, MAX_BYTES))
     except (ValueError, RecursionError) as error:
@@ -129,7 +151,7 @@ class _FileReader:
         """Adds samples that are new; returns the names of all pictures of this file."""
         classes = self._categories(document["categories"])
         objects = self._objects(document["annotations"], classes)
-        folders = self._picture_folders(document["images"])
+        folders = self.picture_folders(document["images"])
         names = []
         ids: set[Any] = set()
         for image in document["images"]:
@@ -138,10 +160,10 @@ class _FileReader:
                 self._tell(ProblemKind.BAD_SYNTAX, f"image id {quoted(str(key))} is missing or used twice")
                 continue
             ids.add(key)
-            picture = self._picture(image.get("file_name"), folders)
+            picture = self.picture(image.get("file_name"), folders)
             if picture is None:
                 continue
-            name = self._name(picture)
+            name = self.name(picture)
             names.append(name)
             known = samples.get(name)
             if known is not None and (known.picture != picture or known.labels == self._path):
@@ -198,7 +220,7 @@ class _FileReader:
             )
         return objects
 
-    def _picture_folders(self, images: list[dict[str, Any]]) -> list[Path]:
+    def picture_folders(self, images: list[dict[str, Any]]) -> list[Path]:
         """Where this file's pictures may lie, those folders first that hold the first few."""
         here, split = self._path.parent, self._path.stem.removeprefix("instances_")
         folders = [here / "images" / split, self._root / "images" / split, here / split, self._root / split]
@@ -207,7 +229,7 @@ class _FileReader:
         names = [image["file_name"] for image in images[:20] if isinstance(image.get("file_name"), str)]
         return sorted(present, key=lambda folder: -sum(_is_there(self._root, name, folder) for name in names))
 
-    def _picture(self, file_name: Any, folders: list[Path]) -> Path | None:
+    def picture(self, file_name: Any, folders: list[Path]) -> Path | None:
         if not isinstance(file_name, str):
             self._tell(ProblemKind.BAD_SYNTAX, "an image has no file_name")
             return None
@@ -218,7 +240,7 @@ class _FileReader:
             return None
         return next((path for path in candidates if path.is_file()), candidates[0])
 
-    def _name(self, picture: Path) -> str:
+    def name(self, picture: Path) -> str:
         images = self._root / "images"
         return stem_below(images if images in picture.parents else self._root, picture)
 

@@ -25,8 +25,9 @@ from vedette.learn.data.locating import (
 )
 from vedette.learn.data.problems import Problem, ProblemKind, Report
 from vedette.learn.data.samples import DataSet, Layout
+from vedette.learn.data.split_files import UNSPLIT
 
-LISTS = {"train": "train", "valid": "val", "test": "test"}  # key of the .data file -> split
+LISTS = {"train": "train", "valid": "val", "test": "test", UNSPLIT: UNSPLIT}  # key of the .data file -> split
 
 
 def find_darknet(source: Path) -> Path | None:
@@ -92,8 +93,8 @@ def _read_data_file(path: Path, classes: Sequence[str] | None, report: Report, b
         members[LISTS[key]] = [picture for picture in found if picture is not None]
     every = [picture for pictures in members.values() for picture in pictures]
     samples = TextLabelReader(root, classes, yolo=False, report=report).read(every)
-    splits = {split: _names(root, pictures) for split, pictures in members.items()}
-    if set(splits) == {"train"}:
+    splits = {split: _names(root, pictures) for split, pictures in members.items() if split != UNSPLIT}
+    if set(members) == {"train"}:
         splits = {}  # a lone list of everything is no split
     return DataSet(root, Layout.DARKNET, tuple(classes), tuple(samples), splits)
 

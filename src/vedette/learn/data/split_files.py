@@ -17,6 +17,7 @@ from vedette.learn.data.locating import quoted
 from vedette.learn.data.problems import Problem, ProblemKind, Report
 
 SPLIT_FILE = "split.json"
+UNSPLIT = "unsplit"  # how a layout that lists its pictures lists those of no split
 SPLIT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 

@@ -19,9 +19,10 @@ from vedette.learn.data.label_text import check_names, read_lines, read_text
 from vedette.learn.data.locating import UnsafeNameError, files_below, is_picture, path_below, plain_path, quoted
 from vedette.learn.data.problems import Problem, ProblemKind, Report
 from vedette.learn.data.samples import DataSet, Layout
+from vedette.learn.data.split_files import UNSPLIT
 
 MAX_YAML_BYTES = 1_000_000
-KEYS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+KEYS = {"train": "train", "val": "val", "valid": "val", "test": "test", UNSPLIT: UNSPLIT}
 
 
 def find_yolo(source: Path) -> Path | None:
@@ -57,8 +58,9 @@ def read_yolo(path: Path, classes: Sequence[str] | None, report: Report, bounded
     splits = {
         split: tuple(dict.fromkeys(sample_name(root, picture) for picture in pictures))
         for split, pictures in members.items()
+        if split != UNSPLIT
     }
-    if set(splits) == {"train"}:
+    if set(members) == {"train"}:
         splits = {}  # a lone list of everything is no split
     return DataSet(root, Layout.YOLO, tuple(classes), tuple(samples), splits)
 
