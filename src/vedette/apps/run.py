@@ -191,7 +191,7 @@ def build_watch(
         detector,
         opened.digest,
         outlets,
-        on_camera_error=lambda name, error: warn(f"camera '{name}': {error}"),
+        on_camera_error=lambda _, error: warn(error),
     )
     if page is not None:
         page.set_status(watch.status)

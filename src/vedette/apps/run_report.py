@@ -92,7 +92,10 @@ class RunSummary:
     def count_rows(self) -> list[list[str]]:
         """One row for each figure in `counts`: camera, line or zone, class, what, how many."""
         rows = []
+        failed = {camera.name for camera in self.cameras if camera.error}
         for camera, places in self.counts.items():
+            if camera in failed:
+                continue
             for line, classes in places["lines"].items():
                 for class_name, directions in classes.items():
                     rows += [[camera, line, class_name, what, str(count)] for what, count in directions.items()]
