@@ -49,7 +49,11 @@ def resolve_address(spec: CameraSpec) -> Address:
     if kind is SourceKind.FILE:
         # With "file:" a name such as "concat:a|b" is a file of that name and nothing else
         return Address(f"file:{Path(spec.url).absolute()}", spec.url, {"protocol_whitelist": PROTOCOLS[kind]})
-    options = {"protocol_whitelist": PROTOCOLS[kind], "analyzeduration": str(ANALYSE_LIVE_US)}
+    options = {
+        "protocol_whitelist": PROTOCOLS[kind],
+        "analyzeduration": str(ANALYSE_LIVE_US),
+        "fpsprobesize": "0",  # do not watch a second of video to guess a rate that time stamps tell
+    }
     if kind is SourceKind.RTSP:
         options |= {"rtsp_transport": "tcp", "allowed_media_types": "video"}
     return Address(_with_credentials(spec), spec.url, options)

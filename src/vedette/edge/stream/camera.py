@@ -53,6 +53,7 @@ class CameraWorker:
     def run(self) -> None:
         """Watch until the end, the stop or the death of the camera. Never raises."""
         state, error = CameraState.ENDED, None
+        self.counters.begin(time.monotonic())
         try:
             self._watch()
         except CameraError as failure:
@@ -85,7 +86,7 @@ class CameraWorker:
             self._clock = MediaClock(source.interval_s, source.live)
             if not self.spec.is_lossless:
                 self._pace = LivePace() if source.live else FilePace()
-        counters.begin(time.monotonic())
+        counters.state = CameraState.RUNNING
         self._errors_before, skipped_before = counters.decode_errors, 0
         try:
             for frame in source.frames():

@@ -36,7 +36,7 @@ class CsiSource:
         self._spec = spec
         self.interval_s: float | None = 1 / FRAMES_PER_S
         self.decode_errors = self.skipped = 0
-        if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends():
+        if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
             raise CameraUnavailableError(
                 f"camera '{spec.name}': {spec.url} needs OpenCV with GStreamer, and this OpenCV has none; on a Jetson "
                 "use JetPack's OpenCV, or put the camera behind an RTSP server"

@@ -4,7 +4,9 @@ The sentence never holds a password; the FFmpeg error itself may (it repeats the
 """
 
 import errno
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from av import error as av_error
 
@@ -75,9 +77,9 @@ def _explain_network(error: av_error.FFmpegError, spec: CameraSpec) -> CameraInp
         return CameraInputError(f"{start}: the camera has nothing under this path (404); check the path of the URL")
     if isinstance(error, av_error.ConnectionRefusedError):
         return CameraUnavailableError(f"{start} refuses the connection; check the port and that the camera is on")
-    if error.errno == errno.EIO:  # what FFmpeg says of a host name that nobody knows
-        return CameraUnavailableError(f"{start} cannot be reached; check the host name and the network")
-    if isinstance(error, av_error.InvalidDataError | av_error.EOFError):
+    if error.errno == errno.EIO and not _host_is_known(spec.url):
+        return CameraUnavailableError(f"{start}: nobody knows this host; check its name and the network")
+    if isinstance(error, av_error.InvalidDataError | av_error.EOFError) or error.errno == errno.EIO:
         return CameraUnavailableError(
             f"{start} answers, but not with video that can be read ({_reason(error, spec)}); check the URL's path "
             "and the camera's stream settings"
@@ -95,6 +97,16 @@ def _explain_usb(error: av_error.FFmpegError, spec: CameraSpec) -> CameraUnavail
     if error.errno == errno.EBUSY:
         return CameraUnavailableError(f"{start} is in use by another program; stop that first")
     return CameraUnavailableError(f"{start} cannot be opened as a camera ({_reason(error, spec)}); try another number")
+
+
+def _host_is_known(url: str) -> bool:
+    """FFmpeg says "Input/output error" both of an unknown host and of a connection that ended too early."""
+    parts = urlsplit(url)
+    try:
+        socket.getaddrinfo(parts.hostname, parts.port)
+    except OSError:
+        return False
+    return True
 
 
 def _reason(error: av_error.FFmpegError, spec: CameraSpec) -> str:

@@ -7,6 +7,7 @@ the end of a run that was not stopped: slots = detected + drops.
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -69,19 +70,18 @@ class CameraCounters:
         self._began: float | None = None
         self._finished: float | None = None
         self._samples: deque[tuple[float, int, int]] = deque(maxlen=int(RATE_WINDOW_S / SAMPLE_EVERY_S) + 2)
-        self._next_sample = 0.0
+        self._next_sample = self._last_frame = 0.0
 
     def begin(self, now: float) -> None:
-        """The camera is open and its first frame is about to come."""
-        if self._began is None:
-            self._began = now
-            self._samples.append((now, 0, 0))
-            self._next_sample = now + SAMPLE_EVERY_S
-        self.state = CameraState.RUNNING
+        """The camera is about to be opened; `seconds` and `mean_fps` count from here."""
+        self._began = now
+        self._samples.append((now, 0, 0))
+        self._next_sample = now + SAMPLE_EVERY_S
 
     def count_frame(self, now: float) -> None:
         """One more decoded frame."""
         self.frames += 1
+        self._last_frame = now
         if now >= self._next_sample:
             self._samples.append((now, self.frames, self.detected))
             self._next_sample = now + SAMPLE_EVERY_S
@@ -119,7 +119,7 @@ class CameraCounters:
 
     def _recent_rates(self, now: float) -> tuple[float, float]:
         samples = list(self._samples)
-        if not samples:
+        if not samples or now - self._last_frame > RATE_WINDOW_S:
             return 0.0, 0.0
         # The oldest sample within the window; when all are older the camera is silent: count from the latest.
         then, frames, detected = next((s for s in samples if s[0] >= now - RATE_WINDOW_S), samples[-1])
@@ -130,3 +130,8 @@ class CameraCounters:
         if spent <= 0:
             return 0.0, 0.0
         return (self.frames - frames) / spent, (self.detected - detected) / spent
+
+
+def all_failed(statistics: Sequence[CameraStatistics]) -> bool:
+    """Whether not one camera could be watched to its end or to the stop."""
+    return all(camera.state is CameraState.FAILED for camera in statistics)

@@ -1,0 +1,93 @@
+"""A fitted frame shows what a plain conversion and resize shows, for every matrix, range, format and rotation."""
+
+import av
+import cv2
+import numpy as np
+import pytest
+from av import VideoFrame
+from av.video.reformatter import Interpolation
+
+from simulators.blob_detector import blob_manifest
+from simulators.clips import turn_clip, write_clip
+from vedette.contracts.bundle import ResizeMode
+from vedette.edge.stream.fitting import FrameFitter, FullFrame
+
+ACCURATE = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+
+
+def photo(width: int = 320, height: int = 180) -> np.ndarray:
+    """A smooth colourful picture: (height, width, 3) uint8 RGB."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    waves = [128 + 100 * np.sin(x / a + y / b) for a, b in ((17, 31), (23, -19), (-29, 13))]
+    return np.stack(waves, axis=2).astype(np.uint8)
+
+
+def yuv_frame(pixel_format: str, colorspace: int, color_range: int) -> VideoFrame:
+    frame = VideoFrame.from_ndarray(photo(), format="rgb24").reformat(
+        format=pixel_format, dst_color_range=color_range or None
+    )
+    frame.colorspace, frame.color_range = colorspace, color_range
+    return frame
+
+
+def fitter(width: int, height: int, mode: ResizeMode = ResizeMode.STRETCH) -> FrameFitter:
+    return FrameFitter(blob_manifest(width, height, mode).input)
+
+
+@pytest.mark.parametrize("color_range", [0, 1, 2])
+@pytest.mark.parametrize("colorspace", [1, 2, 5, 6, 9])
+def test_colours_are_those_of_an_exact_conversion(colorspace: int, color_range: int):
+    frame = yuv_frame("yuv420p", colorspace, color_range)
+    whole = frame.to_ndarray(format="rgb24", interpolation=ACCURATE)
+    expected = cv2.resize(whole, (96, 64), interpolation=cv2.INTER_LINEAR).astype(int)
+    image, _ = fitter(96, 64).fit(frame)
+    difference = np.abs(image - expected)
+    assert difference.mean() < 1.0 and np.percentile(difference, 99) <= 4
+    assert np.abs((image - expected).mean(axis=(0, 1))).max() < 0.6  # no tint
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv422p", "yuv444p", "nv12", "yuv420p10le", "gray", "bgr24", "yuyv422"])
+def test_every_pixel_format_is_fitted(pixel_format: str):
+    frame = VideoFrame.from_ndarray(photo(), format="rgb24").reformat(format=pixel_format)
+    whole = frame.to_ndarray(format="rgb24") if pixel_format != "gray" else frame.reformat(format="rgb24").to_ndarray()
+    expected = cv2.resize(whole, (96, 64), interpolation=cv2.INTER_LINEAR).astype(int)
+    image, _ = fitter(96, 64).fit(frame)
+    assert image.shape == (64, 96, 3) and image.dtype == np.uint8
+    assert np.abs(image - expected).mean() < 2.5
+
+
+def test_letterbox_pads_and_says_where_the_picture_lies():
+    image, placement = fitter(96, 96, ResizeMode.LETTERBOX).fit(yuv_frame("yuv420p", 2, 0))
+    assert (placement.inner_width_px, placement.inner_height_px, placement.top_px) == (96, 54, 21)
+    assert (image[:21] == 128).all() and (image[75:] == 128).all() and image.flags.c_contiguous
+    assert image[21:75].std() > 20
+
+
+def test_a_change_of_resolution_moves_the_placement():
+    fit = fitter(96, 64).fit
+    sizes = [fit(VideoFrame.from_ndarray(photo(*size), format="rgb24"))[1] for size in [(320, 180), (160, 120)]]
+    assert [(p.source_width_px, p.source_height_px) for p in sizes] == [(320, 180), (160, 120)]
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_rotation_metadata_is_honoured(tmp_path, quarters: int):
+    path = write_clip(tmp_path / "turned.mp4", frames=3)
+    plain = next(av.open(str(path)).decode(video=0))
+    turn_clip(path, quarters)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        assert frame.rotation % 360 == 90 * quarters
+        picture = FullFrame(frame).to_bgr()
+        expected = np.rot90(FullFrame(plain).to_bgr(), quarters)
+        assert np.array_equal(picture, expected)
+        size = (60, 100) if quarters % 2 else (100, 60)
+        image, placement = fitter(*size).fit(frame)
+        assert (placement.source_height_px, placement.source_width_px) == expected.shape[:2]
+        wanted = cv2.resize(np.ascontiguousarray(expected[:, :, ::-1]), size, interpolation=cv2.INTER_LINEAR)
+        assert np.abs(image.astype(int) - wanted).mean() < 2
+
+
+def test_the_full_picture_is_scaled_down_only_when_wider():
+    picture = FullFrame(VideoFrame.from_ndarray(photo(), format="rgb24"))
+    assert picture.to_bgr(100).shape == (56, 100, 3)
+    assert np.array_equal(picture.to_bgr(1000), photo()[:, :, ::-1])
