@@ -35,7 +35,7 @@ QUEUE_LENGTH = 32
 TIME_BASE = Fraction(1, 90_000)  # MPEG's clock
 KEY_FRAME_EVERY_S = 1.0
 MOV_FLAGS = "frag_keyframe+empty_moov+default_base_moof"
-X264_OPTIONS = {"preset": "veryfast", "tune": "zerolatency", "crf": "24"}  # no look-ahead: nothing is held back
+X264_OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "24"}  # no look-ahead: nothing is held back
 _LOG = logging.getLogger(__name__)
 
 
