@@ -48,6 +48,7 @@ class PackOptions:
     nms_kind: Literal["iou", "diou"] = "iou"
     name: str | None = None
     licence: str | None = None
+    class_map: Path | None = None
 
 
 def pack(  # noqa: PLR0913 - the flags of a command
@@ -64,6 +65,7 @@ def pack(  # noqa: PLR0913 - the flags of a command
     nms_kind: Literal["iou", "diou"] = "iou",
     name: str | None = None,
     licence: str | None = None,
+    class_map: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Pack weights as a bundle: model, receipts, golden pictures; every byte accounted for.
@@ -97,6 +99,8 @@ def pack(  # noqa: PLR0913 - the flags of a command
         The bundle's name; the run folder's or the weights file's when left out.
     licence
         The licence of the weights, for example Apache-2.0.
+    class_map
+        JSON or YAML file for --data: data class -> model class, or null to leave a data class out.
     json
         Print what was packed and measured as JSON.
     """
@@ -104,11 +108,21 @@ def pack(  # noqa: PLR0913 - the flags of a command
 
     if data is not None and pictures is not None:
         raise UsageError("--data and --pictures exclude each other: give one of them")
-    if split is not None and data is None:
-        raise UsageError("--split names a part of --data SOURCE, which is not given")
+    if data is None and (split is not None or class_map is not None):
+        raise UsageError("--split and --class-map say something about --data SOURCE, which is not given")
     model = _model_files(run, cfg, weights, names)
     options = PackOptions(
-        out, *model, run, data, split, pictures, resize=resize, nms_kind=nms_kind, name=name, licence=licence
+        out,
+        *model,
+        run=run,
+        data=data,
+        split=split,
+        pictures=pictures,
+        resize=resize,
+        nms_kind=nms_kind,
+        name=name,
+        licence=licence,
+        class_map=class_map,
     )
     with ConsoleProgress() as progress:
         bundle = pack_model(options, progress)
@@ -136,7 +150,7 @@ def pack_model(options: PackOptions, progress: Progress) -> OpenBundle:
     refuse_occupied(options.out)
     request = _request(options, progress)
     drafted = draft(request)
-    labelled = None if options.data is None else _labelled(options.data, options.split, options.run, progress)
+    labelled = None if options.data is None else _labelled(options.data, options, progress)
     examples, synthetic = _examples(options, labelled, drafted.manifest, progress)
     reference = TorchReference(request.plan, request.weights)
     engines = [open_engine(drafted.manifest, drafted.model, choice) for choice in installed_engines()]
@@ -272,12 +286,22 @@ def _recorded_digest(run: Path) -> str | None:
     return digest if isinstance(digest, str) else None
 
 
-def _labelled(source: Path, split: str | None, run: Path | None, progress: Progress) -> tuple[DataSet, str | None]:
-    """The labelled pictures to measure on, and the name of their split."""
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """The pictures to measure on, the name of their split, and what `--class-map` says."""
+
+    data: DataSet
+    split: str | None
+    class_map: dict[str, str | None]
+
+
+def _labelled(source: Path, options: PackOptions, progress: Progress) -> _Labelled:
+    from vedette.apps.evaluate import read_class_map
     from vedette.learn.data.reading import read_data_set
     from vedette.learn.training.evaluate import choose_split
 
-    data = read_data_set(source)
+    class_map = {} if options.class_map is None else read_class_map(options.class_map)
+    data, run, split = read_data_set(source), options.run, options.split
     if not data.splits and run is not None and (run / RUN_SPLIT).is_file():
         data = read_data_set(source, split_file=run / RUN_SPLIT)
     if split is None:
@@ -286,11 +310,11 @@ def _labelled(source: Path, split: str | None, run: Path | None, progress: Progr
     if not chosen.samples:
         raise InputError(f"{source}: split '{split}' holds no picture")
     progress.say(f"measuring on {len(chosen.samples)} pictures of {source} ({split or 'all of it'})")
-    return chosen, split
+    return _Labelled(chosen, split, class_map)
 
 
 def _examples(
-    options: PackOptions, labelled: tuple[DataSet, str | None] | None, manifest: BundleManifest, progress: Progress
+    options: PackOptions, labelled: _Labelled | None, manifest: BundleManifest, progress: Progress
 ) -> tuple[list[Picture], bool]:
     """At most 16 pictures, evenly taken, and whether they are drawings for want of any."""
     from vedette.apps.detect import find_pictures
@@ -299,7 +323,7 @@ def _examples(
     from vedette.learn.export.pack import MOST_PICTURES
 
     if labelled is not None:
-        paths = [sample.picture for sample in labelled[0].samples]
+        paths = [sample.picture for sample in labelled.data.samples]
     elif options.pictures is not None:
         if not options.pictures.is_dir():
             raise InputError(f"{options.pictures}: is no folder; --pictures takes a folder of pictures")
@@ -317,7 +341,7 @@ def _measure(
     drafted: Draft,
     agreement: tuple[Any, ...],
     examples: list[Picture],
-    labelled: tuple[DataSet, str | None] | None,
+    labelled: _Labelled | None,
     progress: Progress,
 ) -> Measured:
     """Accuracy and speed on the engine that `auto` picks here."""
@@ -325,23 +349,23 @@ def _measure(
     from vedette.edge.engines.detector import PackedDetector
     from vedette.edge.engines.opening import open_engine
     from vedette.learn.export.pack import Measured
-    from vedette.learn.training.evaluate import SCORE_FLOOR, evaluate_pictures
+    from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed, evaluate_pictures
     from vedette.vision.postprocess import DetectionRules
 
     engine = open_engine(drafted.manifest, drafted.model)
-    rules = DetectionRules.of(drafted.manifest, score=SCORE_FLOOR)
     accuracy = None
     ms_per_picture: float | None
     if labelled is None:
         ms_per_picture = _time_ms(engine, drafted.manifest, examples)
     else:
-        data, split = labelled
+        classes = drafted.manifest.classes
+        rules = DetectionRules.of(drafted.manifest, score=SCORE_FLOOR, max_detections=detections_needed(len(classes)))
         detector = PackedDetector(drafted.manifest, engine, rules)
-        result = evaluate_pictures(detector, data, drafted.manifest.classes, progress=progress)
+        result = evaluate_pictures(detector, labelled.data, classes, class_map=labelled.class_map, progress=progress)
         ms_per_picture = result.ms_per_picture
         accuracy = Accuracy(
-            data_digest=data.digest(),
-            split=split,
+            data_digest=labelled.data.digest(),
+            split=labelled.split,
             pictures=result.pictures,
             map50=result.map50,
             map50_95=result.map50_95,

@@ -19,7 +19,7 @@ from vedette.vision.postprocess import DetectionRules, detections_from_heads
 from vedette.vision.resize import fit, plan_placement
 
 GOLDEN_NAME = "golden.json"
-FEWEST, MOST = 4, 8
+FEWEST, MOST = 4, 6
 LONGEST_SIDE_PX = 640
 SCORE_TOLERANCE = 1e-3
 BOX_TOLERANCE_PX = 1.0  # 0.5 input pixels on a picture twice as large as the input
