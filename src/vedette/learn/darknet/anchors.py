@@ -12,7 +12,7 @@ from vedette.learn.darknet.errors import FamilyError
 
 MAX_ROUNDS = 300
 RESTARTS = 4  # the best of a few starts: k-means only finds a local optimum
-MAX_SIZES = 50_000  # a sample this large moves no anchor by a pixel
+MAX_SIZES = 20_000  # a sample this large moves no anchor by a pixel
 
 
 def fit_anchors(sizes_wh_px: NDArray[np.floating], count: int, seed: int = 0) -> NDArray[np.float64]:

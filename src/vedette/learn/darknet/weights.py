@@ -159,11 +159,11 @@ def _layers_in(path: Path, plan: NetworkPlan, file: BinaryIO, found_bytes: int, 
     expected_bytes = header_bytes + FLOAT_BYTES * plan.params
     if found_bytes == expected_bytes:
         return len(plan.layers)
-    filled, end = 0, header_bytes
-    for layer in plan.layers:
+    filled, end = 0, header_bytes  # up to the last layer whose weights are there: what names like `.conv.15` count
+    for layer in plan.convolutions:
         if end + FLOAT_BYTES * layer.params > found_bytes:
             break
-        filled, end = filled + 1, end + FLOAT_BYTES * layer.params
+        filled, end = layer.index + 1, end + FLOAT_BYTES * layer.params
     if partial and end == found_bytes and end > header_bytes:
         return filled
     message = f"{path}: {plan.source} needs {expected_bytes} bytes of weights, the file has {found_bytes}"

@@ -225,22 +225,23 @@ def _shortcut(graph: _Graph, layer: ShortcutLayer) -> None:
         total = first
         for number, (name, index) in enumerate(zip(others, layer.inputs[1:], strict=True)):
             is_last = number == len(others) - 1
-            other = _with_channels(graph, layer, name, graph.shape(index).channels)
+            other = _with_channels(graph, layer, (name, number), graph.shape(index).channels)
             total = graph.node(layer, "Add", [total, other], label if is_last else f"sum_{number}")
         return total
 
     graph.activate(layer, layer.activation, add)
 
 
-def _with_channels(graph: _Graph, layer: ShortcutLayer, name: str, channels: int) -> str:
-    """A shortcut's other input, cut or filled with zeros to the channels of the first."""
+def _with_channels(graph: _Graph, layer: ShortcutLayer, other: tuple[str, int], channels: int) -> str:
+    """A shortcut's other input (its name and number), cut or filled with zeros to the channels of the first."""
     wanted = layer.shape.channels
+    name, number = other
     if channels > wanted:
         bounds = [graph.integers(0), graph.integers(wanted), graph.integers(1)]
-        return graph.node(layer, "Slice", [name, *bounds], f"cut_{name}")
+        return graph.node(layer, "Slice", [name, *bounds], f"cut_{number}")
     if channels < wanted:
         return graph.node(
-            layer, "Pad", [name, graph.integers(0, 0, 0, 0, 0, wanted - channels, 0, 0)], f"filled_{name}"
+            layer, "Pad", [name, graph.integers(0, 0, 0, 0, 0, wanted - channels, 0, 0)], f"filled_{number}"
         )
     return name
 
