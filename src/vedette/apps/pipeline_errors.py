@@ -32,6 +32,18 @@ _KEYS: dict[str, type[BaseModel]] = {
     "show": Show,
 }
 _POINT_KEYS = {"start", "end", "polygon"}
+_POINT_SENTENCE = "write a point as [x, y], each a number of source pixels or per cent as '40%'"
+_TOPIC_SENTENCE = "a topic to publish to has no '#' and no '+'"
+_NAME_SENTENCE = "must be letters, digits, '.', '_' and '-', beginning with a letter or digit"
+_TARGET_SENTENCE = "needs 'kind: file' with a 'path', or 'kind: mqtt' with a 'host' and a 'topic'"
+_SENTENCES = {
+    "missing": "is missing",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+    "union_tag_not_found": _TARGET_SENTENCE,
+    "union_tag_invalid": _TARGET_SENTENCE,
+}
 
 
 class PipelineError(InputError):
@@ -88,27 +100,15 @@ def _say(detail: ErrorDetails, path: str, document: Any) -> str:
     if kind == "extra_forbidden":
         return f"unknown key{_suggestion(path, document)}"
     if set(path.replace("[", ".").split(".")) & _POINT_KEYS:
-        return "write a point as [x, y], each a number of source pixels or per cent as '40%'" + (
-            "; a polygon needs at least 3 of them" if "polygon" in path else ""
-        )
-    if kind == "missing":
-        return "is missing"
+        return _POINT_SENTENCE + ("; a polygon needs at least 3 of them" if "polygon" in path else "")
     if kind == "value_error":
         return detail["msg"].removeprefix("Value error, ")
     if kind in {"enum", "literal_error"}:
         return f"must be {context['expected']}"
-    if kind == "string_pattern_mismatch" and path.endswith(("name", "box")):
-        return "must be letters, digits, '.', '_' and '-', beginning with a letter or digit"
-    if kind == "string_pattern_mismatch" and path.endswith("topic"):
-        return "a topic to publish to has no '#' and no '+'"
-    if kind in {"model_type", "model_attributes_type", "dict_type"}:
-        return "must be a mapping of keys to values"
-    if kind == "tuple_type":
-        return "must be a list"
-    if kind in {"union_tag_not_found", "union_tag_invalid"}:
-        return "needs 'kind: file' with a 'path', or 'kind: mqtt' with a 'host' and a 'topic'"
+    if kind == "string_pattern_mismatch":
+        return _TOPIC_SENTENCE if path.endswith("topic") else _NAME_SENTENCE
     message = detail["msg"]
-    return message[0].lower() + message[1:]
+    return _SENTENCES.get(kind, message[0].lower() + message[1:])
 
 
 def _suggestion(path: str, document: Any) -> str:

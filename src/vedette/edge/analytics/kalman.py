@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 
 VALUE, RATE, VAR_VALUE, COVAR, VAR_RATE = range(5)  # rows of a filter
-POSITION_NOISE = 0.1  # of the mean side: how far a detector's box strays; tuned on four MOT15 sequences (0.05 to 0.14 is flat)
+POSITION_NOISE = (
+    0.1  # of the mean side: how far a detector's box strays; tuned on four MOT15 sequences (0.05 to 0.14 is flat)
+)
 ACCELERATION = np.array([1.0, 1.0, 0.25, 0.25]) ** 2  # (sides per s^1.5)^2, as ByteTrack's at 30 Hz
 FIRST_RATE = np.array([4.0, 4.0, 0.5, 0.5])  # sides per s: one side per detection at 6 Hz is 1.5 of these
 MIN_SIDE_PX = 1.0

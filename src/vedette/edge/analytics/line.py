@@ -4,8 +4,9 @@ In the picture y grows downward. Seen by a person who looks at the picture and s
 on the left and side b on the right: for a line drawn from left to right, a is above it. The path of an object is the
 straight way between its anchor points, so a crossing between two detections is found however far apart they are.
 
-Sides and ends are half-open (a point on the line belongs to b), decided by the signs of cross products alone: a path
-that goes through the common end of two joined lines crosses exactly one of them. An object that trembles on the line is
+A path that touches the line or one of its ends exactly is judged as if all of it lay a hair further to the right and
+down (Edelsbrunner & Muecke's simulation of simplicity, 1990), by the signs of cross products alone: so a path through
+the common end of joined lines crosses the chain as often as one beside it does. An object that trembles on the line is
 counted at its first passage, when it came from clearly beside it, and again only after it has been clear of the line
 (by a share of its size); a passage made inside that margin is counted when the object comes out of it. So whenever an
 object is clear of the line, its counted crossings add up to what its path truly did.
@@ -60,14 +61,14 @@ class CountingLine:
         """+1 when the way leads through the line from a to b, -1 from b to a, else 0."""
         (start_x, start_y), (end_x, end_y) = self.start_xy_px, self.end_xy_px
         along_x, along_y = end_x - start_x, end_y - start_y
-        from_b = along_x * (from_y - start_y) >= along_y * (from_x - start_x)
-        to_b = along_x * (to_y - start_y) >= along_y * (to_x - start_x)
+        from_b = _is_right(along_x, along_y, from_x - start_x, from_y - start_y)
+        to_b = _is_right(along_x, along_y, to_x - start_x, to_y - start_y)
         if from_b == to_b:
             return 0
-        way_x, way_y = to_x - from_x, to_y - from_y
-        start_side = way_x * (start_y - from_y) >= way_y * (start_x - from_x)
-        end_side = way_x * (end_y - from_y) >= way_y * (end_x - from_x)
-        if start_side == end_side:
+        back_x, back_y = from_x - to_x, from_y - to_y
+        # seen from the two ends it is the way that is shifted, hence the offsets from them
+        one_side = _is_right(back_x, back_y, from_x - start_x, from_y - start_y)
+        if one_side == _is_right(back_x, back_y, from_x - end_x, from_y - end_y):
             return 0
         return 1 if to_b else -1
 
@@ -78,3 +79,11 @@ class CountingLine:
         share = ((x_px - start_x) * along_x + (y_px - start_y) * along_y) / length_squared
         share = min(max(share, 0.0), 1.0)
         return hypot(x_px - start_x - share * along_x, y_px - start_y - share * along_y) > CLEAR_SHARE * size_px
+
+
+def _is_right(along_x: float, along_y: float, off_x: float, off_y: float) -> bool:
+    """Whether a point lies to the right of a vector; one exactly on it as if it were a hair further right and down."""
+    cross = along_x * off_y - along_y * off_x
+    if cross != 0:
+        return cross > 0
+    return along_y < 0 or (along_y == 0 and along_x > 0)

@@ -1,0 +1,134 @@
+"""How well the tracker does: a drawn crowd, parts on belts, real pedestrians (MOT15) by a scorer checked as well."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mot_scoring import boxes_of, read_mot, score
+
+from vedette.contracts.detections import Detections
+from vedette.contracts.frame import FrameStamp
+from vedette.contracts.pipeline import Line
+from vedette.edge.analytics.rules import CameraRules
+from vedette.edge.analytics.track import ByteTracker
+
+FRAME_RATE = {"ETH-Sunnyday": 14, "PETS09-S2L1": 7, "TUD-Campus": 25, "TUD-Stadtmitte": 25}
+
+
+def as_detections(boxes, scores, class_ids, names):
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    return Detections(
+        np.asarray(boxes, np.float32).reshape(-1, 4)[order],
+        np.asarray(scores, np.float32)[order],
+        np.asarray(class_ids, np.int32)[order],
+        names,
+    )
+
+
+def crowd(seed, frames):
+    """25 people walking through each other: per frame true ids and boxes."""
+    random = np.random.default_rng(seed)
+    place, size = random.uniform([100, 200], [1800, 900], (25, 2)), random.uniform(40, 90, 25)
+    speed = random.uniform(20, 110, 25) * random.choice([-1, 1], 25)  # px/s
+    for frame in range(frames):
+        at = place + np.stack([speed * frame / 30, 10 * np.sin(frame / 40 + size)], axis=1)
+        half = np.stack([size / 2, size * 1.2], axis=1)
+        yield frame, np.arange(25), np.concatenate([at - half, at + half], axis=1)
+
+
+@pytest.mark.parametrize(("every", "least_mota", "most_switches"), [(1, 93, 15), (5, 90, 12)])
+def test_a_walking_crowd_keeps_its_ids(every, least_mota, most_switches):
+    random, tracker = np.random.default_rng(5), ByteTracker()
+    truth, found = {}, {}
+    for frame, ids, boxes in crowd(3, 600):
+        if frame % every:
+            continue
+        hit = random.random(25) > 0.04
+        noisy = boxes[hit] + random.normal(0, 2.0, (hit.sum(), 4))
+        ghosts = random.uniform(0, 900, (random.poisson(0.3), 2))
+        noisy = np.concatenate([noisy, np.concatenate([ghosts, ghosts + 60], axis=1)])
+        scores = random.uniform(0.15, 0.95, len(noisy))
+        tracks = tracker.update(as_detections(noisy, scores, np.zeros(len(noisy)), ("person",)), frame / 30)
+        truth[frame], found[frame] = (ids, boxes), (tracks.track_ids, tracks.boxes_xyxy_px.astype(np.float64))
+    result = score(truth, found)
+    assert result.mota >= least_mota, result
+    assert result.switches <= most_switches, result
+
+
+@pytest.mark.parametrize("lengths_per_detection", [0.3, 0.6, 0.9])
+def test_parts_on_belts_are_all_counted_at_every_fifth_frame(lengths_per_detection):
+    random, names = np.random.default_rng(11), ("bolt", "nut", "gear")
+    rules = CameraRules("belt", [Line(name="count", start=(640, 0), end=(640, 720))], [], width=1280, height=720)
+    tracker, side, true, counted = ByteTracker(), 60, 0, 0
+    parts = []
+    for y, way in [(150, 1), (350, -1), (550, 1)]:
+        start = -side if way > 0 else 1280 + side
+        for number in range(50):
+            parts.append((start, y, way, number % 3))
+            start -= way * side * (1.7 + random.exponential(0.6))
+    step = lengths_per_detection * side
+    for slot in range(round(100 / lengths_per_detection)):
+        boxes, class_ids, scores = [], [], []
+        for start, y, way, class_id in parts:
+            x = start + way * step * slot
+            true += slot > 0 and (x >= 640) != (x - way * step >= 640)
+            if -side / 2 < x < 1280 + side / 2 and random.random() > 0.03:
+                box = np.array([x - side / 2, y - side / 2, x + side / 2, y + side / 2]) + random.normal(0, 2, 4)
+                boxes.append(np.clip(box, 0, [1280, 720, 1280, 720]))
+                class_ids.append((class_id + 1) % 3 if random.random() < 0.05 else class_id)
+                scores.append(random.uniform(0.3, 0.95))
+        time_s = slot / 6
+        tracks = tracker.update(as_detections(boxes, scores, class_ids, names), time_s)
+        counted += len(rules.update(FrameStamp("belt", slot * 5, time_s, 0.0, 1280, 720), tracks))
+    assert true > 100
+    assert abs(counted - true) <= 0.01 * true
+    by_class = rules.counts.to_json()["lines"]["count"]
+    assert set(by_class) == set(names)
+
+
+def truth_of(folder: Path, sequence, every=1):
+    rows = read_mot(folder / "gt" / sequence / "gt" / "gt.txt")
+    valid = {frame: some[some[:, 6] > 0] for frame, some in rows.items() if (frame - 1) % every == 0}
+    return {frame: (some[:, 1].astype(np.int64), boxes_of(some)) for frame, some in valid.items()}
+
+
+def track_sequence(folder: Path, sequence, every):
+    rows = read_mot(folder / "det" / sequence / "det" / "det.txt")
+    tracker, found = ByteTracker(), {}
+    for frame in range(1, max(truth_of(folder, sequence)) + 1, every):
+        some = rows.get(frame, np.zeros((0, 10)))
+        detections = as_detections(boxes_of(some), some[:, 6], np.zeros(len(some)), ("person",))
+        tracks = tracker.update(detections, (frame - 1) / FRAME_RATE[sequence])
+        found[frame] = (tracks.track_ids, tracks.boxes_xyxy_px.astype(np.float64))
+    return found
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("sequence", "mota", "idf1"), [("TUD-Campus", 52.6, 55.8), ("TUD-Stadtmitte", 56.4, 64.5)])
+def test_the_scorer_gives_the_published_figures_of_published_tracks(real_data, sequence, mota, idf1):
+    rows = read_mot(real_data / "mot" / "reference" / f"{sequence}.txt")
+    found = {frame: (some[:, 1].astype(np.int64), boxes_of(some)) for frame, some in rows.items()}
+    result = score(truth_of(real_data / "mot", sequence), found)
+    assert (round(result.mota, 1), round(result.idf1, 1)) == (mota, idf1)
+
+
+# Measured 2026-11; a bound is about two points below (switches: a third above) what was measured. SORT, published:
+# TUD-Campus MOTA 62.7 with 6 switches, ETH-Sunnyday 59.1 with 22 (it gives tracks out only after three detections).
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("sequence", "every", "least_mota", "least_idf1", "most_switches"),
+    [
+        ("TUD-Campus", 1, 58, 66, 5),
+        ("TUD-Stadtmitte", 1, 69, 76, 15),
+        ("ETH-Sunnyday", 1, 51, 72, 40),
+        ("PETS09-S2L1", 1, 56, 48, 95),
+        ("TUD-Campus", 5, 45, 62, 5),
+        ("TUD-Stadtmitte", 5, 64, 69, 15),
+        ("ETH-Sunnyday", 5, 51, 70, 22),
+    ],
+)
+def test_real_pedestrians_are_followed(real_data, sequence, every, least_mota, least_idf1, most_switches):
+    result = score(truth_of(real_data / "mot", sequence, every), track_sequence(real_data / "mot", sequence, every))
+    assert result.mota >= least_mota, result
+    assert result.idf1 >= least_idf1, result
+    assert result.switches <= most_switches, result
