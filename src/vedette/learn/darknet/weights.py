@@ -9,7 +9,6 @@ Source: AlexeyAB/darknet parser.c, load_weights_upto and save_weights_upto.
 
 import os
 import struct
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,28 +102,19 @@ def write_weights(path: Path, plan: NetworkPlan, weights: DarknetWeights) -> Non
     blocks = list(_blocks_to_write(plan, weights))
     version = struct.pack("<iii", weights.major, weights.minor, weights.revision)
     seen = struct.pack("<Q" if weights.wide_header else "<I", weights.seen)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(version + seen)
-                for block in blocks:
-                    file.write(np.ascontiguousarray(block, dtype="<f4").data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())  # mkstemp makes it 0600
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with temporary.open("wb") as file:
+            file.write(version + seen)
+            for block in blocks:
+                file.write(np.ascontiguousarray(block, dtype="<f4").data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _is_wide(major: int, minor: int) -> bool:
