@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vedette.contracts.bundle import Precision
     from vedette.contracts.event import Event
     from vedette.contracts.pipeline import EngineChoice, Pipeline
-    from vedette.contracts.ports import Detector
+    from vedette.edge.engines.detector import PackedDetector
 
 
 def load(
@@ -23,7 +23,7 @@ def load(
     nms_iou: float | None = None,
     max_detections: int | None = None,
     threads: int | None = None,
-) -> Detector:
+) -> PackedDetector:
     """Open a bundle after verifying every file in it; the result is a callable: BGR picture in, Detections out.
 
     Thresholds left out are the bundle's own. `threads` is how many processors one inference may use (all by default).
@@ -70,6 +70,6 @@ def watch(pipeline: str | Path | Pipeline) -> Iterator[Event]:
     Raises:
         VedetteError: the pipeline, its bundle or all its cameras cannot be used.
     """
-    from vedette.apps.run import watch_pipeline
+    from vedette.apps.event_iterator import watch_pipeline
 
     return watch_pipeline(pipeline)
