@@ -1,4 +1,4 @@
-"""`vedette run` from the outside: real clips, a real bundle on a real engine, what comes out and with which exit code."""
+"""`vedette run` from the outside: real clips and a real bundle on a real engine; what comes out, and how it ends."""
 
 import json
 import signal
@@ -14,9 +14,9 @@ import av
 import jsonschema
 import numpy as np
 import pytest
-from small_bundle import make_bundle, make_picture
 
 import vedette
+from small_bundle import make_bundle, make_picture
 from vedette.apps.cli import run_command
 from vedette.bundle_folder import open_bundle
 from vedette.contracts.errors import UnavailableError
