@@ -4,7 +4,7 @@ Bilinear with half-pixel centres (OpenCV's INTER_LINEAR) on 8-bit pictures, as D
 Letterbox is Darknet's in both directions: sizes and offsets by integer division (`letterbox_image`), boxes back by
 exactly half of the free space (`correct_yolo_boxes`), half an input pixel more where that space is odd.
 Darknet pads with 0.5, which no 8-bit value is: `PAD_U8` is 128 (0.502). With two trained nets on 150 COCO pictures 5
-of 5533 boxes then have no equal among Darknet's: four, of one picture, by 0.0075 in score at most, one at the NMS limit.
+of 5533 boxes then have no equal among Darknet's: four of one picture, by 0.0075 in score at most, one at the NMS limit.
 """
 
 from typing import Any
