@@ -1,0 +1,100 @@
+"""Events as JSON lines: whole lines at once, clear refusals, a full disk is counted and survived."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sample_events import make_events
+
+from vedette.contracts.event import Event
+from vedette.edge.messaging.errors import SinkError
+from vedette.edge.messaging.file import FileSink
+
+
+def test_every_event_is_readable_as_soon_as_it_is_published(tmp_path):
+    path = tmp_path / "new" / "folder" / "events.jsonl"
+    sink = FileSink(path)
+    for number, event in enumerate(make_events(3), start=1):
+        sink.publish(event)
+        lines = path.read_text().splitlines()
+        assert len(lines) == number
+        assert Event.from_json(lines[-1]) == event
+    sink.close()
+    assert (sink.published, sink.lost, sink.name) == (3, 0, str(path))
+
+
+def test_a_second_run_appends(tmp_path):
+    path = tmp_path / "events.jsonl"
+    for _ in range(2):
+        sink = FileSink(path)
+        sink.publish(make_events(1)[0])
+        sink.close()
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_a_line_cut_short_by_a_crash_does_not_spoil_the_next_one(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"id": "e-')
+    sink = FileSink(path)
+    sink.publish(make_events(1)[0])
+    sink.close()
+    assert json.loads(path.read_text().splitlines()[1])["id"] == "e-0"
+
+
+@pytest.mark.parametrize("place", ["folder", "below a file"])
+def test_a_path_that_cannot_be_written_is_refused_at_the_start(tmp_path, place):
+    (tmp_path / "file").write_text("x")
+    path = tmp_path if place == "folder" else tmp_path / "file" / "events.jsonl"
+    with pytest.raises(SinkError, match="cannot be written"):
+        FileSink(path)
+    assert (tmp_path / "file").read_text() == "x"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here (Linux has it)")
+def test_a_full_disk_is_counted_and_said_once(caplog):
+    sink = FileSink(Path("/dev/full"))
+    with caplog.at_level(logging.WARNING):
+        for event in make_events(5):
+            sink.publish(event)
+    sink.close()
+    assert (sink.published, sink.lost) == (0, 5)
+    assert len(caplog.records) == 1
+    assert "/dev/full" in caplog.text
+
+
+def test_after_close_events_are_lost_and_counted(tmp_path):
+    sink = FileSink(tmp_path / "events.jsonl")
+    sink.close()
+    sink.close()
+    sink.publish(make_events(1)[0])
+    assert sink.lost == 1
+
+
+FULL_THEN_ROOM = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from sample_events import make_events
+from vedette.edge.messaging.file import FileSink
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sink = FileSink(Path(sys.argv[1]))
+one, two, three, four = make_events(4)
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(one.to_json()) + 50, resource.RLIM_INFINITY))
+sink.publish(one); sink.publish(two); sink.publish(three)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+sink.publish(four)
+print(sink.published, sink.lost)
+"""
+
+
+def test_when_there_is_room_again_writing_goes_on_with_a_whole_line(tmp_path):
+    path = tmp_path / "events.jsonl"
+    command = [sys.executable, "-c", FULL_THEN_ROOM, str(path), str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "2"]
+    lines = path.read_text().splitlines()
+    assert [json.loads(line)["id"] for line in (lines[0], lines[-1])] == ["e-0", "e-3"]
+    assert len(lines) == 3
