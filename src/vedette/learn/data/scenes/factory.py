@@ -250,8 +250,8 @@ class Factory:
     def _pipe_picture(self, width: int) -> NDArray[np.uint8]:
         """A round, shaded pipe: (1, width, 3) uint8, broadcast over the depth."""
         shade = np.sin(np.linspace(0.25, np.pi - 0.25, width))
-        picture: NDArray[np.uint8] = (np.array([150, 128, 96])[None, None, :] * shade[None, :, None]).astype(np.uint8)
-        return picture
+        colour = np.array([150, 128, 96])
+        return np.asarray(colour[None, None, :] * shade[None, :, None], np.uint8)
 
     def _visible(self, class_name: str, box: tuple[int, int, int, int]) -> LabelledObject | None:
         x1, y1, x2, y2 = box
