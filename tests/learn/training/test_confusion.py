@@ -65,7 +65,10 @@ def test_counts_add_up_to_all_truths_and_all_detections() -> None:
     boxes = np.concatenate([start, start + random.uniform(5, 20, (200, 2))], axis=1)
     truths = Truths(boxes[:80], random.integers(0, 2, 80).astype(np.int32), np.zeros(80, np.bool_))
     detections = Detections(
-        boxes[80:].astype(np.float32), np.full(120, 0.5, np.float32), random.integers(0, 2, 120).astype(np.int32), ("a", "b")
+        boxes[80:].astype(np.float32),
+        np.full(120, 0.5, np.float32),
+        random.integers(0, 2, 120).astype(np.int32),
+        ("a", "b"),
     )
     matrix = confusion_matrix([truths], [detections], 2)
     assert matrix[:2].sum() == 80

@@ -1,4 +1,4 @@
-"""Evaluation: means, best score, curves, class matching, ignored objects, splits; and Darknet's figures on real nets."""
+"""Evaluation: means, best score, curves, class matching, ignored objects; and Darknet's figures on real nets."""
 
 from pathlib import Path
 
@@ -92,9 +92,8 @@ def test_json_has_every_figure_of_the_promise_and_no_nan() -> None:
         "name": "cat", "ap50": 1.0, "ap50_95": 1.0, "precision": 1.0, "recall": 1.0, "objects": 1,
     }  # fmt: skip
     assert document["classes"][1]["ap50"] is None
-    assert {key: document[key] for key in ("map50", "map50_95", "precision", "recall", "ms_per_picture", "pictures")} == {
-        "map50": 1.0, "map50_95": 1.0, "precision": 1.0, "recall": 1.0, "ms_per_picture": 12.346, "pictures": 1,
-    }  # fmt: skip
+    assert [document[key] for key in ("map50", "map50_95", "precision", "recall")] == [1.0] * 4
+    assert (document["ms_per_picture"], document["pictures"]) == (12.346, 1)
 
 
 @pytest.fixture
@@ -152,7 +151,7 @@ def test_a_map_that_names_what_the_data_has_not_is_refused(street: DataSet) -> N
 
 def test_missing_picture_ends_the_evaluation(street: DataSet) -> None:
     street.samples[1].picture.unlink()
-    with pytest.raises(PictureError, match="b.png"):
+    with pytest.raises(PictureError, match=r"b\.png"):
         evaluate_pictures(predict_street, street, MODEL, class_map={"lorry": "truck"})
 
 
