@@ -97,7 +97,7 @@ class Camera(_Value):
             wrong.append("give 'password_file' or 'password_env', not both")
         if (self.password_file or self.password_env) and not self.username:
             wrong.append("a password needs a 'username'")
-        if self.username and not self.url.startswith(tuple(f"{s}://" for s in CAMERA_SCHEMES)):
+        if self.username and not self.url.lower().startswith(tuple(f"{s}://" for s in CAMERA_SCHEMES)):
             wrong.append("'username' is for rtsp(s) and http(s) cameras")
         if wrong:
             raise ValueError(f"camera '{self.name}': {'; '.join(wrong)}")
@@ -175,7 +175,7 @@ class Pipeline(_Value):
 
 def is_live_url(url: str) -> bool:
     """Whether a camera URL names a network or local device rather than a file."""
-    return url.startswith(("usb:", "csi:", *(f"{scheme}://" for scheme in CAMERA_SCHEMES)))
+    return url.lower().startswith(("usb:", "csi:", *(f"{scheme}://" for scheme in CAMERA_SCHEMES)))
 
 
 def check_camera_url(url: str) -> None:

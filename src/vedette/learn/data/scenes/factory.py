@@ -187,7 +187,7 @@ class Factory:
         coarse = self._random.normal(0, 9, (self._depth // 16 + 1, self._length // 16 + 1)).astype(np.float32)
         stains = cv2.resize(coarse, (self._length, self._depth), interpolation=cv2.INTER_CUBIC)
         grain = self._random.normal(0, 3, (self._depth, self._length)).astype(np.float32)
-        floor = np.clip(tint[None, None, :] + (stains + grain)[..., None], 0, 255).astype(np.uint8)
+        floor: NDArray[np.uint8] = np.clip(tint[None, None, :] + (stains + grain)[..., None], 0, 255).astype(np.uint8)
         half = self._belt_width // 2
         for belt in self._belts:
             for side in (-half - int(14 * self._scale), half + int(8 * self._scale)):
