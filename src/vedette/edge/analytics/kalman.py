@@ -40,7 +40,8 @@ def predict(filters: Floats, step_s: float) -> None:
     acceleration = ACCELERATION * mean_sides(filters[:, VALUE])[:, None] ** 2  # (n, 4)
     value, covar, var_rate = filters[:, VALUE], filters[:, COVAR], filters[:, VAR_RATE]
     value += filters[:, RATE] * step_s
-    np.maximum(value[:, 2:], MIN_SIDE_PX, out=value[:, 2:])
+    sides = value[:, 2:]
+    np.maximum(sides, MIN_SIDE_PX, out=sides)
     filters[:, VAR_VALUE] += step_s * (2 * covar + step_s * (var_rate + acceleration * (step_s / 3)))
     covar += step_s * (var_rate + acceleration * (step_s / 2))
     var_rate += acceleration * step_s

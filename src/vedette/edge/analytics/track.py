@@ -97,8 +97,11 @@ class ByteTracker:
         else:
             self._age(book, time_s)
         self._previous_s, self._time_s = self._time_s, time_s
-        rows, columns = self._match(book, detections)
-        self._continue(book, rows, detections, columns)
+        boxes_cxcywh_px = xyxy_to_cxcywh(detections.boxes_xyxy_px.astype(np.float64))
+        rows, columns = self._match(book, detections, boxes_cxcywh_px)
+        if len(rows):
+            correct(book.filters, rows, boxes_cxcywh_px[columns])
+            self._note(book, rows, detections, columns)
         born = self._births(detections, columns)
         if len(born):
             book.append(self._take_ids(len(born)), detections.boxes_xyxy_px[born], time_s, trial=not first)
@@ -123,12 +126,11 @@ class ByteTracker:
                 book.keep(alive)
             predict(book.filters, step_s)
 
-    def _match(self, book: _Book, detections: Detections) -> tuple[Indices, Indices]:
+    def _match(self, book: _Book, detections: Detections, boxes_cxcywh_px: Floats) -> tuple[Indices, Indices]:
         if not len(book) or not len(detections):
             return NO_INDICES, NO_INDICES
-        boxes = xyxy_to_cxcywh(detections.boxes_xyxy_px.astype(np.float64))
         same_class = book.votes.argmax(axis=1)[:, None] == detections.class_ids[None, :]
-        gains, overlap = pair_gains(book.filters, boxes, same_class)
+        gains, overlap = pair_gains(book.filters, boxes_cxcywh_px, same_class)
         strong = detections.scores >= self._settings.strong_score
         rows, columns = self._stage(gains, book.confirmed, strong)
         if not strong.all():
@@ -147,19 +149,16 @@ class ByteTracker:
         """One round between some tracks and some detections."""
         if rows.all() and columns.all():
             return assign(gains)
-        row_ids, column_ids = np.flatnonzero(rows), np.flatnonzero(columns)
+        row_ids, column_ids = rows.nonzero()[0], columns.nonzero()[0]
         if not len(row_ids) or not len(column_ids):
             return NO_INDICES, NO_INDICES
-        chosen_rows, chosen_columns = assign(gains[np.ix_(row_ids, column_ids)])
+        chosen_rows, chosen_columns = assign(gains[row_ids[:, None], column_ids])
         return row_ids[chosen_rows], column_ids[chosen_columns]
 
-    def _continue(self, book: _Book, rows: Indices, detections: Detections, columns: Indices) -> None:
-        if not len(rows):
-            return
-        boxes = detections.boxes_xyxy_px[columns]
-        correct(book.filters, rows, xyxy_to_cxcywh(boxes.astype(np.float64)))
+    def _note(self, book: _Book, rows: Indices, detections: Detections, columns: Indices) -> None:
+        """Write down what was seen of the tracks that go on."""
         book.previous_xyxy_px[rows] = book.boxes_xyxy_px[rows]
-        book.boxes_xyxy_px[rows] = boxes
+        book.boxes_xyxy_px[rows] = detections.boxes_xyxy_px[columns]
         book.seen_s[rows] = self._time_s
         book.votes[rows, detections.class_ids[columns]] += detections.scores[columns]
         book.confirmed[rows] = True
