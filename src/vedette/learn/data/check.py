@@ -15,7 +15,7 @@ from vedette.learn.data.class_names import spelling
 from vedette.learn.data.errors import PictureError
 from vedette.learn.data.identical import identical_groups
 from vedette.learn.data.locating import shown_path
-from vedette.learn.data.pictures import decode_picture, is_cut_jpeg, read_picture_bytes
+from vedette.learn.data.pictures import read_picture
 from vedette.learn.data.problems import Problem, ProblemKind, Severity
 from vedette.learn.data.reading import Inspection, labels_of
 from vedette.learn.data.samples import DataSet, LabelledObject, Sample
@@ -94,12 +94,11 @@ def _check_sample(data: DataSet, number: int, sample: Sample) -> list[Problem]:
         problems.append(Problem(ProblemKind.MISSING_PICTURE, labels, f"its picture {shown} is not there"))
     else:
         try:
-            content = read_picture_bytes(sample.picture)
-            height_px, width_px = decode_picture(content, sample.picture).shape[:2]
+            height_px, width_px = read_picture(sample.picture).shape[:2]
         except PictureError as error:
             problems.append(Problem(ProblemKind.UNREADABLE_PICTURE, shown, str(error)))
         else:
-            problems += _check_picture(sample, content, shown, labels, (width_px, height_px))
+            problems += _check_size(sample, shown, labels, (width_px, height_px))
     if not sample.objects and sample.labels is not None:
         problems.append(Problem(ProblemKind.NO_OBJECTS, labels, f"no object is labelled in {sample.name}"))
     for index, item in enumerate(sample.objects):
@@ -107,11 +106,8 @@ def _check_sample(data: DataSet, number: int, sample: Sample) -> list[Problem]:
     return problems + _check_duplicates(sample, labels)
 
 
-def _check_picture(sample: Sample, content: bytes, shown: str, labels: str, size_px: tuple[int, int]) -> list[Problem]:
+def _check_size(sample: Sample, shown: str, labels: str, size_px: tuple[int, int]) -> list[Problem]:
     problems = []
-    if is_cut_jpeg(content):
-        message = "the JPEG has no end marker: it is cut off, and its last part is grey"
-        problems.append(Problem(ProblemKind.TRUNCATED_PICTURE, shown, message))
     claimed = (sample.width_px, sample.height_px)
     if claimed == (0, 0):
         problems.append(Problem(ProblemKind.SIZE_MISSING, labels, "the labels do not state the picture's size"))
@@ -126,7 +122,7 @@ def _check_box(
     sample: Sample, item: LabelledObject, index: int, labels: str, size_px: tuple[int, int]
 ) -> list[Problem]:
     named = f"object {index} ({item.class_name or 'no class'})"
-    box = _shown_box(item)
+    box = _shown_box(sample, item)
     if not is_finite(item):
         return [Problem(ProblemKind.NON_FINITE_BOX, labels, f"{named}: its box {box} is no set of numbers", index)]
     width, height = written_extent_px(sample, item)
@@ -146,8 +142,11 @@ def _check_box(
     return problems
 
 
-def _shown_box(item: LabelledObject) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in item.box_xyxy_px) + ")"
+def _shown_box(sample: Sample, item: LabelledObject) -> str:
+    """The corners as the file states them: VOC counts pixels from 1."""
+    first = 1 if sample.labels is not None and sample.labels.suffix.lower() == ".xml" else 0
+    left, top, right, bottom = item.box_xyxy_px
+    return "(" + ", ".join(f"{value:.6g}" for value in (left + first, top + first, right, bottom)) + ")"
 
 
 def _check_duplicates(sample: Sample, labels: str) -> list[Problem]:

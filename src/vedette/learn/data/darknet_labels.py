@@ -120,7 +120,7 @@ class TextLabelReader:
         try:
             lines = [(number, line) for number, line in enumerate(read_lines(labels), start=1) if line]
         except DataError as error:
-            self._tell(ProblemKind.BAD_SYNTAX, labels, str(error))
+            self._tell(ProblemKind.BAD_SYNTAX, labels, str(error).removeprefix(f"{labels} "))
             return ()
         if len(lines) > MAX_OBJECTS:
             self._tell(ProblemKind.BAD_SYNTAX, labels, f"more than {MAX_OBJECTS} objects; none is read")

@@ -62,7 +62,8 @@ def decode_picture(content: bytes, path: Path) -> NDArray[np.uint8]:
     except cv2.error as error:
         raise PictureError(f"picture {path} cannot be decoded") from error
     if image_hwc_bgr_u8 is None:
-        raise PictureError(f"picture {path} cannot be decoded: broken, or no picture")
+        why = "it is cut off" if is_cut_jpeg(content) else "broken, or no picture"
+        raise PictureError(f"picture {path} cannot be decoded: {why}")
     return np.asarray(image_hwc_bgr_u8, dtype=np.uint8)
 
 
@@ -114,7 +115,8 @@ def size_in_header(content: bytes) -> tuple[int, int] | None:
 
 
 def is_cut_jpeg(content: bytes) -> bool:
-    """Whether a JPEG lacks its end marker: decoders fill the missing part with grey and say nothing."""
+    """Whether a JPEG lacks its end marker. OpenCV from 4.14 on refuses such a picture; before, its last part was
+    grey."""
     return content.startswith(JPEG_START) and JPEG_END not in content[-4096:]
 
 

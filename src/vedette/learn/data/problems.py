@@ -25,7 +25,6 @@ class ProblemKind(str, Enum):
     MISSING_LABELS = "missing-labels"
     MISSING_PICTURE = "missing-picture"
     UNREADABLE_PICTURE = "unreadable-picture"
-    TRUNCATED_PICTURE = "truncated-picture"
     SIZE_MISMATCH = "size-mismatch"
     SIZE_MISSING = "size-missing"
     EMPTY_BOX = "empty-box"
@@ -55,7 +54,6 @@ SEVERITIES: dict[ProblemKind, Severity] = {
     ProblemKind.MISSING_LABELS: Severity.ERROR,
     ProblemKind.MISSING_PICTURE: Severity.ERROR,
     ProblemKind.UNREADABLE_PICTURE: Severity.ERROR,
-    ProblemKind.TRUNCATED_PICTURE: Severity.WARNING,
     ProblemKind.SIZE_MISMATCH: Severity.ERROR,
     ProblemKind.SIZE_MISSING: Severity.WARNING,
     ProblemKind.EMPTY_BOX: Severity.ERROR,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vedette.learn.data.errors import DestinationError, PictureError
 from vedette.learn.data.pictures import read_picture
+from vedette.learn.data.samples import Layout
 from vedette.learn.data.stats import DataSetStats, Measured, choose_examples
 from vedette.version import __version__
 from vedette.vision.annotate import class_colour, draw_boxes
@@ -28,6 +29,7 @@ EXAMPLE_SIDE_PX = 560
 MAX_POINTS = 20_000  # more dots are a blot, and slow
 SMALL_PX, MEDIUM_PX = 32, 96  # COCO's small, medium and large
 BLUE, GREY = "#0072b2", "#5b6470"  # Okabe and Ito; a grey of contrast 5:1 on white
+LAYOUT_NAMES = {Layout.VOC: "VOC", Layout.DARKNET: "Darknet", Layout.YOLO: "YOLO", Layout.COCO: "COCO"}
 
 
 def write_stats_page(stats: DataSetStats, page: Path) -> None:
@@ -55,7 +57,7 @@ def render_stats_page(stats: DataSetStats) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
         name=stats.data.root.name,
-        layout=stats.data.layout.value,
+        layout=LAYOUT_NAMES[stats.data.layout],
         version=__version__,
         stats=stats,
         splits=[(split, len(names)) for split, names in stats.data.splits.items()],
@@ -156,7 +158,8 @@ def _draw_areas(axes: "Axes", stats: DataSetStats) -> None:
 def _draw_places(axes: "Axes", stats: DataSetStats) -> None:
     width, height, _ = stats.picture_sizes[0]
     image = axes.imshow(100 * stats.coverage, cmap="viridis", extent=(0, 100, 100, 0), aspect=height / width, vmin=0)
-    axes.figure.colorbar(image, ax=axes, label="% of objects", shrink=0.85)
+    bar = axes.figure.colorbar(image, ax=axes, format="%g %%", shrink=0.85)
+    bar.ax.tick_params(colors=GREY, labelsize=9)
     axes.set(xlabel="% of the width", ylabel="% of the height")
 
 

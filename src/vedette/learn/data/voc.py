@@ -33,6 +33,7 @@ from vedette.learn.data.split_files import SPLIT_NAME, known_entries
 from vedette.learn.data.voc_xml import CORNERS, parse_annotation
 
 ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls")
+USUAL_ORDER = {"train": 0, "val": 1, "test": 2}
 CLASS_LIST_LINE = re.compile(r"(.+?)\s+(?:-1|0|1)")  # ImageSets/Main/cat_train.txt
 
 
@@ -117,7 +118,7 @@ def _read_sample(place: VocPlace, path: Path, pictures: dict[str, list[Path]], r
     try:
         annotation = parse_annotation(path)
     except DataError as error:
-        report(_problem(place, ProblemKind.BAD_SYNTAX, path, str(error)))
+        report(_problem(place, ProblemKind.BAD_SYNTAX, path, str(error).removeprefix(f"{path} ")))
         return None
     sizes = []
     for side in ("size/width", "size/height"):
@@ -214,11 +215,13 @@ def _read_image_sets(
     if folder is None:
         return splits_by_folder(names)
     splits: dict[str, tuple[str, ...]] = {}
-    for path in sorted(folder.glob("*.txt")):
+    for path in sorted(
+        folder.glob("*.txt"), key=lambda path: (USUAL_ORDER.get(path.stem, len(USUAL_ORDER)), path.stem)
+    ):
         try:
             lines = [line for line in read_lines(path) if line]
         except DataError as error:
-            report(_problem(place, ProblemKind.BAD_SYNTAX, path, str(error)))
+            report(_problem(place, ProblemKind.BAD_SYNTAX, path, str(error).removeprefix(f"{path} ")))
             continue
         if SPLIT_NAME.fullmatch(path.stem) is None or _is_class_list(lines, seen):
             continue

@@ -84,6 +84,7 @@ def _voc_xml(sample: Placed) -> str:
     ]
     for item in sample.objects:
         left, top, right, bottom = (round(value) for value in item.box_xyxy_px)
+        right, bottom = max(right, left + 1), max(bottom, top + 1)  # no box of VOC is smaller than a pixel
         corners = (("xmin", left + 1), ("ymin", top + 1), ("xmax", right), ("ymax", bottom))
         lines += [
             "\t<object>",
