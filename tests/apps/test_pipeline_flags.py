@@ -48,10 +48,10 @@ def test_zones_settings_and_pacing():
 @pytest.mark.parametrize(
     ("text", "target"),
     [
-        ("out/e.jsonl", FileTarget(path="out/e.jsonl")),
-        ("mqtt://h/a/b", MqttTarget(host="h", topic="a/b")),
-        ("mqtt://h:1884/a", MqttTarget(host="h", port=1884, topic="a")),
-        ("mqtts://h/a", MqttTarget(host="h", port=8883, topic="a", tls=True)),
+        ("out/e.jsonl", FileTarget(kind="file", path="out/e.jsonl")),
+        ("mqtt://h/a/b", MqttTarget(kind="mqtt", host="h", topic="a/b")),
+        ("mqtt://h:1884/a", MqttTarget(kind="mqtt", host="h", port=1884, topic="a")),
+        ("mqtts://h/a", MqttTarget(kind="mqtt", host="h", port=8883, topic="a", tls=True)),
     ],
 )
 def test_events_go_to_a_file_or_a_broker(text, target):

@@ -119,14 +119,14 @@ class Detect(_Value):
 class FileTarget(_Value):
     """Events as JSON lines, appended."""
 
-    kind: Literal["file"] = "file"
+    kind: Literal["file"]
     path: str = Field(min_length=1)
 
 
 class MqttTarget(_Value):
     """Events to an MQTT broker, QoS 1, one CloudEvent a message."""
 
-    kind: Literal["mqtt"] = "mqtt"
+    kind: Literal["mqtt"]
     host: str = Field(min_length=1)
     port: int = Field(default=1883, ge=1, le=65535)
     topic: str = Field(min_length=1, pattern=r"^[^#+\x00]+$")

@@ -18,7 +18,7 @@ TOPIC = "site/events"
 
 
 def target_of(broker, **more):
-    return MqttTarget(host="127.0.0.1", port=broker.port, topic=TOPIC, **more)
+    return MqttTarget(kind="mqtt", host="127.0.0.1", port=broker.port, topic=TOPIC, **more)
 
 
 class Listener:
