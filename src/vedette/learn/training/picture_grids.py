@@ -44,7 +44,7 @@ class GridPicture:
 def write_training_grid(pictures: Sequence[GridPicture], class_names: Sequence[str], path: Path) -> None:
     """train_batch*.jpg: up to 16 augmented pictures with their labels."""
     cells = [_with_truths(p, class_names, TRAINING_CELL_PX) for p in pictures[:TRAINING_PICTURES]]
-    write_jpeg(_mosaic(_padded_alike(cells), columns=math.ceil(math.sqrt(len(cells)))), path)
+    write_jpeg(_mosaic(_padded_alike(cells), columns=4 if len(cells) > 4 else 2), path)
 
 
 def write_validation_grid(pictures: Sequence[GridPicture], class_names: Sequence[str], path: Path) -> None:

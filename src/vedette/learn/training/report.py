@@ -176,6 +176,8 @@ def _plain(value: Any) -> str:
 
 
 def _size(count_bytes: int) -> str:
+    if count_bytes < 1000:
+        return f"{count_bytes} B"
     return f"{count_bytes / 1e6:.1f} MB" if count_bytes >= 1e5 else f"{count_bytes / 1e3:.1f} kB"
 
 
