@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from vedette.contracts.detections import Detections
 from vedette.contracts.ports import Progress
 from vedette.learn.data.split_files import read_split_file
 from vedette.learn.training.arithmetic import choose_arithmetic
@@ -64,7 +65,7 @@ def train(settings: TrainSettings, run_folder: Path, progress: Progress, resume:
     ):
         raise ResumeError(f"{run_folder} was begun with other settings: {'; '.join(found)}")
     if not resume:
-        run.create()
+        run.check_free()
     arithmetic = choose_arithmetic(settings.device, settings.precision)
     progress.say(arithmetic.reason)
     prepared = prepare(settings, run, progress, resume)
@@ -78,6 +79,7 @@ def train(settings: TrainSettings, run_folder: Path, progress: Progress, resume:
 
 
 def _write_beginning(run: RunFolder, settings: TrainSettings, prepared: Prepared) -> None:
+    run.create()
     run.write_network(prepared.cfg_text, prepared.data.classes, prepared.splits)
     facts = {
         "classes": list(prepared.data.classes),
@@ -109,6 +111,7 @@ class _Training:
         self._sums = [0.0, 0.0, 0.0]  # of this epoch's losses
         self._began = self._saved_at = time.monotonic()
         self._validating_s = self._last_validation_s = 0.0
+        self._found: list[Detections] = []  # by the last validation
 
     @property
     def _elapsed_s(self) -> float:
@@ -200,11 +203,14 @@ class _Training:
         due = time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S
         if due or last or len(self._history) == 1:
             self._save()
+            if self._found:
+                self._pictures.write_validation_batch(0, self._found)
             self._pictures.write_progress(self._epochs_expected(), finished=False)
 
     def _validate(self) -> Evaluation:
         began = time.monotonic()
-        evaluation = validate(self._learner.average, self._prepared.val, self._prepared.rules, self._learner.arithmetic)
+        learner, prepared = self._learner, self._prepared
+        evaluation, self._found = validate(learner.average, prepared.val, prepared.rules, learner.arithmetic)
         self._last_validation_s = time.monotonic() - began
         self._validating_s += self._last_validation_s
         return evaluation

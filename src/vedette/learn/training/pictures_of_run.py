@@ -1,15 +1,18 @@
 """The pictures, charts and report of a run, at the moments when they change."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
+from vedette.contracts.detections import Detections
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.weights import read_weights
 from vedette.learn.data.pictures import read_picture
 from vedette.learn.training.arithmetic import Arithmetic
 from vedette.learn.training.augment import IGNORED_CLASS, LabelledPicture
 from vedette.learn.training.average_precision import Truths
-from vedette.learn.training.evaluate import Evaluation, summarise
+from vedette.learn.training.evaluate import Evaluation
 from vedette.learn.training.loading import Batch
 from vedette.learn.training.picture_grids import (
     VALIDATION_PICTURES,
@@ -21,7 +24,7 @@ from vedette.learn.training.plots import write_evaluation_plots, write_labels_pl
 from vedette.learn.training.prepare import Prepared
 from vedette.learn.training.report import RESULTS_FILE, write_evaluation, write_report
 from vedette.learn.training.run_folder import BEST_FILE, RunFolder
-from vedette.learn.training.validate import detect_all
+from vedette.learn.training.validate import validate
 
 VALIDATION_BATCHES = 2  # val_batch0.jpg and so on
 
@@ -52,25 +55,25 @@ class RunPictures:
         network = DarknetNetwork(prepared.plan)
         network.load_darknet(read_weights(path / BEST_FILE, prepared.plan))
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        store = prepared.val
-        detections = detect_all(network, store, prepared.rules, Arithmetic(device, False, ""))
-        truths = [store.get(index).truths for index in range(len(store))]
-        evaluation = summarise(truths, detections, prepared.rules.class_names)
+        evaluation, detections = validate(network, prepared.val, prepared.rules, Arithmetic(device, False, ""))
         write_evaluation(evaluation, path)
         write_evaluation_plots(evaluation, path)
         for number in range(VALIDATION_BATCHES):
-            start = number * VALIDATION_PICTURES
-            rows = range(start, min(start + VALIDATION_PICTURES, len(store)))
-            shown = [
-                GridPicture(
-                    read_picture(store.samples[row].picture), truths[row], detections[row], store.samples[row].name
-                )
-                for row in rows
-            ]
-            if shown:
-                write_validation_grid(shown, prepared.data.classes, path / f"val_batch{number}.jpg")
+            self.write_validation_batch(number, detections)
         self.write_progress(epochs, finished=True)
         return evaluation
+
+    def write_validation_batch(self, number: int, detections: Sequence[Detections]) -> None:
+        """val_batchN.jpg: labels beside detections (of all validation pictures, in their order)."""
+        store = self._prepared.val
+        start = number * VALIDATION_PICTURES
+        shown = []
+        for row in range(start, min(start + VALIDATION_PICTURES, len(store))):
+            sample, truths = store.samples[row], store.get(row).truths
+            shown.append(GridPicture(read_picture(sample.picture), truths, detections[row], sample.name))
+        if shown:
+            path = self._run.path / f"val_batch{number}.jpg"
+            write_validation_grid(shown, self._prepared.data.classes, path)
 
 
 def _grid_picture(picture: LabelledPicture) -> GridPicture:

@@ -32,17 +32,27 @@ class RunFolder:
 
     path: Path
 
-    def create(self) -> None:
-        """Make it.
+    def check_free(self) -> None:
+        """Refuse a place where something lies already; makes nothing.
 
         Raises:
-            RunFolderError: something lies there already, or it cannot be made.
+            RunFolderError: it does.
         """
         try:
             if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
                 hint = f"; to go on with the run in it: vedette train --out {self.path} --resume"
                 resumable = hint if (self.path / SETTINGS_FILE).is_file() else ""
                 raise RunFolderError(f"{self.path} is not empty; choose another folder{resumable}")
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be looked into: {error.strerror or error}") from error
+
+    def create(self) -> None:
+        """Make it.
+
+        Raises:
+            RunFolderError: it cannot be made.
+        """
+        try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunFolderError(f"{self.path} cannot be made: {error.strerror or error}") from error

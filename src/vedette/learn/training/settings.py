@@ -28,7 +28,7 @@ Flat = dict[str, str | int | float | bool]
 class Recipe:
     """How the network learns; not on the command line yet."""
 
-    learning_rate: float = 2e-3  # AdamW
+    learning_rate: float = 3e-3  # AdamW
     weight_decay: float = 0.05  # kernels only, neither biases nor batch norm
     momentum: float = 0.9
     second_momentum: float = 0.99

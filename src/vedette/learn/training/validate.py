@@ -55,12 +55,12 @@ def validate(
     rules: DetectionRules,
     arithmetic: Arithmetic,
     progress: Progress | None = None,
-) -> Evaluation:
-    """COCO's figures on every picture of the store.
+) -> tuple[Evaluation, list[Detections]]:
+    """COCO's figures on every picture of the store, and the detections that they are of.
 
     Raises:
         InputError: the store holds no object that counts.
     """
     detections = detect_all(network, store, rules, arithmetic, progress)
     truths = [store.get(index).truths for index in range(len(store))]
-    return summarise(truths, detections, rules.class_names)
+    return summarise(truths, detections, rules.class_names), detections

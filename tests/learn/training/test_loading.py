@@ -1,0 +1,90 @@
+"""Batches: every picture once an epoch, the same from any starting point, bounded memory."""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_shapes import HEIGHT, WIDTH, draw_data
+
+from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.ports import SilentProgress
+from vedette.learn.data.errors import PictureError
+from vedette.learn.data.reading import read_data_set
+from vedette.learn.training.augment import AugmentSettings
+from vedette.learn.training.loading import NO_OBJECT, BatchMaker, PictureStore, batch_stream
+
+SIZE = (64, 64)
+
+
+def store_of(root: Path, count: int = 10, memory_bytes: int = 1 << 20, resize: ResizeMode = ResizeMode.STRETCH):
+    data = read_data_set(draw_data(root, count))
+    class_ids = {name: index for index, name in enumerate(data.classes)}
+    return PictureStore(data.samples, class_ids, SIZE, resize, memory_bytes)
+
+
+@pytest.mark.parametrize("resize", list(ResizeMode))
+def test_stored_boxes_lie_where_the_objects_are(tmp_path: Path, resize: ResizeMode) -> None:
+    stored = store_of(tmp_path / "d", resize=resize).get(4)
+    assert stored.labelled.image_hwc_rgb_u8.shape == (64, 64, 3)
+    for box, class_id in zip(stored.labelled.boxes_xyxy_px, stored.labelled.class_ids, strict=True):
+        x, y = ((box[:2] + box[2:]) / 2).astype(int)
+        red, _, blue = stored.labelled.image_hwc_rgb_u8[y, x].astype(int)
+        assert (red > blue) == (class_id == 0)  # bricks are red
+    assert stored.truths.boxes_xyxy_px.max() <= max(WIDTH, HEIGHT)
+
+
+def test_every_picture_is_shown_once_an_epoch(tmp_path: Path) -> None:
+    maker = BatchMaker(store_of(tmp_path / "d", count=10), 4, 0, AugmentSettings())
+    assert maker.batches_per_epoch == 3
+    shown = [maker.make(5, number, mosaic=False).names for number in range(3)]
+    assert sorted(set(sum(shown, ()))) == [f"p{n:03d}" for n in range(10)]
+    assert [len(maker.make(5, number, mosaic=False).images_nhwc_rgb_u8) for number in range(3)] == [4, 4, 4]
+
+
+def test_mosaics_name_all_their_pictures(tmp_path: Path) -> None:
+    maker = BatchMaker(store_of(tmp_path / "d"), 2, 0, AugmentSettings(mosaic=1.0))
+    batch = maker.make(0, 0, mosaic=True)
+    assert 2 < len(batch.names) <= 8
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_stream_is_the_same_from_any_start_and_with_any_workers(tmp_path: Path, workers: int) -> None:
+    maker = BatchMaker(store_of(tmp_path / "d"), 4, 7, AugmentSettings())
+    whole = list(islice(batch_stream(maker, 0, lambda step: step < 5), 8))
+    later = list(islice(batch_stream(maker, 4, lambda step: step < 5, workers), 4))
+    for expected, batch in zip(whole[4:], later, strict=True):
+        assert (batch.epoch, batch.number, batch.names) == (expected.epoch, expected.number, expected.names)
+        np.testing.assert_array_equal(batch.images_nhwc_rgb_u8, expected.images_nhwc_rgb_u8)
+        np.testing.assert_array_equal(batch.boxes_xyxy_px, expected.boxes_xyxy_px)
+        np.testing.assert_array_equal(batch.class_ids, expected.class_ids)
+
+
+def test_epochs_differ_in_order_and_seeds_in_everything(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "d")
+    maker, other = (BatchMaker(store, 10, seed, AugmentSettings()) for seed in (0, 1))
+    assert maker.make(0, 0, mosaic=False).names != maker.make(1, 0, mosaic=False).names
+    assert maker.make(0, 0, mosaic=False).names != other.make(0, 0, mosaic=False).names
+
+
+def test_padding_is_no_object(tmp_path: Path) -> None:
+    batch = BatchMaker(store_of(tmp_path / "d"), 10, 0, AugmentSettings()).make(0, 0, mosaic=False)
+    padded = batch.class_ids == NO_OBJECT
+    assert padded.any()
+    assert not batch.boxes_xyxy_px[padded].any()
+    assert [len(p.class_ids) for p in batch.pictures()] == (~padded).sum(axis=1).tolist()
+
+
+def test_memory_is_bounded_and_the_rest_is_read_again(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "d", memory_bytes=3 * 64 * 64 * 3)
+    store.read_all(SilentProgress(), workers=2)
+    assert store.get(1) is store.get(1)
+    assert store.get(7) is not store.get(7)
+    np.testing.assert_array_equal(store.get(7).labelled.image_hwc_rgb_u8, store.get(7).labelled.image_hwc_rgb_u8)
+
+
+def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "d")
+    store.samples[3].picture.write_bytes(b"no picture")
+    with pytest.raises(PictureError, match=r"p003\.jpg"):
+        store.read_all(SilentProgress(), workers=2)

@@ -1,0 +1,89 @@
+"""Settings of a run: checked, written flat, read back, compared."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vedette.learn.training.arithmetic import (
+    DeviceChoice,
+    PrecisionChoice,
+    bf16_flag,
+    choose_arithmetic,
+)
+from vedette.learn.training.augment import AugmentSettings
+from vedette.learn.training.errors import SettingsError
+from vedette.learn.training.settings import Recipe, TrainSettings, differences, parse_size, settings_from_flat
+
+FULL = TrainSettings(
+    data=Path("pictures"),
+    model="yolov3",
+    weights=Path("darknet53.conv.74"),
+    size_px=(416, 256),
+    epochs=7,
+    batch=3,
+    seed=11,
+    device=DeviceChoice.CPU,
+    precision=PrecisionChoice.BF16,
+    time_budget_s=90.0,
+    validate_every=2,
+    patience=4,
+    recipe=Recipe(learning_rate=0.5, augment=AugmentSettings(zoom=0.1)),
+)
+
+
+@pytest.mark.parametrize("settings", [FULL, TrainSettings(data=Path("d"), model="yolov3-tiny")])
+def test_flat_settings_read_back_as_they_were(settings: TrainSettings) -> None:
+    flat = settings.to_flat()
+    assert all(isinstance(value, (str, int, float, bool)) for value in flat.values())
+    assert settings_from_flat(flat) == settings
+
+
+def test_differences_name_what_changed_but_paths_and_devices_may() -> None:
+    moved = replace(FULL, data=Path("elsewhere"), device=DeviceChoice.CUDA, precision=PrecisionChoice.FP32)
+    assert differences(FULL.to_flat(), moved.to_flat()) == []
+    assert differences(FULL.to_flat(), replace(FULL, batch=5).to_flat()) == ["batch was 3, is 5"]
+
+
+@pytest.mark.parametrize(("text", "size"), [("416", (416, 416)), ("416x256", (416, 256)), (" 320X192 ", (320, 192))])
+def test_sizes_are_a_number_or_width_by_height(text: str, size: tuple[int, int]) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "400", "416x", "0", "416x250", "99999", "-416", "8192"])
+def test_other_sizes_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="--size"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 0}, {"batch": 0}, {"seed": -1}, {"patience": 0}, {"time_budget_s": float("nan")}]
+)
+def test_settings_out_of_range_are_refused(change: dict[str, float]) -> None:
+    with pytest.raises(SettingsError, match="--"):
+        replace(FULL, **change)
+
+
+def test_damaged_settings_are_refused() -> None:
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings_from_flat({**FULL.to_flat(), "epochs": "many"})
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        ("sse2 avx512f avx512_bf16", "avx512_bf16"),
+        ("amx_bf16 avx512_bf16", "amx_bf16"),
+        ("sse2 avx2", None),
+        ("", None),
+    ],
+)
+def test_bf16_is_taken_where_the_processor_says_so(flags: str, found: str | None) -> None:
+    assert bf16_flag(f"model name : X\nflags\t\t: fpu {flags}\nbugs : avx512_bf16\n") == found
+
+
+def test_precision_asked_for_is_precision_used() -> None:
+    assert not choose_arithmetic(DeviceChoice.CPU, PrecisionChoice.FP32).bf16
+    chosen = choose_arithmetic(DeviceChoice.CPU, PrecisionChoice.BF16)
+    assert chosen.bf16
+    assert "BF16" in chosen.reason

@@ -1,0 +1,277 @@
+"""Whole runs of the trainer on small drawn data: it learns, leaves what it should, survives being killed."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_shapes import draw_data, write_cfg, write_splits
+
+from vedette.contracts.ports import SilentProgress
+from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
+from vedette.learn.training.augment import AugmentSettings
+from vedette.learn.training.errors import DivergedError, ResumeError, RunFolderError, SettingsError
+from vedette.learn.training.loop import train
+from vedette.learn.training.report import RESULTS_COLUMNS
+from vedette.learn.training.settings import Recipe, TrainSettings
+
+STILL = AugmentSettings(mosaic=0, zoom=0, stretch=0, shift=0, flip=0, hue=0, saturation=0, brightness=0)
+FILES = {
+    "results.csv", "results.png", "labels.png", "train_batch0.jpg", "val_batch0.jpg", "PR_curve.png", "F1_curve.png",
+    "confusion_matrix.png", "best.weights", "last.weights", "model.cfg", "names.txt", "report.html", "split.json",
+    "settings.json",
+}  # fmt: skip
+
+
+class Lines(SilentProgress):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
+def settings_for(folder: Path, pictures: int = 20, **changes: object) -> TrainSettings:
+    data = draw_data(folder / "data", pictures)
+    settings = TrainSettings(
+        data=data,
+        model=str(write_cfg(folder)),
+        epochs=2,
+        batch=4,
+        device=DeviceChoice.CPU,
+        precision=PrecisionChoice.FP32,
+    )
+    return replace(settings, **changes)
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_few_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
+    recipe = Recipe(learning_rate=5e-3, warm_up_steps=10, augment=STILL)
+    settings = settings_for(tmp_path, pictures=8, epochs=120, validate_every=40, recipe=recipe)
+    write_splits(settings.data, train=range(8), val=range(8))
+    result = train(settings, tmp_path / "run", SilentProgress())
+    rows = rows_of(tmp_path / "run")
+    assert float(rows[-1]["train_box_loss"]) < 0.25 * float(rows[0]["train_box_loss"])
+    assert float(rows[-1]["train_class_loss"]) < 0.05
+    assert result.evaluation.map50 > 0.95
+    assert result.evaluation.map50_95 > 0.6
+
+
+def test_a_run_leaves_everything_that_belongs_to_it(tmp_path: Path) -> None:
+    progress = Lines()
+    settings = settings_for(tmp_path)
+    result = train(settings, tmp_path / "run", progress)
+    left = {path.name for path in (tmp_path / "run").iterdir()}
+    assert left >= FILES
+    assert not [name for name in left if name.startswith(".")]
+    assert (tmp_path / "run" / "names.txt").read_text() == "brick\ntile\n"
+    assert (tmp_path / "run" / "model.cfg").read_text() == Path(settings.model).read_text()
+    rows = rows_of(tmp_path / "run")
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert tuple(rows[0]) == RESULTS_COLUMNS
+    assert all(0 <= float(row["val_map50"]) <= 1 for row in rows)
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert set(split) == {"train", "val"}
+    assert sorted(split["train"] + split["val"]) == [f"p{n:03d}" for n in range(20)]
+    assert 2 <= len(split["val"]) <= 6
+    written = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert len(written["data_digest"]) == 64
+    assert (written["epochs"], written["batch"], written["classes"]) == (2, 4, ["brick", "tile"])
+    assert result.epochs == 2
+    assert any(line.startswith("epoch 2: ") and "map50" in line for line in progress.said)
+
+
+def test_given_splits_are_honoured_and_test_pictures_are_not_needed_readable(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, pictures=12)
+    write_splits(settings.data, train=range(6), val=range(6, 9), test=range(9, 12))
+    (settings.data / "JPEGImages" / "p010.jpg").write_bytes(b"no picture")
+    train(settings, tmp_path / "run", SilentProgress())
+    split = json.loads((tmp_path / "run" / "split.json").read_text())
+    assert split == {
+        "train": [f"p{n:03d}" for n in range(6)],
+        "val": [f"p{n:03d}" for n in range(6, 9)],
+    }
+
+
+def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, pictures=8)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match="not empty"):
+        train(settings, tmp_path / "run", SilentProgress())
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+def test_a_cfg_for_other_classes_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, pictures=8)
+    cfg = Path(settings.model)
+    cfg.write_text(cfg.read_text().replace("classes=2", "classes=5").replace("filters=14", "filters=20"))
+    with pytest.raises(SettingsError, match=r"is for 5 classes, the data has 2.*vedette model new"):
+        train(settings, tmp_path / "run", SilentProgress())
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_pictures_named(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, recipe=Recipe(learning_rate=1e30, warm_up_steps=1), epochs=5)
+    with pytest.raises(DivergedError, match=r"epoch \d+, batch \d+; .*p0\d\d"):
+        train(settings, tmp_path / "run", SilentProgress())
+
+
+def test_a_time_budget_is_kept_and_the_schedule_reaches_its_end(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, time_budget_s=9.0)
+    began = time.monotonic()
+    result = train(settings, tmp_path / "run", SilentProgress())
+    assert time.monotonic() - began < 11.0
+    rates = [float(row["learning_rate"]) for row in rows_of(tmp_path / "run")]
+    assert rates[-1] == pytest.approx(0.02 * settings.recipe.learning_rate, rel=1e-3)
+    assert result.epochs > 2
+
+
+def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path) -> None:
+    recipe = Recipe(learning_rate=1e-12)
+    settings = settings_for(tmp_path, pictures=8, epochs=50, patience=3, recipe=recipe)
+    result = train(settings, tmp_path / "run", SilentProgress())
+    assert result.stopped_early
+    assert result.epochs < 50
+
+
+RUNNER = """
+import sys
+from pathlib import Path
+from vedette.contracts.ports import SilentProgress
+from vedette.learn.training import loop
+from vedette.learn.training.settings import settings_from_flat
+import json, torch
+torch.set_num_threads(1)
+loop.CHECKPOINT_EVERY_S = 0.0  # after every step
+class Told(SilentProgress):
+    def advance(self, count=1, **figures):
+        print("step", flush=True)
+flat = json.loads(Path(sys.argv[1]).read_text())
+loop.train(settings_from_flat(flat), Path(sys.argv[2]), Told(), resume=sys.argv[3] == "resume")
+"""
+
+
+def start_run(settings: TrainSettings, folder: Path, run: Path, resume: bool) -> subprocess.Popen[str]:
+    flat = folder / "asked.json"
+    flat.write_text(json.dumps(settings.to_flat()))
+    command = [sys.executable, "-c", RUNNER, str(flat), str(run), "resume" if resume else "new"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_resumed_it_ends_where_it_would_have_ended(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, pictures=25, epochs=4)
+    process = start_run(settings, tmp_path, tmp_path / "whole", resume=False)
+    steps = process.communicate()[0].count("step")
+    assert process.returncode == 0
+    assert steps >= 20
+    rng, resume = np.random.default_rng(1), False
+    for _ in range(4):
+        process = start_run(settings, tmp_path, tmp_path / "killed", resume)
+        assert process.stdout is not None
+        for _ in range(int(rng.integers(7, 15))):
+            process.stdout.readline()
+        time.sleep(float(rng.uniform(0, 0.05)))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        resume = True
+    process = start_run(settings, tmp_path, tmp_path / "killed", resume=True)
+    process.communicate()
+    assert process.returncode == 0
+    timed = {"time_s", "pictures_per_s"}
+    whole, killed = (
+        [{key: value for key, value in row.items() if key not in timed} for row in rows_of(tmp_path / name)]
+        for name in ("whole", "killed")
+    )
+    assert killed == whole
+    for name in ("last.weights", "best.weights"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, epochs=1000)
+    command = [
+        *(sys.executable, "-m", "vedette", "train", "--data", str(settings.data), "--model", settings.model),
+        *("--out", str(tmp_path / "run"), "--epochs", "1000", "--batch", "4"),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch 2"):
+            break
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait() == 130
+    process.stderr.close()
+    assert f"to go on: vedette train --out {tmp_path / 'run'} --resume" in rest
+    assert (tmp_path / "run" / "checkpoints" / "latest").is_file()
+    assert "Traceback" not in rest
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> TrainSettings:
+    folder = tmp_path_factory.mktemp("finished")
+    settings = settings_for(folder, pictures=10)
+    train(settings, folder / "run", SilentProgress())
+    return settings
+
+
+@pytest.fixture
+def finished(finished_once: TrainSettings, tmp_path: Path) -> TrainSettings:
+    """A finished run in tmp_path / "run", its data in tmp_path / "data"."""
+    for name in ("data", "run"):
+        shutil.copytree(finished_once.data.parent / name, tmp_path / name)
+    return replace(finished_once, data=tmp_path / "data")
+
+
+@pytest.mark.parametrize("change", ["picture", "box", "class", "splits", "epochs"])
+def test_resuming_another_run_is_refused_and_changes_nothing(
+    finished: TrainSettings, tmp_path: Path, change: str
+) -> None:
+    settings, data = finished, finished.data
+    annotation = data / "Annotations" / "p003.xml"
+    if change == "picture":
+        (data / "JPEGImages" / "p003.jpg").write_bytes((data / "JPEGImages" / "p004.jpg").read_bytes())
+    elif change == "box":
+        annotation.write_text(annotation.read_text().replace("<ymin>", "<ymin>1", 1).replace("</ymax>", "0</ymax>", 1))
+    elif change == "class":
+        annotation.write_text(annotation.read_text().replace("brick", "stone").replace("tile", "stone"))
+    elif change == "splits":
+        write_splits(data, train=range(4), val=range(4, 8))
+    else:
+        settings = replace(settings, epochs=7)
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    with pytest.raises((ResumeError, SettingsError)) as refusal:
+        train(settings, tmp_path / "run", SilentProgress(), resume=True)
+    assert {"epochs": "epochs was 2, is 7", "class": "classes", "splits": "splits"}.get(change, "digest") in str(
+        refusal.value
+    )
+    assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
+
+
+def test_resuming_a_finished_run_only_writes_its_report_again(finished: TrainSettings, tmp_path: Path) -> None:
+    rows = rows_of(tmp_path / "run")
+    result = train(finished, tmp_path / "run", SilentProgress(), resume=True)
+    assert result.epochs == 2
+    assert rows_of(tmp_path / "run") == rows
+
+
+def test_resuming_where_nothing_was_begun_is_said(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, pictures=6)
+    with pytest.raises(RunFolderError, match="holds no run to resume"):
+        train(settings, tmp_path / "run", SilentProgress(), resume=True)
