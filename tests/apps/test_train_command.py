@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from drawn_shapes import draw_data, write_cfg
 
+from drawn_shapes import draw_data, write_cfg
 from vedette.apps.cli import run_command
 
 

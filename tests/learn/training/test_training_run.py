@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_shapes import draw_data, write_cfg, write_splits
 
+from drawn_shapes import draw_data, write_cfg, write_splits
 from vedette.contracts.ports import SilentProgress
 from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
 from vedette.learn.training.augment import AugmentSettings

@@ -264,9 +264,12 @@ class _Training:
             else f"  map50 {row['val_map50']:.3f}  map50-95 {row['val_map50_95']:.3f}"
         )
         best = "  best so far" if self._best_epoch == row["epoch"] else ""
+        fraction = self._fraction()
+        left_min = self._elapsed_s / max(fraction, 1e-6) * (1 - fraction) / 60
         self._progress.say(
             f"epoch {row['epoch']:.0f}: box {row['train_box_loss']:.3f}  object {row['train_objectness_loss']:.3f}  "
-            f"class {row['train_class_loss']:.3f}{scores}  {row['pictures_per_s']:.1f} pictures/s{best}"
+            f"class {row['train_class_loss']:.3f}{scores}  {row['pictures_per_s']:.1f} pictures/s  "
+            f"{left_min:.1f} min left{best}"
         )
 
     def _write_weights(self, name: str) -> None:

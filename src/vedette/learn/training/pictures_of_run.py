@@ -77,9 +77,11 @@ class RunPictures:
 
 
 def _grid_picture(picture: LabelledPicture) -> GridPicture:
-    """In the terms of the grids: BGR, an ignored flag instead of a class number below 0."""
-    ignored = picture.class_ids == IGNORED_CLASS
+    """In the terms of the grids: BGR, and without ignored objects, whose class is not known any more."""
+    learnt = picture.class_ids != IGNORED_CLASS
     truths = Truths(
-        picture.boxes_xyxy_px.astype(np.float64), np.maximum(picture.class_ids, 0).astype(np.int32), ignored
+        picture.boxes_xyxy_px[learnt].astype(np.float64),
+        picture.class_ids[learnt].astype(np.int32),
+        np.zeros(int(learnt.sum()), np.bool_),
     )
     return GridPicture(np.ascontiguousarray(picture.image_hwc_rgb_u8[..., ::-1]), truths)
