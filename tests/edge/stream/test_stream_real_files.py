@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import Interpolation
 
 from simulators.blob_detector import BlobDetector
 from simulators.result_log import run_cameras
@@ -50,7 +51,8 @@ def test_a_fitted_real_frame_equals_conversion_and_resize_of_the_whole(real_data
         )
         whole = log.pictures["a"].to_bgr()
         expected = cv2.resize(np.ascontiguousarray(whole[:, :, ::-1]), (416, 416), interpolation=cv2.INTER_LINEAR)
-        assert np.abs(kept["image"].astype(int) - expected).mean() < 1.0
+        yardstick_error = 0.0 if hasattr(Interpolation, "ACCURATE_RND") else 1.5  # PyAV 17: see test_stream_fitting
+        assert np.abs(kept["image"].astype(int) - expected).mean() < 1.0 + yardstick_error
 
 
 def test_a_real_file_cut_in_half_is_a_clear_line(real_data: Path, tmp_path: Path):

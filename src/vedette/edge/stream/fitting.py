@@ -34,8 +34,11 @@ LUMA_WEIGHTS = {
     7: (0.212, 0.087),
     9: (0.2627, 0.0593),
 }
-# Exact chroma, no dither of the last bit: libswscale's quick default is 1 to 1.5 levels too dark on average
-ACCURATE = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+# Exact chroma, no dither of the last bit: libswscale's quick default is 1 to 1.5 levels too dark on average.
+# PyAV 17, the last for Python 3.10, cannot ask for better.
+ACCURATE = (
+    Interpolation.BILINEAR | getattr(Interpolation, "FULL_CHR_H_INT", 0) | getattr(Interpolation, "ACCURATE_RND", 0)
+)
 
 
 @dataclass(frozen=True, slots=True)
