@@ -69,7 +69,8 @@ class DataSet:
     def digest(self) -> str:
         """SHA-256 (hexadecimal) over classes, names, sizes, boxes, flags and the bytes of every picture.
 
-        Reads every picture once; no paths, no times. A missing picture counts as such, so a data set with a hole has another digest.
+        Reads every picture once; no paths, no times. A missing picture counts as such: a set with a hole has another
+        digest.
         """
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for sample in self.samples:
