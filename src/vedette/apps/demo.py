@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from contextlib import nullcontext
@@ -42,6 +43,8 @@ def demo(
     (vedette-demo-report.html, or in the folder of --keep). Exit code 1 when counts are off by more than 5 % or 5 % of
     the detection slots were missed.
     """
+    # Before torch is imported: waiting threads sleep instead of spinning, so that the page stays quick (see `train`).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from vedette.apps.console import ConsoleProgress, print_json, warn
     from vedette.apps.demo_stages import DemoPlan, make_bundle, make_input
     from vedette.apps.demo_watch import watch_demo

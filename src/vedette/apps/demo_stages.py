@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from vedette.learn.data.problems import Severity
 from vedette.learn.data.reading import inspect_data_set
 from vedette.learn.data.scenes.factory import Factory
 from vedette.learn.data.scenes.writing import Clip, ClipPlan, write_clips, write_stills
+from vedette.learn.training.plots import read_results
 
 STILLS, CLIPS, CLIP_FRAMES = 560, 8, 42 * 30
 PREVIEW_EVERY_S = 1.5
@@ -48,12 +50,13 @@ class DemoInput:
 
 
 class StageTee:
-    """A `Progress` for the console and for one stage of the page; `on_say` and `on_tick` may add pictures or curves."""
+    """A `Progress` for the console and for one stage of the page; `on_tick` is called now and then."""
 
     def __init__(
         self, page: LivePage, title: str, console: Progress, on_tick: Callable[[], None] | None = None
     ) -> None:
-        self._both = (page.stage_progress(title), console)
+        self._page_progress = page.stage_progress(title)
+        self._both = (self._page_progress, console)
         self._on_tick = on_tick
         self._ticked = 0.0
 
@@ -71,6 +74,10 @@ class StageTee:
         for one in self._both:
             one.say(line)
         self._tick(force=True)
+
+    def plot(self, **figures: float) -> None:
+        """One more point of a curve, on the page alone."""
+        self._page_progress.advance(0, **figures)
 
     def _tick(self, force: bool) -> None:
         now = time.monotonic()
@@ -114,8 +121,8 @@ def make_bundle(plan: DemoPlan, made: DemoInput, folder: Path, page: LivePage, c
         time_budget_s=plan.train_time_s,
         seed=plan.seed,
     )
-    result = train(settings, run, StageTee(page, "Training", console, curves.draw))
-    curves.draw()
+    progress = StageTee(page, "Training", console, lambda: curves.draw(progress))
+    result = train(settings, run, progress)
     console.say(
         f"trained {result.epochs} epochs; mAP50 {result.evaluation.map50:.3f} on pictures it did not learn from"
     )
@@ -168,16 +175,22 @@ class _TrainingCurves:
         self._page, self._run, self._budget_s = page, run, budget_s
         self._began = time.monotonic()
         self._shown: tuple[int, ...] = ()
+        self._epochs_plotted = 0
 
-    def draw(self) -> None:
-        spent = time.monotonic() - self._began
-        self._page.set_stage("Training", progress=min(spent / self._budget_s, 1.0))
-        names = ("train_batch0.jpg", "val_batch0.jpg", "results.png")
-        files = [self._run / name for name in names if (self._run / name).is_file()]
+    def draw(self, progress: StageTee) -> None:
+        """Bring the page up to date with the run's folder."""
+        column = read_results(self._run / "results.csv").get("val_map50", ())
+        for map50 in column[self._epochs_plotted :]:
+            if math.isfinite(map50):  # epochs may go without validation
+                progress.plot(mAP50=float(map50))
+        self._epochs_plotted = len(column)
+        files = [self._run / name for name in ("train_batch0.jpg", "val_batch0.jpg") if (self._run / name).is_file()]
         stamps = tuple(file.stat().st_mtime_ns for file in files)
         if stamps != self._shown:
             self._shown = stamps
             self._page.set_stage("Training", pictures={file.name: file.read_bytes() for file in files})
+        spent = time.monotonic() - self._began
+        self._page.set_stage("Training", progress=min(spent / self._budget_s, 1.0))
 
 
 def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:

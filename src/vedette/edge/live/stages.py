@@ -154,13 +154,13 @@ class StageBoard:
 
 
 class StageProgress:
-    """A `contracts.ports.Progress` that fills one stage: figures become curves over the whole of the stage."""
+    """A `contracts.ports.Progress` that fills one stage: figures become curves over the work since the first."""
 
     def __init__(self, board: StageBoard, title: str) -> None:
         self._board = board
         self._title = title
         self._note = ""
-        self._total = self._done = self._all_done = 0
+        self._total = self._done = self._measured = 0
         self._unit = ""
         self._lines: list[str] = []
         self._points: dict[str, list[tuple[float, float]]] = {}
@@ -171,10 +171,11 @@ class StageProgress:
 
     def advance(self, count: int = 1, **figures: float) -> None:
         self._done += count
-        self._all_done += count
+        if figures or self._points:
+            self._measured += count
         for name, value in figures.items():
             points = self._points.setdefault(name, [])
-            points.append((float(self._all_done), float(value)))
+            points.append((float(self._measured), float(value)))
             if len(points) >= 2 * MAX_POINTS:
                 del points[1:-1:2]  # every other one; the first and the last stay
         self._publish()

@@ -1,0 +1,127 @@
+"""The demo: refusals, the way with one's own pictures and videos, the report, and (slow) the whole drawn factory."""
+
+import json
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from drawn_shapes import draw_data
+from vedette.apps.cli import run_command
+from vedette.apps.demo_report import DemoReport, Gallery, ReportTable, Tile, write_demo_report
+from vedette.apps.demo_watch import WatchOutcome
+from vedette.apps.run_report import CameraSummary, RunSummary
+
+
+def outcome(
+    counted: dict[str, int], true: dict[str, int] | None, missed: int = 0, error: str | None = None
+) -> WatchOutcome:
+    camera = CameraSummary("a", 100, 20, 30, 5, missed, 30.0, error)
+    summary = RunSummary([camera], {}, "engine", 3.3, 0, 0)
+    return WatchOutcome(summary, Counter(counted), true, 20, missed)
+
+
+@pytest.mark.parametrize(
+    ("made", "good"),
+    [
+        (outcome({"gear": 100, "ring": 99}, {"gear": 100, "ring": 100}), True),
+        (outcome({"gear": 94, "ring": 106}, {"gear": 100, "ring": 100}), False),  # the sum agrees, the classes do not
+        (outcome({"gear": 90}, {"gear": 100}), False),
+        (outcome({"gear": 100}, {"gear": 100}, missed=1), False),
+        (outcome({"gear": 100}, {"gear": 100}, error="gone"), False),
+        (outcome({"gear": 7}, None), True),
+    ],
+)
+def test_a_demo_is_good_when_counts_cameras_and_slots_are(made: WatchOutcome, good: bool) -> None:
+    assert made.is_good(tolerance=0.05, missed_limit=0.05) is good
+
+
+def test_rows_compare_every_class_and_the_sum() -> None:
+    assert outcome({"gear": 9, "new": 1}, {"gear": 10}).class_rows() == [
+        ["gear", "10", "9", "10.0%"],
+        ["new", "0", "1", "–"],
+        ["all", "10", "10", "0.0%"],
+    ]
+
+
+def test_the_report_is_one_page_without_requests_and_escapes_names(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    report = DemoReport(
+        "T",
+        "S",
+        [Tile("label", "<b>5</b>", mood="good")],
+        [ReportTable("Table", ["class"], [["<script>"]], ["all"])],
+        [Gallery("Pictures", {"one": b"\x89PNG1", "two": b"\xff\xd8jpeg"})],
+    )
+    write_demo_report(report, page)
+    text = page.read_text()
+    assert "&lt;script&gt;" in text and "&lt;b&gt;5" in text and "<script" not in text
+    assert "data:image/png;base64" in text and "data:image/jpeg;base64" in text
+    assert "http" not in text.replace("http-equiv", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--data", "x"], ["--video", "x.mp4"], ["--train-time", "soon"], ["--show", "x:y:z"]]
+)
+def test_wrong_flags_are_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["demo", *arguments]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_nothing_of_the_users_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    assert run_command(["demo", "--keep", str(tmp_path)]) == 2
+    assert "not an empty folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def write_video(path: Path) -> Path:
+    """Two seconds of a rectangle that walks from left to right."""
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 192, 128, "yuv420p"
+        video.options = {"preset": "ultrafast"}
+        for number in range(50):
+            picture = np.full((128, 192, 3), 110, np.uint8)
+            picture[40:80, 3 * number : 3 * number + 40] = (210, 40, 40)
+            output.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(video.encode())
+    return path
+
+
+def test_ones_own_pictures_and_videos_go_the_whole_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], free_port: int
+) -> None:
+    data, video = draw_data(tmp_path / "data", 24), write_video(tmp_path / "walk.mp4")
+    kept = tmp_path / "kept"
+    arguments = ["--data", data, "--video", video, "--video", video, "--keep", kept, "--train-time", "6s"]
+    code = run_command(["demo", *map(str, arguments), "--size", "96x64", "--show", f":{free_port}", "--json"])
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert code == 0, err
+    assert document["true"] is None and document["missed_slots"] == 0 and document["slots"] == 20
+    assert [camera["name"] for camera in document["run"]["cameras"]] == ["camera-1", "camera-2"]
+    assert f"http://127.0.0.1:{free_port}/" in err
+    page = Path(document["report"])
+    assert page.parent == kept and "What the cameras saw" in page.read_text()
+    assert sorted(path.name for path in kept.iterdir()) == ["bundle", "run", page.name]
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{free_port}/", timeout=2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_drawn_factory_is_counted_within_five_per_cent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], free_port: int
+) -> None:
+    kept = tmp_path / "kept"
+    code = run_command(["demo", "--keep", str(kept), "--show", f":{free_port}", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert sum(document["true"].values()) >= 200 and len(document["true"]) >= 3
+    assert document["error"] <= 0.05 and document["missed"] < 0.05
+    assert len(document["run"]["cameras"]) == 8
+    assert code == 0
