@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vedette.contracts.event import Event
 from vedette.contracts.status import Status
+from vedette.edge.live.load import MachineLoad
 from vedette.edge.live.snapshots import Snapshot, SnapshotStore, Use
 from vedette.edge.live.stages import StageBoard
 
@@ -67,7 +68,7 @@ class Feed:
         self._load: dict[str, float] = {}
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only sets the mark that the next measures from
-        psutil.cpu_percent()
+        self._machine = MachineLoad()
 
     def ask_from_now_on(self, status_of: Callable[[], Status]) -> None:
         """Where the status comes from."""
@@ -94,7 +95,7 @@ class Feed:
                 self._status, self._asked_s = self._status_of(), now
                 self._load = {
                     "process_cpu_percent": self._process.cpu_percent(),  # 100 is one core
-                    "machine_cpu_percent": psutil.cpu_percent(),  # 100 is all cores
+                    "machine_cpu_percent": self._machine.percent(),  # 100 is all cores
                     "cores": float(psutil.cpu_count() or 1),
                     "memory_mb": round(self._process.memory_info().rss / 1e6, 1),
                 }
