@@ -64,6 +64,15 @@ def test_folders_and_patterns_are_taken_each_picture_once(
     assert lines[1:] == [f"{shots / 'two.jpg'}: 1 detection: green 1.00"]
 
 
+def test_pictures_are_named_as_given(
+    bundle: str, shots: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shots)
+    given = ["./one.png", "..//shots/two.jpg"]
+    assert run_command(["detect", bundle, *given, "one.png", "--out", "out", "--json"]) == 0
+    assert [entry["image"] for entry in json.loads(capsys.readouterr().out)] == given
+
+
 def test_thresholds_can_be_given(tmp_path: Path, bundle: str, shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["detect", bundle, str(shots / "one.png"), "--out", str(tmp_path / "out"), "--json"]
     for extra, count in ((["--max", "1"], 1), (["--score", "1"], 0), (["--nms", "0.5"], 2)):

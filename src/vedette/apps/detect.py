@@ -62,7 +62,7 @@ def detect(
     from vedette.apps.library import load
 
     found = find_pictures(pictures)
-    targets = name_targets(found, out)
+    targets = name_targets(list(found), out)
     detector = load(bundle, engine, precision, score=score, nms_iou=nms, max_detections=max_detections)
     _make_folder(out)
     report: list[dict[str, Any]] = []
@@ -70,9 +70,9 @@ def detect(
     with ConsoleProgress() as progress:
         progress.say(f"{detector.manifest.name} on {detector.engine_description}")
         progress.start("detecting", len(found), "pictures")
-        for picture, target in zip(found, targets, strict=True):
+        for (picture, given), target in zip(found.items(), targets, strict=True):
             try:
-                report.append(detect_one(detector, picture, target))
+                report.append(detect_one(detector, picture, target, given))
             except InputError as error:
                 failures += 1
                 progress.say(f"vedette: {error}")
@@ -88,8 +88,8 @@ def detect(
     return 1 if failures else 0
 
 
-def detect_one(detector: Detector, picture: Path, target: Path) -> dict[str, Any]:
-    """Detect in one picture, write the annotated one to `target`, return its entry of the report.
+def detect_one(detector: Detector, picture: Path, target: Path, given: str) -> dict[str, Any]:
+    """Detect in one picture, write the annotated one to `target`, return its entry of the report, named as `given`.
 
     Raises:
         InputError: when the picture cannot be read or the annotated one not be written.
@@ -100,7 +100,7 @@ def detect_one(detector: Detector, picture: Path, target: Path) -> dict[str, Any
     found = detector(image_hwc_bgr_u8)
     height, width = image_hwc_bgr_u8.shape[:2]
     _write(target, draw_detections(image_hwc_bgr_u8, found, target.suffix))
-    return {"image": str(picture), "width": width, "height": height, "detections": found.to_json()}
+    return {"image": given, "width": width, "height": height, "detections": found.to_json()}
 
 
 def draw_detections(image_hwc_bgr_u8: NDArray[np.uint8], found: Detections, ending: str) -> bytes:
@@ -118,8 +118,8 @@ def draw_detections(image_hwc_bgr_u8: NDArray[np.uint8], found: Detections, endi
     return encoded.tobytes()
 
 
-def find_pictures(given: tuple[str, ...]) -> list[Path]:
-    """The pictures that files, folders and patterns name, in the order given; each once.
+def find_pictures(given: tuple[str, ...]) -> dict[Path, str]:
+    """The pictures that files, folders and patterns name, in the order given, each once; and how each was given.
 
     A file's name is taken as given even when there is no such file, so that it is reported with the others.
 
@@ -131,7 +131,7 @@ def find_pictures(given: tuple[str, ...]) -> list[Path]:
 
     if not given:
         raise UsageError("give at least one picture, folder or pattern after the bundle")
-    found: dict[Path, None] = {}
+    found: dict[Path, str] = {}
     for text in given:
         path = Path(text)
         if path.is_dir():
@@ -140,11 +140,13 @@ def find_pictures(given: tuple[str, ...]) -> list[Path]:
             matches = map(Path, glob(text, recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
             inside = sorted(match for match in matches if match.suffix.lower() in PICTURE_ENDINGS)
         else:
-            inside = [path]
+            found.setdefault(path, text)
+            continue
         if not inside:
             raise InputError(f"{text}: holds no picture ({', '.join(sorted(PICTURE_ENDINGS))})")
-        found.update(dict.fromkeys(inside))
-    return list(found)
+        for picture in inside:
+            found.setdefault(picture, str(picture))
+    return found
 
 
 def name_targets(pictures: list[Path], out: Path) -> list[Path]:

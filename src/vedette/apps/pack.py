@@ -327,7 +327,7 @@ def _examples(
     elif options.pictures is not None:
         if not options.pictures.is_dir():
             raise InputError(f"{options.pictures}: is no folder; --pictures takes a folder of pictures")
-        paths = find_pictures((str(options.pictures),))
+        paths = list(find_pictures((str(options.pictures),)))
     else:
         progress.say(
             "no --data and no --pictures: engines are compared on drawings only, golden pictures are synthetic"
