@@ -91,9 +91,10 @@ def test_the_page_stays_on_this_machine_unless_a_host_is_given(text, show):
         ({"events": ["mqtt://h:x/t"]}, "no address"),
         ({"show": "8080x"}, r"--show \(1\.\): give"),
         ({"show": ":70000"}, "--show"),
-        ({"every": 0}, "detect.every"),
+        ({"every": 0}, r"\n  --every: "),
         ({"engine": "cuda"}, "must be 'auto'"),
         ({"cameras": ["usb:0"], "loop": True}, "live already"),
+        ({"anchor": "top"}, r"\n  --anchor: must be 'bottom_centre' or 'centre'"),
         ({"cameras": ["a=1.mp4", "a=2.mp4"]}, "'a' is the name of"),
     ],
 )
@@ -105,8 +106,22 @@ def test_a_wrong_flag_is_wrong_usage_and_named(change, message):
 
 def test_all_wrong_flags_are_named_at_once():
     with pytest.raises(UsageError) as caught:
-        flags_to_pipeline(cameras=["rtsp://a:b@c/"], lines=["1,2,3"], zones=["a=1,2"], events=["http://x"], show="x")
-    text = str(caught.value)
-    assert [
-        flag for flag in ("--bundle", "--camera", "--line", "--zone", "--events", "--show") if flag not in text
-    ] == []
+        flags_to_pipeline(
+            cameras=["rtsp://a:b@c/"],
+            lines=["1,2,3"],
+            zones=["a=1,2"],
+            events=["http://x"],
+            show="x",
+            every=0,
+            engine="abacus",
+            anchor="top",
+        )
+    flagged = [line.split()[0].rstrip(":") for line in str(caught.value).splitlines()[1:]]
+    assert sorted(flagged) == sorted(
+        ["--bundle", "--camera", "--line", "--zone", "--events", "--show", "--every", "--engine", "--anchor"]
+    )
+
+
+def test_loop_and_realtime_are_for_the_files_among_the_cameras():
+    cameras = flags(cameras=["a.mp4", "rtsp://h/s"], loop=True, realtime=True).cameras
+    assert [(camera.loop, camera.realtime) for camera in cameras] == [(True, True), (False, False)]

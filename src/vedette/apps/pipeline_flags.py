@@ -17,6 +17,7 @@ from vedette.contracts.pipeline import Pipeline, check_camera_url, is_live_url
 
 _NAMED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)=(.*)$", re.DOTALL)
 _COORDINATE = re.compile(r"^-?\d+(\.\d+)?%?$")
+_DETECT_PATH = re.compile(r"^detect\.|^(?=anchor:)")  # what a mistake in a flag without grammar of its own begins with
 MQTT_PORT, MQTTS_PORT = 1883, 8883
 Parsed = TypeVar("Parsed")
 
@@ -36,7 +37,7 @@ def flags_to_pipeline(
     record: PurePath | str | None = None,
     **settings: Any,
 ) -> Pipeline:
-    """The pipeline that flags describe. `settings`: anchor, loop, realtime, and every field of `detect`.
+    """The pipeline that flags describe. `settings`: anchor, every field of `detect`, and, for files, loop and realtime.
 
     Raises:
         UsageError: lists every mistake, each with its flag.
@@ -57,7 +58,8 @@ def flags_to_pipeline(
     _make_up_names(document["cameras"], "camera")
     _make_up_names(document["lines"], "line")
     loop, realtime = settings.pop("loop", False), settings.pop("realtime", False)
-    for camera in document["cameras"]:
+    files = [camera for camera in document["cameras"] if not is_live_url(camera["url"])]
+    for camera in files or document["cameras"]:  # live cameras beside files need neither; alone, they are refused below
         if loop or realtime:
             camera.update(loop=loop, realtime=realtime)
     if "anchor" in settings:
@@ -65,12 +67,15 @@ def flags_to_pipeline(
     document |= {"bundle": str(bundle or "?"), "detect": settings}
     if record is not None:
         document["record"] = str(record)
+    if not document["cameras"]:
+        document["cameras"] = [{"name": "camera", "url": "?"}]  # that there is none is a mistake noted already
+    try:
+        pipeline = check_pipeline(document, "flags")
+    except PipelineError as error:
+        mistakes += [_DETECT_PATH.sub("--", mistake) for mistake in error.mistakes]
     if mistakes:
         raise UsageError("\n  ".join(["the flags cannot be used:", *mistakes]))
-    try:
-        return check_pipeline(document, "flags")
-    except PipelineError as error:
-        raise UsageError("\n  ".join(["the flags cannot be used:", *error.mistakes])) from error
+    return pipeline
 
 
 def parse_camera(text: str) -> dict[str, Any]:
