@@ -104,6 +104,29 @@ def test_what_is_no_pipeline_is_refused_in_one_message(text, message):
         parse_pipeline(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ('bundle: "b\\0"\ncameras: [{name: a, url: "x\\0"}]\nrecord: "r\\0"\n', ["bundle", "cameras[0].url", "record"]),
+        ('bundle: b\ncameras: [{name: a, url: x}]\nevents: [{kind: file, path: "e\\0"}]\n', ["events[0].path"]),
+        (
+            "bundle: b\ncameras: [{name: a, url: x}]\nlines: [{name: l, start: [.nan, 0], end: [1, .inf]}]\n",
+            ["lines[0].start[0]", "lines[0].end[1]"],
+        ),
+        (
+            "bundle: b\ncameras: [{name: a, url: x}]\nzones: [{name: z, polygon: [[0, 0], [1, 0], [1, 1]], "
+            "dwell_s: .inf}]",
+            ["zones[0].dwell_s"],
+        ),
+    ],
+    ids=["nul", "nul in a target", "not a number", "endless dwell"],
+)
+def test_paths_with_nul_and_numbers_without_end_are_refused(text, paths):
+    with pytest.raises(PipelineError) as caught:
+        parse_pipeline(text)
+    assert [mistake.partition(": ")[0] for mistake in caught.value.mistakes] == paths
+
+
 @given(st.text(alphabet=" \n:-[]{}&*!?'\"ab1%,", max_size=60) | st.binary(max_size=40))
 @settings(max_examples=300, deadline=None)
 def test_no_text_at_all_brings_a_traceback(text):

@@ -9,7 +9,16 @@ from enum import Enum
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 from vedette.contracts.bundle import Precision
 
@@ -23,8 +32,17 @@ Coordinate = Annotated[
 Point = tuple[Coordinate, Coordinate]
 
 
+def _refuse_nul(path: str) -> str:
+    if "\0" in path:
+        raise ValueError("holds a NUL character, which no path can")
+    return path
+
+
+PathText = Annotated[str, AfterValidator(_refuse_nul)]
+
+
 class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Anchor(str, Enum):
@@ -68,9 +86,9 @@ class Camera(_Value):
     """One source of video. Credentials never stand in the URL."""
 
     name: Name
-    url: str = Field(min_length=1, description="a file, rtsp(s)://, http(s)://, usb:N or csi:N")
+    url: PathText = Field(min_length=1, description="a file, rtsp(s)://, http(s)://, usb:N or csi:N")
     username: str | None = None
-    password_file: str | None = Field(default=None, description="a file whose first line is the password")
+    password_file: PathText | None = Field(default=None, description="a file whose first line is the password")
     password_env: str | None = Field(default=None, description="an environment variable that holds the password")
     loop: bool = Field(default=False, description="start a file again at its end")
     realtime: bool = Field(default=False, description="pace a file by its timestamps, like a live camera")
@@ -120,7 +138,7 @@ class FileTarget(_Value):
     """Events as JSON lines, appended."""
 
     kind: Literal["file"]
-    path: str = Field(min_length=1)
+    path: PathText = Field(min_length=1)
 
 
 class MqttTarget(_Value):
@@ -132,7 +150,7 @@ class MqttTarget(_Value):
     topic: str = Field(min_length=1, pattern=r"^[^#+\x00]+$")
     tls: bool = False
     username: str | None = None
-    password_file: str | None = None
+    password_file: PathText | None = None
     password_env: str | None = None
 
 
@@ -147,7 +165,7 @@ class Pipeline(_Value):
     """The whole file. Lines and zones at the top belong to every camera, those of a camera come on top of them."""
 
     version: Literal[1] = 1
-    bundle: str = Field(min_length=1)
+    bundle: PathText = Field(min_length=1)
     cameras: tuple[Camera, ...] = Field(min_length=1)
     detect: Detect = Detect()
     lines: tuple[Line, ...] = ()
@@ -155,7 +173,7 @@ class Pipeline(_Value):
     anchor: Anchor = Anchor.BOTTOM_CENTRE
     events: tuple[Annotated[FileTarget | MqttTarget, Field(discriminator="kind")], ...] = ()
     show: Show | None = None
-    record: str | None = Field(default=None, description="a folder for annotated MP4 files")
+    record: PathText | None = Field(default=None, description="a folder for annotated MP4 files")
     box: Name | None = Field(default=None, description="this box's name in event sources; the host name when left out")
 
     @model_validator(mode="after")
