@@ -75,3 +75,8 @@ def test_the_published_schema_is_the_one_of_the_code(what):
     assert published == (json_schema() if what == "event" else pipeline.json_schema()), (
         f"write it anew: vedette schema {what} > docs/reference/{what}.schema.json"
     )
+
+
+def test_types_and_directions_print_as_they_stand_on_the_wire():
+    assert f"{Direction.A_TO_B} {EventType.LINE_CROSSED}" == "a_to_b vedette.line_crossed.v1"
+    assert str(Direction.B_TO_A) == "b_to_a"

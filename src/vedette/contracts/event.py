@@ -25,12 +25,16 @@ class EventType(str, Enum):
     ZONE_EXITED = "vedette.zone_exited.v1"
     ZONE_DWELLED = "vedette.zone_dwelled.v1"
 
+    __str__ = str.__str__  # printed as it stands on the wire, by every Python
+
 
 class Direction(str, Enum):
     """From the left to the right of the vector start -> end of a line, as seen in the picture, is `a_to_b`."""
 
     A_TO_B = "a_to_b"
     B_TO_A = "b_to_a"
+
+    __str__ = str.__str__
 
 
 class BundleReference(_Value):
