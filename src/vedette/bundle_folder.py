@@ -152,7 +152,7 @@ def _list_files(folder: Path) -> set[str]:
                 if not entry.is_file(follow_symlinks=False):
                     raise BundleError(f"{folder / entry.name}: is no plain file; a bundle is a flat folder of files")
                 if not is_safe_file_name(entry.name):
-                    raise BundleError(f"{folder / entry.name!r}: a bundle's file may not have such a name")
+                    raise BundleError(f"{str(folder / entry.name)!r}: a bundle's file may not have such a name")
                 names.add(entry.name)
                 if len(names) > LARGEST_FILE_COUNT:
                     raise BundleError(f"{folder}: more than {LARGEST_FILE_COUNT} files; this is no bundle")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,9 +140,10 @@ def test_a_model_changed_after_opening_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "picture", [np.zeros((64, 64), np.uint8), np.zeros((64, 64, 4), np.uint8), np.zeros((64, 64, 3), np.float32)]
+    "picture",
+    [np.zeros((64, 64), np.uint8), np.zeros((64, 64, 4), np.uint8), np.zeros((64, 64, 3), np.float32), None, "a.jpg"],
 )
-def test_what_is_no_bgr_picture_is_refused(tmp_path: Path, picture: np.ndarray) -> None:
+def test_what_is_no_bgr_picture_is_refused(tmp_path: Path, picture: Any) -> None:
     with pytest.raises(ValueError, match="uint8 array"):
         open_detector(make_bundle(tmp_path / "b"), threads=1)(picture)
 

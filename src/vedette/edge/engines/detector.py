@@ -71,10 +71,12 @@ class PackedDetector:
         Raises:
             ValueError: when the array is not (height, width, 3) uint8.
         """
-        if image_hwc_bgr_u8.ndim != 3 or image_hwc_bgr_u8.shape[2] != 3 or image_hwc_bgr_u8.dtype != np.uint8:
+        # cv2.imread gives None, which has neither, for a file that it cannot read
+        shape, dtype = np.shape(image_hwc_bgr_u8), getattr(image_hwc_bgr_u8, "dtype", None)
+        if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8:
             raise ValueError(
                 "a picture must be a uint8 array (height, width, 3) in BGR order, as cv2.imread gives it; "
-                f"got {image_hwc_bgr_u8.dtype} {image_hwc_bgr_u8.shape}"
+                f"got {type(image_hwc_bgr_u8).__name__ if dtype is None else f'{dtype} {shape}'}"
             )
         placement = self.place(image_hwc_bgr_u8.shape[1], image_hwc_bgr_u8.shape[0])
         return self.detect_fitted(fit(image_hwc_bgr_u8, placement)[None], [placement])[0]
