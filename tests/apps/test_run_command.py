@@ -245,3 +245,22 @@ def test_a_duration_ends_an_endless_run(tmp_path: Path, bundle: Path, capsys: py
     )
     assert code == 0
     assert 1.0 < document["seconds"] < 4.0
+
+
+def test_progress_counts_frames_on_standard_error_and_lost_events_are_errors(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    walk = write_walk(tmp_path / "right.mp4", RIGHTWARD)
+    code, document, err = run_json(
+        capsys, "--bundle", bundle, "--camera", walk, "--camera", tmp_path / "missing.mp4", "--realtime",
+        "--line", "50%,0%,50%,100%", "--events", "mqtt://127.0.0.1:1/nobody",
+    )  # fmt: skip
+    assert code == 0
+    assert "watching: 20/20 frames, " in err and "events 1, drops 0" in err
+    assert document["errors"][1] == {"target": "mqtt://127.0.0.1:1/nobody", "message": "1 of 1 events were lost"}
+
+
+def test_a_run_without_an_end_has_no_bar(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    walk = write_walk(tmp_path / "right.mp4", RIGHTWARD)
+    code, _, err = run_json(capsys, "--bundle", bundle, "--camera", walk, "--loop", "--duration", "1s")
+    assert code == 0 and "watching" not in err

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from label_sets import voc_xml, write_coco, write_picture, write_voc, write_yolo
 
+from label_sets import voc_xml, write_coco, write_picture, write_voc, write_yolo
 from vedette.learn.data.check import check_data_set
 from vedette.learn.data.problems import SEVERITIES, Problem, ProblemKind, Severity
 from vedette.learn.data.reading import inspect_data_set

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from label_sets import write_picture
 
+from label_sets import write_picture
 from vedette.learn.data.class_names import ALIASES, match_classes
 from vedette.learn.data.errors import ClassMatchError, PictureError
 from vedette.learn.data.pictures import picture_size, read_picture

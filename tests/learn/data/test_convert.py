@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_sets import write_coco, write_picture, write_voc
 
+from label_sets import write_coco, write_picture, write_voc
 from vedette.contracts.errors import UsageError
 from vedette.learn.data.convert import Conversion, VocOffset, convert_data_set
 from vedette.learn.data.darknet_labels import parse_label_line

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from label_sets import voc_xml, write_coco, write_picture, write_voc, write_yolo
 
+from label_sets import voc_xml, write_coco, write_picture, write_voc, write_yolo
 from vedette.learn.data.errors import DataError
 from vedette.learn.data.locating import UnsafeNameError, path_below, relocated
 from vedette.learn.data.problems import ProblemKind

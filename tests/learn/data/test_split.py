@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_sets import write_voc
 
+from label_sets import write_voc
 from vedette.learn.data.errors import DataError
 from vedette.learn.data.reading import read_data_set
 from vedette.learn.data.samples import DataSet, LabelledObject, Layout, Sample

@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from label_sets import write_picture, write_voc
 
+from label_sets import write_picture, write_voc
 from vedette.learn.data.errors import DataError
 from vedette.learn.data.reading import inspect_data_set, read_data_set
 from vedette.learn.data.stats import GRID, choose_examples, measure_data_set

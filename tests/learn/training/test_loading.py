@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_shapes import HEIGHT, WIDTH, draw_data
 
+from drawn_shapes import HEIGHT, WIDTH, draw_data
 from vedette.contracts.bundle import ResizeMode
 from vedette.contracts.ports import SilentProgress
 from vedette.learn.data.errors import PictureError

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_shapes import SMALL_CFG, write_cfg
 
+from drawn_shapes import SMALL_CFG, write_cfg
 from vedette.learn.darknet.cfg import parse_cfg
 from vedette.learn.darknet.errors import WeightsError
 from vedette.learn.darknet.network import DarknetNetwork
