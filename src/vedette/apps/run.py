@@ -99,6 +99,7 @@ def run(  # noqa: PLR0913 - the flags of a command
 def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSummary, bool]:
     """Open everything, run, close everything; true when Ctrl-C ended it."""
     from vedette.apps.console import warn
+    from vedette.apps.run_progress import shown_progress
 
     opened, detector = open_pipeline_detector(settings)
     with ExitStack() as closing:
@@ -113,7 +114,9 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
             timer.daemon = True
             timer.start()
             closing.callback(timer.cancel)
-        return watch.run(), interrupted.is_set()
+        with shown_progress(watch):
+            summary = watch.run()
+        return summary, interrupted.is_set()
 
 
 @contextmanager

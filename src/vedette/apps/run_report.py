@@ -40,13 +40,13 @@ class RunSummary:
     seconds: float
     events_published: int
     events_lost: int
-    sink_errors: Sequence[str] = ()
+    sink_errors: Sequence[tuple[str, str]] = ()  # name of the target, what went wrong
 
     @property
     def errors(self) -> list[dict[str, str]]:
         """Every camera that failed, and every event target that did."""
         failed = [{"camera": c.name, "message": c.error} for c in self.cameras if c.error]
-        return [*failed, *({"target": text.partition(":")[0], "message": text} for text in self.sink_errors)]
+        return [*failed, *({"target": name, "message": message} for name, message in self.sink_errors)]
 
     @property
     def all_failed(self) -> bool:

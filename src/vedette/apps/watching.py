@@ -201,6 +201,11 @@ class Watch:
             seconds=seconds,
             events_published=sum(sink.published for sink in self.outlets.sinks),
             events_lost=sum(sink.lost for sink in self.outlets.sinks),
+            sink_errors=[
+                (sink.name, f"{sink.lost} of {sink.lost + sink.published} events were lost")
+                for sink in self.outlets.sinks
+                if sink.lost
+            ],
         )
 
 

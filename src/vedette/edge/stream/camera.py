@@ -82,6 +82,7 @@ class CameraWorker:
     def _play(self, source: FrameSource) -> None:
         counters, stop = self.counters, self._stop
         counters.codec = source.codec
+        counters.expected_frames = None if self.spec.loop else source.expected_frames
         if self._clock is None:
             self._clock = MediaClock(source.interval_s, source.live)
             if not self.spec.is_lossless:

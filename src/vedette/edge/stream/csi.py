@@ -31,6 +31,7 @@ class CsiSource:
     live = True
     has_time_stamps = False
     codec = "raw"
+    expected_frames: int | None = None
 
     def __init__(self, spec: CameraSpec) -> None:
         self._spec = spec

@@ -36,6 +36,7 @@ class FrameSource(Protocol):
     codec: str
     live: bool
     interval_s: float | None  # between frames, where the stream says
+    expected_frames: int | None  # in the whole file, as it says or by its length; None for live cameras
     has_time_stamps: bool
     decode_errors: int  # damaged packets and frames so far
     skipped: int  # frames left undecoded so far
@@ -86,8 +87,15 @@ class AvSource:
         self.codec = self._stream.codec_context.name
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.interval_s = float(1 / rate) if rate else None
+        self.expected_frames = None if self.live else self._count_expected()
         # Motion JPEG over HTTP has no time stamps, but FFmpeg makes some up as if it were 25 frames a second
         self.has_time_stamps = self._container.format.name != "mpjpeg"
+
+    def _count_expected(self) -> int | None:
+        if self._stream.frames:
+            return self._stream.frames
+        length = self._container.duration  # microseconds
+        return round(length / av.time_base / self.interval_s) if length and self.interval_s else None
 
     def __enter__(self) -> "AvSource":
         return self

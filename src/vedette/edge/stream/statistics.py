@@ -29,9 +29,10 @@ class CameraState(str, Enum):
 class CameraStatistics:
     """One camera at one moment.
 
-    `frames` counts decoded frames; `skipped` those left undecoded to catch up with the clock. A slot is a frame that
-    detection is due on (every Nth); each is `detected` or counted in `drops`. `objects` counts detections. `fps` and
-    `detections_per_s` (slots detected a second) are those of the last seconds, `mean_fps` of the whole run.
+    `expected_frames` is what a file says it holds, None for live and looped cameras. `frames` counts decoded frames;
+    `skipped` those left undecoded to catch up with the clock. A slot is a frame that detection is due on (every Nth);
+    each is `detected` or counted in `drops`. `objects` counts detections. `fps` and `detections_per_s` (slots detected
+    a second) are those of the last seconds, `mean_fps` of the whole run.
     """
 
     camera: str
@@ -40,6 +41,7 @@ class CameraStatistics:
     width_px: int
     height_px: int
     codec: str
+    expected_frames: int | None
     frames: int
     skipped: int
     slots: int
@@ -64,6 +66,7 @@ class CameraCounters:
         self.error: str | None = None
         self.width_px = self.height_px = 0
         self.codec = ""
+        self.expected_frames: int | None = None
         self.frames = self.skipped = self.slots = self.drops = self.decode_errors = self.loops = 0
         # Written by the thread that runs the detector.
         self.detected = self.objects = 0
@@ -103,6 +106,7 @@ class CameraCounters:
             width_px=self.width_px,
             height_px=self.height_px,
             codec=self.codec,
+            expected_frames=self.expected_frames,
             frames=self.frames,
             skipped=self.skipped,
             slots=self.slots,
