@@ -5,8 +5,8 @@ import math
 from pathlib import Path
 
 import pytest
-from label_sets import voc_xml, write_coco, write_picture, write_voc, write_yolo
 
+from label_sets import voc_xml, write_coco, write_picture, write_voc, write_yolo
 from vedette.learn.data.errors import DataError
 from vedette.learn.data.problems import ProblemKind
 from vedette.learn.data.reading import inspect_data_set, read_data_set
@@ -36,6 +36,22 @@ def test_voc_is_read_whatever_its_folders_are_called(tmp_path, folders):
     assert data.samples[1].objects[0].box_xyxy_px == (10, 5, 20, 12)
     assert data.samples[1].picture == tmp_path / folders[1] / "b.jpg"
     assert (data.samples[1].width_px, data.samples[1].height_px) == (40, 30)
+
+
+def test_one_voc_data_set_further_down_is_found_and_several_are_named(tmp_path):
+    year = write_voc(tmp_path / "VOCdevkit" / "VOC2007", {"a": [("dog", (1, 1, 40, 30))]}, {"train": ["a"]})
+    data = read_data_set(tmp_path)
+    assert (data.root, data.samples[0].picture) == (year, year / "JPEGImages" / "a.jpg")
+    assert data.splits == {"train": ("a",)}
+    write_voc(tmp_path / "VOCdevkit" / "VOC2012", {"b": [("dog", (1, 1, 40, 30))]})
+    with pytest.raises(DataError, match=r"holds 2 VOC data sets, VOCdevkit/VOC2007, VOCdevkit/VOC2012; name one"):
+        read_data_set(tmp_path)
+
+
+def test_the_picture_of_an_unreadable_annotation_is_no_second_picture(tmp_path):
+    write_voc(tmp_path, {"a": [("dog", (1, 1, 40, 30))], "b": []})
+    (tmp_path / "Annotations" / "b.xml").write_text("<annotation>")
+    assert kinds(tmp_path) == [ProblemKind.BAD_SYNTAX]
 
 
 def test_voc_flags_are_read_and_parts_of_an_object_are_not_taken_for_it(tmp_path):

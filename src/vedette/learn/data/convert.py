@@ -142,9 +142,11 @@ def _shifted(item: LabelledObject, shift: float) -> LabelledObject:
 def _leave_out_unread(inspection: Inspection, conversion: Conversion) -> None:
     """Whole files that could not be read; single objects are counted where they are met."""
     for problem in inspection.problems:
-        file_wide = problem.kind in STOPS_READING and problem.object_index is None
-        if file_wide or problem.kind is ProblemKind.UNSAFE_NAME:
-            conversion.leave_out(f"unreadable ({problem.kind.value})", f"{problem.file}: {problem.message}")
+        shown = f"{problem.file}: {problem.message}"
+        if problem.kind is ProblemKind.UNSAFE_NAME:
+            conversion.leave_out(f"names that are not followed ({problem.kind.value})", shown)
+        elif problem.kind in STOPS_READING and problem.object_index is None:
+            conversion.leave_out(f"unreadable ({problem.kind.value})", shown)
 
 
 def _place(data: DataSet, sample: Sample, pictures: Path, conversion: Conversion) -> Placed | None:

@@ -33,6 +33,7 @@ from vedette.learn.data.split_files import SPLIT_NAME, known_entries
 from vedette.learn.data.voc_xml import CORNERS, parse_annotation
 
 ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls")
+SHOWN_FOLDERS = 5
 USUAL_ORDER = {"train": 0, "val": 1, "test": 2}
 CLASS_LIST_LINE = re.compile(r"(.+?)\s+(?:-1|0|1)")  # ImageSets/Main/cat_train.txt
 
@@ -57,7 +58,22 @@ def find_voc(source: Path) -> VocPlace | None:
     annotations = child_folder(source, ANNOTATION_FOLDERS)
     if annotations is not None and _first_xml(annotations):
         return VocPlace(source, annotations, child_folder(source, PICTURE_FOLDERS) or source)
+    nested = [] if any(child.suffix.lower() == ".xml" for child in source.iterdir()) else _nested(source)
+    if len(nested) > 1:
+        shown = ", ".join(shown_path(source, folder.parent) for folder in nested[:SHOWN_FOLDERS])
+        more = f" and {len(nested) - SHOWN_FOLDERS} more" if len(nested) > SHOWN_FOLDERS else ""
+        raise DataError(f"{source} holds {len(nested)} VOC data sets, {shown}{more}; name one of them")
+    if nested:
+        return _around(nested[0])  # VOCdevkit/VOC2007
     return _around(source) if _first_xml(source) else None
+
+
+def _nested(source: Path) -> list[Path]:
+    """Folders of annotations further down that have a folder of pictures beside them."""
+    found = {path.parent for path in files_below(source) if path.suffix.lower() == ".xml"}
+    tops = {place for folder in found for place in (folder, *folder.parents) if source in place.parents}
+    named = [place for place in tops if place.name.lower() in ANNOTATION_FOLDERS]
+    return sorted(place for place in named if child_folder(place.parent, PICTURE_FOLDERS) is not None)
 
 
 def _around(folder: Path) -> VocPlace:
@@ -195,12 +211,12 @@ def _flag(text: str) -> bool:
 def _report_unlabelled(
     place: VocPlace, pictures: dict[str, list[Path]], samples: list[Sample], seen: set[str], report: Report
 ) -> None:
-    used = {sample.picture for sample in samples}
+    used, read = {sample.picture for sample in samples}, {sample.name for sample in samples}
     for stem, paths in pictures.items():
         for path in paths:
             if path not in used and stem not in seen:
                 report(_problem(place, ProblemKind.UNLABELLED_PICTURE, path, "no annotation; it is left out"))
-            elif path not in used:
+            elif path not in used and stem in read:
                 message = "a second picture of the same name but another type; it is left out"
                 report(_problem(place, ProblemKind.UNLABELLED_PICTURE, path, message))
 
