@@ -204,8 +204,18 @@ def test_class_map_is_json_or_yaml(tmp_path: Path, text: str, expected: dict) ->
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"[1, 2]", b"a: [b]", b"1: b", b"a: b: c", b"\xff\xfe\x00", b"!!python/object:os.system {}", b"[" * 100_000],
-    ids=["empty", "list", "nested", "number", "malformed", "binary", "object", "deep"],
+    [
+        b"",
+        b"[1, 2]",
+        b"a: [b]",
+        b"1: b",
+        b"a: b: c",
+        b"\xff\xfe\x00",
+        b"!!python/object:os.system {}",
+        b"a: 2024-01-99",
+        b"[" * 100_000,
+    ],
+    ids=["empty", "list", "nested", "number", "malformed", "binary", "object", "no-date", "deep"],
 )
 def test_wrong_class_maps_are_one_message(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "map").write_bytes(content)

@@ -235,8 +235,8 @@ def read_class_map(path: Path) -> dict[str, str | None]:
         if path.stat().st_size > LARGEST_CLASS_MAP_BYTES:
             raise InputError(f"{path} is larger than {LARGEST_CLASS_MAP_BYTES} bytes: no class map")
         document = yaml.safe_load(path.read_text(encoding="utf-8-sig"))  # JSON is YAML
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read as a class map: {error}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # a date of no calendar is a ValueError
+        raise InputError(f"{path} cannot be read as a class map: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict) or not document:
         raise InputError(f"{path} must map class names of the data to class names of the model, one on each line")
     wrong = [repr(k) for k, v in document.items() if not isinstance(k, str) or not (v is None or isinstance(v, str))]

@@ -235,6 +235,9 @@ def _match(
         raise InputError(f"the class map names what the data has not: {named}. The data has: {', '.join(data_classes)}")
     left_out = {spelling(name) for name, model in class_map.items() if model is None}
     wanted = [name for name in data_classes if spelling(name) not in left_out]
+    if not wanted:
+        why = "the class map leaves out all of them" if data_classes else "no object is labelled"
+        raise InputError(f"the data has no class to measure: {why}")
     extra = {data: model for data, model in class_map.items() if model is not None}
     model_of_data = match_classes(model_classes, wanted, extra)
     used = sorted(set(model_of_data.values()))
