@@ -48,6 +48,15 @@ def test_mosaics_name_all_their_pictures(tmp_path: Path) -> None:
     assert 2 < len(batch.names) <= 8
 
 
+def test_every_broken_picture_is_looked_for_beyond_the_memorys_bound_too(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "d", count=10, memory_bytes=2 * 64 * 64 * 3)
+    for number in range(3, 10):
+        (tmp_path / "d" / "JPEGImages" / f"p{number:03d}.jpg").unlink()
+    with pytest.raises(PictureError, match=r"p003\.jpg.*p007\.jpg cannot be read[^;]*; and 2 more") as caught:
+        store.read_all(SilentProgress(), 2)
+    assert "p008" not in str(caught.value)
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_stream_is_the_same_from_any_start_and_with_any_workers(tmp_path: Path, workers: int) -> None:
     maker = BatchMaker(store_of(tmp_path / "d"), 4, 7, AugmentSettings())

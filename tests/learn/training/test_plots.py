@@ -12,7 +12,7 @@ from vedette.learn.training.atomic import write_atomically
 from vedette.learn.training.average_precision import Truths
 from vedette.learn.training.chart_style import drawable
 from vedette.learn.training.evaluate import Evaluation, summarise
-from vedette.learn.training.picture_grids import GridPicture, write_training_grid, write_validation_grid
+from vedette.learn.training.picture_grids import IGNORED_BGR, GridPicture, write_training_grid, write_validation_grid
 from vedette.learn.training.plots import (
     read_results,
     write_evaluation_plots,
@@ -151,6 +151,16 @@ def test_validation_grid_sets_labels_beside_confident_predictions(tmp_path: Path
     assert count_of_colour(left, class_colour(1)) == 0
     assert count_of_colour(right, class_colour(1)) > 2000
     assert count_of_colour(right, class_colour(2)) == 0  # 0.2 is below the least score shown
+
+
+def test_ignored_truths_are_grey_whatever_their_class(tmp_path: Path) -> None:
+    box = np.array([[105.0, 105, 315, 315]])
+    ignored = Truths(box, np.full(1, -1, np.int32), np.ones(1, np.bool_))
+    picture = GridPicture(np.zeros((420, 420, 3), np.uint8), ignored)
+    write_training_grid([picture], ("cap",), tmp_path / "train_batch0.jpg")
+    image = pixels(tmp_path / "train_batch0.jpg")
+    assert count_of_colour(image, class_colour(0)) == 0
+    assert count_of_colour(image, IGNORED_BGR) > 1000
 
 
 def test_pictures_of_unequal_shape_share_one_grid(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from drawn_shapes import draw_data, write_cfg, write_splits
+from vedette.contracts.errors import InputError
 from vedette.contracts.ports import SilentProgress
 from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
 from vedette.learn.training.augment import AugmentSettings
@@ -69,6 +70,38 @@ def test_a_few_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
     assert float(rows[-1]["train_class_loss"]) < 0.05
     assert result.evaluation.map50 > 0.95
     assert result.evaluation.map50_95 > 0.6
+
+
+def test_pictures_that_are_missing_or_broken_stop_training_before_it_begins(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    (settings.data / "JPEGImages" / "p003.jpg").unlink()
+    (settings.data / "JPEGImages" / "p011.jpg").write_bytes(b"no picture")
+    write_splits(settings.data, train=range(10), val=range(10, 20))
+    with pytest.raises(InputError, match=r"p003\.jpg cannot be read.*`vedette data check`"):
+        train(settings, tmp_path / "run", SilentProgress())
+    (settings.data / "ImageSets" / "Main" / "train.txt").write_text("p000\np001\n")
+    with pytest.raises(InputError, match=r"p011\.jpg cannot be decoded"):
+        train(settings, tmp_path / "run", SilentProgress())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_val_split_without_objects_is_refused_before_the_first_epoch(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    write_splits(settings.data, train=range(19), val=range(19, 20))
+    label = settings.data / "Annotations" / "p019.xml"
+    label.write_text(label.read_text().replace("<bndbox>", "<difficult>1</difficult><bndbox>"))
+    with pytest.raises(InputError, match=r"none of the 1 validation pictures .* has an object that counts"):
+        train(settings, tmp_path / "run", SilentProgress())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bf16_run_validates_in_fp32(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, epochs=30, validate_every=30, precision=PrecisionChoice.BF16)
+    result = train(settings, tmp_path / "run", SilentProgress())
+    assert result.evaluation.map50 > 0
+    shown = rows_of(tmp_path / "run")[-1]  # best.weights are those of the last epoch, the only one validated
+    assert float(shown["val_map50"]) == pytest.approx(result.evaluation.map50, abs=1e-6)
+    assert float(shown["val_map50_95"]) == pytest.approx(result.evaluation.map50_95, abs=1e-6)
 
 
 def test_a_run_leaves_everything_that_belongs_to_it(tmp_path: Path) -> None:
@@ -190,6 +223,8 @@ def test_killed_at_any_moment_and_resumed_it_ends_where_it_would_have_ended(tmp_
         process.wait()
         process.stdout.close()
         resume = True
+    for name in (".best.weights.1.part", ".results.1.partial.png"):
+        (tmp_path / "killed" / name).write_bytes(b"half")
     process = start_run(settings, tmp_path, tmp_path / "killed", resume=True)
     process.communicate()
     assert process.returncode == 0
@@ -201,6 +236,7 @@ def test_killed_at_any_moment_and_resumed_it_ends_where_it_would_have_ended(tmp_
     assert killed == whole
     for name in ("last.weights", "best.weights"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not [path.name for path in (tmp_path / "killed").iterdir() if path.name.startswith(".")]
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:

@@ -66,6 +66,11 @@ def choose_arithmetic(device: DeviceChoice, precision: PrecisionChoice) -> Arith
     return Arithmetic(chosen, bf16, f"training in {'BF16' if bf16 else 'FP32'} on {where}")
 
 
+def full_precision(device: torch.device) -> Arithmetic:
+    """FP32 on a device: what best.weights are judged in."""
+    return Arithmetic(device, False, "")
+
+
 def bf16_flag(cpu_info: str) -> str | None:
     """The processor flag that says it multiplies BF16, from the text of /proc/cpuinfo."""
     words = {word for line in cpu_info.splitlines() if line.startswith("flags") for word in line.split()}

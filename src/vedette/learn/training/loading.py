@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vedette.contracts.bundle import ResizeMode
 from vedette.contracts.frame import Placement
 from vedette.contracts.ports import Progress
+from vedette.learn.data.errors import PictureError
 from vedette.learn.data.pictures import read_picture
 from vedette.learn.data.samples import Sample
 from vedette.learn.training.augment import IGNORED_CLASS, AugmentSettings, LabelledPicture, augment
@@ -28,6 +29,7 @@ from vedette.vision.resize import boxes_to_input_px, fit, plan_placement
 NO_OBJECT = -2  # as in learn.darknet.loss: pads the class array
 MEMORY_BYTES = 3 << 30  # of resized pictures: 10 000 at 320x320
 BATCHES_AHEAD = 4
+SHOWN_BROKEN = 5
 ORDER_STREAM, SAMPLE_STREAM = 1, 2  # keep the two uses of one seed apart
 
 
@@ -78,20 +80,36 @@ class PictureStore:
         return stored
 
     def read_all(self, progress: Progress, workers: int) -> None:
-        """Read what fits into memory now.
+        """Read every picture once, those beyond the memory's bound too: what is broken must show before hours of work.
 
         Raises:
-            PictureError: one cannot be read.
+            PictureError: some cannot be read; names the first few and says how many.
         """
-        count = min(len(self), self._room)
-        progress.start("reading pictures", count, "pictures")
+        progress.start("reading pictures", len(self), "pictures")
+        broken: list[str] = []
         with ThreadPoolExecutor(max(workers, 1)) as pool:
             try:
-                for _ in pool.map(self.get, range(count)):
+                for problem in pool.map(self._problem, range(len(self))):
                     progress.advance()
+                    if problem is not None:
+                        broken.append(problem)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+        if broken:
+            more = f"; and {len(broken) - SHOWN_BROKEN} more" if len(broken) > SHOWN_BROKEN else ""
+            raise PictureError(
+                f"{'; '.join(broken[:SHOWN_BROKEN])}{more}. Bring the pictures back, or take them out of the data set "
+                "(`vedette data check` lists every problem, `vedette data convert` leaves unreadable pictures out)"
+            )
+
+    def _problem(self, index: int) -> str | None:
+        """What is wrong with a picture, or None."""
+        try:
+            self.get(index)
+        except PictureError as error:
+            return str(error)
+        return None
 
     def _read(self, sample: Sample) -> StoredPicture:
         picture = read_picture(sample.picture)

@@ -14,7 +14,7 @@ from pathlib import Path
 from vedette.contracts.detections import Detections
 from vedette.contracts.ports import Progress
 from vedette.learn.data.split_files import read_split_file
-from vedette.learn.training.arithmetic import choose_arithmetic
+from vedette.learn.training.arithmetic import choose_arithmetic, full_precision
 from vedette.learn.training.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
 from vedette.learn.training.errors import ResumeError
 from vedette.learn.training.evaluate import Evaluation
@@ -71,6 +71,7 @@ def train(settings: TrainSettings, run_folder: Path, progress: Progress, resume:
     prepared = prepare(settings, run, progress, resume)
     if resume:
         check_same_run(begun, read_split_file(run_folder / SPLIT_FILE), prepared)
+        run.remove_leftovers()
     else:
         _write_beginning(run, settings, prepared)
     training = _Training(settings, run, prepared, Learner(prepared.network, settings.recipe, arithmetic), progress)
@@ -210,7 +211,8 @@ class _Training:
     def _validate(self) -> Evaluation:
         began = time.monotonic()
         learner, prepared = self._learner, self._prepared
-        evaluation, self._found = validate(learner.average, prepared.val, prepared.rules, learner.arithmetic)
+        arithmetic = full_precision(learner.arithmetic.device)
+        evaluation, self._found = validate(learner.average, prepared.val, prepared.rules, arithmetic)
         self._last_validation_s = time.monotonic() - began
         self._validating_s += self._last_validation_s
         return evaluation

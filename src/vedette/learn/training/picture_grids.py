@@ -1,7 +1,7 @@
 """Grids of pictures with boxes: what the network is fed, and labels beside predictions.
 
 Every picture is scaled into its cell with its aspect kept, and drawn on after scaling, so that labels stay readable.
-Ignored truths (difficult, crowd) carry a question mark. Files are JPEG, written atomically.
+Ignored truths (difficult, crowd, mostly cut off) are grey and say so. Files are JPEG, written atomically.
 """
 
 import math
@@ -26,6 +26,7 @@ PREDICTION_SCORE = 0.25
 TRAINING_CELL_PX, VALIDATION_CELL_PX = (420, 420), (480, 400)  # the largest width and height of a picture in its cell
 GAP_PX, CAPTION_PX, LINE_PX = 8, 30, 2
 GROUND_BGR, PADDING_BGR, INK_BGR = (255, 255, 255), (238, 235, 232), (48, 37, 29)
+IGNORED_BGR, IGNORED_LABEL = (150, 150, 150), "ignored"
 JPEG_QUALITY = 88
 
 Picture = NDArray[np.uint8]  # (h, w, 3) BGR
@@ -60,17 +61,18 @@ def write_validation_grid(pictures: Sequence[GridPicture], class_names: Sequence
 
 def _with_truths(picture: GridPicture, class_names: Sequence[str], cell_px: tuple[int, int]) -> Picture:
     truths = picture.truths
-    labels = [
-        class_names[i] + (" ?" if ignored else "") for i, ignored in zip(truths.class_ids, truths.ignored, strict=True)
-    ]
-    return _drawn(picture.image_hwc_bgr_u8, cell_px, truths.boxes_xyxy_px, labels, truths.class_ids)
+    pairs = list(zip(truths.class_ids.tolist(), truths.ignored.tolist(), strict=True))
+    labels = [IGNORED_LABEL if ignored else class_names[i] for i, ignored in pairs]
+    colours = [IGNORED_BGR if ignored else class_colour(i) for i, ignored in pairs]
+    return _drawn(picture.image_hwc_bgr_u8, cell_px, truths.boxes_xyxy_px, labels, colours)
 
 
 def _with_predictions(picture: GridPicture, cell_px: tuple[int, int]) -> Picture:
     found = picture.detections if picture.detections is not None else Detections.empty(())
     found = found.select(found.scores >= PREDICTION_SCORE)
     labels = [f"{name} {score:.2f}" for name, score in zip(found.names, found.scores, strict=True)]
-    return _drawn(picture.image_hwc_bgr_u8, cell_px, found.boxes_xyxy_px, labels, found.class_ids)
+    colours = [class_colour(class_id) for class_id in found.class_ids.tolist()]
+    return _drawn(picture.image_hwc_bgr_u8, cell_px, found.boxes_xyxy_px, labels, colours)
 
 
 def _drawn(
@@ -78,7 +80,7 @@ def _drawn(
     cell_px: tuple[int, int],
     boxes_xyxy_px: NDArray[np.floating[Any]],
     labels: Sequence[str],
-    class_ids: NDArray[np.int32],
+    colours: Sequence[tuple[int, int, int]],
 ) -> Picture:
     """The picture scaled to fit the cell, its boxes drawn at that size; the first box lies on top."""
     height, width = image_hwc_bgr_u8.shape[:2]
@@ -88,12 +90,10 @@ def _drawn(
     cell = np.array(cv2.resize(image_hwc_bgr_u8, size, interpolation=method), np.uint8, order="C")  # (h, w, 3)
     limits = np.array([size[0] - 1, size[1] - 1] * 2)
     corners = np.rint(np.clip(boxes_xyxy_px * np.array([size[0] / width, size[1] / height] * 2), 0, limits)).astype(int)
-    for (x1, y1, x2, y2), class_id in zip(corners[::-1].tolist(), class_ids[::-1].tolist(), strict=True):
-        cv2.rectangle(cell, (x1, y1), (x2, y2), class_colour(class_id), LINE_PX)
-    for (x1, y1, _, _), label, class_id in zip(
-        corners[::-1].tolist(), labels[::-1], class_ids[::-1].tolist(), strict=True
-    ):
-        draw_label(cell, (x1, y1), label, class_colour(class_id))
+    for (x1, y1, x2, y2), colour in zip(corners[::-1].tolist(), colours[::-1], strict=True):
+        cv2.rectangle(cell, (x1, y1), (x2, y2), colour, LINE_PX)
+    for (x1, y1, _, _), label, colour in zip(corners[::-1].tolist(), labels[::-1], colours[::-1], strict=True):
+        draw_label(cell, (x1, y1), label, colour)
     return cell
 
 

@@ -9,7 +9,7 @@ from vedette.contracts.detections import Detections
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.weights import read_weights
 from vedette.learn.data.pictures import read_picture
-from vedette.learn.training.arithmetic import Arithmetic
+from vedette.learn.training.arithmetic import full_precision
 from vedette.learn.training.augment import IGNORED_CLASS, LabelledPicture
 from vedette.learn.training.average_precision import Truths
 from vedette.learn.training.evaluate import Evaluation
@@ -55,7 +55,7 @@ class RunPictures:
         network = DarknetNetwork(prepared.plan)
         network.load_darknet(read_weights(path / BEST_FILE, prepared.plan))
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        evaluation, detections = validate(network, prepared.val, prepared.rules, Arithmetic(device, False, ""))
+        evaluation, detections = validate(network, prepared.val, prepared.rules, full_precision(device))
         write_evaluation(evaluation, path)
         write_evaluation_plots(evaluation, path)
         for number in range(VALIDATION_BATCHES):
@@ -77,11 +77,10 @@ class RunPictures:
 
 
 def _grid_picture(picture: LabelledPicture) -> GridPicture:
-    """In the terms of the grids: BGR, and without ignored objects, whose class is not known any more."""
-    learnt = picture.class_ids != IGNORED_CLASS
+    """In the terms of the grids: BGR; the class of ignored objects is not known any more."""
     truths = Truths(
-        picture.boxes_xyxy_px[learnt].astype(np.float64),
-        picture.class_ids[learnt].astype(np.int32),
-        np.zeros(int(learnt.sum()), np.bool_),
+        picture.boxes_xyxy_px.astype(np.float64),
+        picture.class_ids.astype(np.int32),
+        picture.class_ids == IGNORED_CLASS,
     )
     return GridPicture(np.ascontiguousarray(picture.image_hwc_rgb_u8[..., ::-1]), truths)

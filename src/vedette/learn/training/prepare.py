@@ -23,7 +23,7 @@ from vedette.learn.data.reading import read_data_set
 from vedette.learn.data.samples import DataSet
 from vedette.learn.data.split import split_data_set
 from vedette.learn.training.errors import ResumeError
-from vedette.learn.training.evaluate import SCORE_FLOOR
+from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed
 from vedette.learn.training.learner import prepare_heads
 from vedette.learn.training.loading import PictureStore
 from vedette.learn.training.new_network import draft_network, finish_cfg, read_starting_weights
@@ -63,6 +63,8 @@ def prepare(settings: TrainSettings, run: RunFolder, progress: Progress, resume:
     data = read_data_set(settings.data)
     if not data.classes:
         raise InputError(f"{settings.data} names no class; label some objects first")
+    if resume:
+        check_same_classes(run.read_settings(), data)
     splits = choose_splits(data, settings.seed)
     draft = draft_network(replace(settings, model=str(run.path / CFG_FILE)) if resume else settings, len(data.classes))
     resize = ResizeMode.LETTERBOX if draft.letter_box else ResizeMode.STRETCH
@@ -77,6 +79,11 @@ def prepare(settings: TrainSettings, run: RunFolder, progress: Progress, resume:
     sizes = box_sizes(stores[0])
     if not len(sizes):
         raise InputError(f"none of the {len(stores[0])} training pictures of {settings.data} has a labelled object")
+    if not any((~stores[1].get(index).truths.ignored).any() for index in range(len(stores[1]))):
+        raise InputError(
+            f"none of the {len(stores[1])} validation pictures of {settings.data} has an object that counts (difficult "
+            "and crowd objects do not), so no epoch could be judged; label some, or choose other splits"
+        )
     cfg_text, line = finish_cfg(draft, settings, len(data.classes), sizes)
     progress.say(line)
     plan = plan_network(parse_cfg(cfg_text, CFG_FILE))
@@ -94,7 +101,7 @@ def prepare(settings: TrainSettings, run: RunFolder, progress: Progress, resume:
         SCORE_FLOOR,
         Thresholds().nms_iou,
         nms_kind_of(plan),
-        Thresholds().max_detections,
+        detections_needed(len(data.classes)),
     )
     return Prepared(data, data.digest(), splits, stores[0], stores[1], cfg_text, network, rules)
 
@@ -132,15 +139,23 @@ def nms_kind_of(plan: NetworkPlan) -> NmsKind:
     return NmsKind.DIOU if plan.heads[0].nms_kind.value in {"greedynms", "diounms"} else NmsKind.IOU
 
 
+def check_same_classes(begun: Mapping[str, object], data: DataSet) -> None:
+    """Refuse to go on with other classes than the run was begun with.
+
+    Raises:
+        ResumeError: says what differs.
+    """
+    classes = list(data.classes)
+    if begun.get("classes") != classes:
+        raise ResumeError(f"the run was begun with the classes {begun.get('classes')}, the data now has {classes}")
+
+
 def check_same_run(begun: Mapping[str, object], splits: Mapping[str, tuple[str, ...]], prepared: Prepared) -> None:
     """Refuse to go on with other data than the run was begun with.
 
     Raises:
         ResumeError: says what differs.
     """
-    classes = list(prepared.data.classes)
-    if begun.get("classes") != classes:
-        raise ResumeError(f"the run was begun with the classes {begun.get('classes')}, the data now has {classes}")
     if begun.get("data_digest") != prepared.data_digest:
         raise ResumeError(
             f"the data in {prepared.data.root} is not what the run was begun with (its digest differs); "

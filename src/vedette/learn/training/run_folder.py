@@ -57,6 +57,12 @@ class RunFolder:
         except OSError as error:
             raise RunFolderError(f"{self.path} cannot be made: {error.strerror or error}") from error
 
+    def remove_leftovers(self) -> None:
+        """Drop the half-written files that a killed run has left."""
+        for pattern in (".*.part", ".*.partial.*"):
+            for path in self.path.glob(pattern):
+                path.unlink(missing_ok=True)
+
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         self._write_text(SETTINGS_FILE, json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 

@@ -1,7 +1,8 @@
 """Detections of a network in training on the pictures of a split, batch by batch, and what they are worth.
 
-Decoding, suppression and clipping are those of detection (`vision.postprocess`); the arithmetic is whatever the
-caller's autocast says, so figures of a BF16 run are those of BF16 weights-as-FP32 within its rounding.
+Decoding, suppression and clipping are those of detection (`vision.postprocess`). The arithmetic is the caller's choice:
+training validates in FP32 even when it learns in BF16, so that epochs are compared by the figures of what is delivered
+(BF16 read 0.7 points of mAP50 too high on BCCD).
 """
 
 import numpy as np
