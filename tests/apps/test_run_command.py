@@ -131,6 +131,24 @@ def test_a_dead_camera_is_reported_and_the_others_go_on(
         assert entry["message"] in err
 
 
+def test_a_line_without_length_in_one_cameras_picture_fails_that_camera_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_bundle(tmp_path / "bundle")
+    write_walk(tmp_path / "walk.mp4", RIGHTWARD)
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(
+        "version: 1\nbundle: bundle\ncameras:\n"
+        "- {name: bad, url: walk.mp4, lines: [{name: gate, start: ['50%', 0], end: [128, '0%']}]}\n"
+        "- {name: good, url: walk.mp4, lines: [{name: gate, start: ['50%', 0], end: [128, '100%']}]}\n"
+    )
+    code, document, err = run_json(capsys, file)
+    assert code == 0
+    assert [entry["camera"] for entry in document["errors"]] == ["bad"]
+    assert "same point" in document["errors"][0]["message"] and err.count("same point") == 1
+    assert document["counts"]["good"]["lines"]["gate"]["red"]["b_to_a"] == 1
+
+
 def test_all_cameras_dead_is_exit_code_1(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, document, _ = run_json(capsys, "--bundle", bundle, "--camera", tmp_path / "missing.mp4")
     assert code == 1

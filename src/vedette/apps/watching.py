@@ -18,6 +18,7 @@ from vedette.contracts.frame import FittedFrame
 from vedette.contracts.pipeline import Anchor, Camera, Pipeline
 from vedette.contracts.ports import Detector, EventSink, FullPicture, View
 from vedette.contracts.status import CameraState, CameraStatus, Status
+from vedette.edge.analytics.errors import GeometryError
 from vedette.edge.analytics.events import EventMaker
 from vedette.edge.analytics.rules import CameraRules
 from vedette.edge.analytics.track import ByteTracker, TrackerSettings
@@ -106,9 +107,16 @@ class Watch:
     def on_result(self, frame: FittedFrame, picture: FullPicture, detections: Detections) -> None:
         """One detected frame of one camera, in order."""
         watched = self._watched[frame.stamp.camera]
+        if watched.error is not None:  # its lines cannot be placed: said once, and the other cameras go on
+            return
         watched.detections += int((detections.scores >= self._least_score).sum())
         tracks = watched.tracker.update(detections, frame.stamp.media_time_s)
-        for occurrence in watched.rules.update(frame.stamp, tracks):
+        try:
+            occurrences = watched.rules.update(frame.stamp, tracks)
+        except GeometryError as error:
+            self._fail(frame.stamp.camera, str(error))
+            return
+        for occurrence in occurrences:
             event = self._maker.make(occurrence)
             watched.events += 1
             for sink in self.outlets.sinks:
@@ -120,9 +128,7 @@ class Watch:
     def on_camera_end(self, camera: str, error: str | None) -> None:
         """A camera is over; with a sentence when it failed."""
         if error is not None:
-            self._watched[camera].error = error
-            if self._on_camera_error is not None:
-                self._on_camera_error(camera, error)
+            self._fail(camera, error)
 
     # -- what others may ask --------------------------------------------------------------------------------------
 
@@ -149,6 +155,11 @@ class Watch:
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
+    def _fail(self, camera: str, error: str) -> None:
+        self._watched[camera].error = error
+        if self._on_camera_error is not None:
+            self._on_camera_error(camera, error)
+
     def _watch_camera(self, camera: Camera) -> _Watched:
         lines, zones = (*self.pipeline.lines, *camera.lines), (*self.pipeline.zones, *camera.zones)
         anchor: Anchor = self.pipeline.anchor
@@ -167,8 +178,8 @@ class Watch:
         state = "ended" if one.state.value == "stopped" else one.state.value
         return CameraStatus(
             name=one.camera,
-            state=CameraState(state),
-            error=one.error,
+            state=CameraState.FAILED if watched.error else CameraState(state),
+            error=watched.error,
             width_px=one.width_px,
             height_px=one.height_px,
             frames=one.frames,
@@ -190,7 +201,7 @@ class Watch:
                 events=self._watched[one.camera].events,
                 drops=one.drops,
                 fps=one.mean_fps,
-                error=one.error,
+                error=self._watched[one.camera].error,
             )
             for one in self._stream.snapshot()
         ]
