@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,9 +65,21 @@ def test_settings_out_of_range_are_refused(change: dict[str, float]) -> None:
         replace(FULL, **change)
 
 
-def test_damaged_settings_are_refused() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": "many"},
+        {"epochs": float("inf")},
+        {"warm_up_steps": "many"},
+        {"warm_up_steps": 1.5},
+        {"learning_rate": None},
+        {"loss_box_weight": float("nan")},
+        {"augment_mosaic": [1]},
+    ],
+)
+def test_damaged_settings_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
-        settings_from_flat({**FULL.to_flat(), "epochs": "many"})
+        settings_from_flat({**FULL.to_flat(), **change})
 
 
 @pytest.mark.parametrize(

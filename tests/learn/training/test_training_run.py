@@ -300,6 +300,16 @@ def test_resuming_another_run_is_refused_and_changes_nothing(
     assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.parametrize("change", [{"step": None}, {"sums": 3}, {"elapsed_s": "long"}])
+def test_a_checkpoint_with_a_wrong_document_is_refused(
+    finished: TrainSettings, tmp_path: Path, change: dict[str, object]
+) -> None:
+    path = next((tmp_path / "run" / "checkpoints").glob("*/state.json"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(RunFolderError, match=r"checkpoint in .* is damaged"):
+        train(finished, tmp_path / "run", SilentProgress(), resume=True)
+
+
 def test_resuming_a_finished_run_only_writes_its_report_again(finished: TrainSettings, tmp_path: Path) -> None:
     rows = rows_of(tmp_path / "run")
     result = train(finished, tmp_path / "run", SilentProgress(), resume=True)

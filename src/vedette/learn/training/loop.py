@@ -16,7 +16,7 @@ from vedette.contracts.ports import Progress
 from vedette.learn.data.split_files import read_split_file
 from vedette.learn.training.arithmetic import choose_arithmetic, full_precision
 from vedette.learn.training.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
-from vedette.learn.training.errors import ResumeError
+from vedette.learn.training.errors import ResumeError, RunFolderError
 from vedette.learn.training.evaluate import Evaluation
 from vedette.learn.training.interrupt import StopRequest, stop_between_steps
 from vedette.learn.training.learner import Learner, StepLosses
@@ -123,6 +123,16 @@ class _Training:
         self._began = began
         if checkpoint is None:
             return
+        try:
+            self._take_over(checkpoint)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunFolderError(
+                f"the checkpoint in {self._run.path} is damaged ({error!r}); train anew in another folder"
+            ) from error
+        epoch, batch = divmod(self._learner.step_count, self._per_epoch)
+        self._progress.say(f"resuming in epoch {epoch + 1}, batch {batch + 1}")
+
+    def _take_over(self, checkpoint: Checkpoint) -> None:
         document = checkpoint.document
         if document["settings"] != self._settings.recipe_and_schedule():
             raise ResumeError(f"the checkpoint in {self._run.path} belongs to another run than its settings.json")
@@ -130,10 +140,8 @@ class _Training:
         self._history = list(document["history"])
         self._best_fitness, self._best_epoch = float(document["best_fitness"]), int(document["best_epoch"])
         self._sums = [float(value) for value in document["sums"]]
-        self._began = began - float(document["elapsed_s"])
+        self._began -= float(document["elapsed_s"])
         self._validating_s = float(document["validating_s"])
-        epoch, batch = divmod(self._learner.step_count, self._per_epoch)
-        self._progress.say(f"resuming in epoch {epoch + 1}, batch {batch + 1}")
 
     def run_to_end(self) -> TrainResult:
         """Learn until the schedule, the time or the patience ends, then finish the report."""

@@ -118,7 +118,7 @@ def settings_from_flat(flat: Mapping[str, Any]) -> TrainSettings:
             patience=int(flat["patience"]) if "patience" in flat else None,
             recipe=recipe,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SettingsError(f"the settings of this run cannot be read: {error!r}") from error
 
 
@@ -127,10 +127,23 @@ def _recipe_from_flat(flat: Mapping[str, Any]) -> Recipe:
     nested: dict[str, Any] = {}
     for key, value in asdict(default).items():
         if isinstance(value, dict):
-            nested[key] = type(getattr(default, key))(**{inner: flat[f"{key}_{inner}"] for inner in value})
+            parts = {inner: _number(flat[f"{key}_{inner}"], number) for inner, number in value.items()}
+            nested[key] = type(getattr(default, key))(**parts)
         else:
-            nested[key] = flat[key]
+            nested[key] = _number(flat[key], value)
     return Recipe(**nested)
+
+
+def _number(value: Any, default: float) -> float:
+    """The value as a number of the default's kind.
+
+    Raises:
+        ValueError: it is none.
+    """
+    kinds = (int,) if isinstance(default, int) else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not math.isfinite(value):
+        raise ValueError(f"{value!r} where a number such as {default} is expected")
+    return value
 
 
 def differences(begun: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
