@@ -78,11 +78,11 @@ def test_anchors_are_fitted_to_the_boxes_as_the_network_sees_them(tmp_path, caps
 
 
 REFUSED = {  # arguments: exit code, words of the message
-    "unknown family": (("new", "yolov9", "--classes", "1", "--out", "x.cfg"), 1, "no family 'yolov9'"),
-    "odd size": (("new", "yolov3", "--classes", "1", "--size", "400", "--out", "x.cfg"), 1, "multiple of 32"),
+    "unknown family": (("new", "yolov9", "--classes", "1", "--out", "x.cfg"), 2, "no family 'yolov9'"),
+    "odd size": (("new", "yolov3", "--classes", "1", "--size", "400", "--out", "x.cfg"), 2, "multiple of 32"),
     "no size": (("new", "yolov3", "--classes", "1", "--size", "big", "--out", "x.cfg"), 2, "--size big"),
     "no classes": (("new", "yolov3", "--classes", "no.names", "--out", "x.cfg"), 1, "no.names: neither a number"),
-    "zero classes": (("new", "yolov3", "--classes", "0", "--out", "x.cfg"), 1, "0 classes"),
+    "zero classes": (("new", "yolov3", "--classes", "0", "--out", "x.cfg"), 2, "0 classes"),
     "auto without data": (("new", "yolov3", "--classes", "1", "--anchors", "auto", "--out", "x.cfg"), 2, "go together"),
     "data without auto": (("new", "yolov3", "--classes", "1", "--data", ".", "--out", "x.cfg"), 2, "go together"),
     "no folder for out": (("new", "yolov3", "--classes", "1", "--out", "no/x.cfg"), 1, "cannot be written"),

@@ -32,7 +32,7 @@ def test_train_leaves_a_run_and_prints_its_figures_as_json(tmp_path: Path, capsy
         (["--out", "run"], 2, "--data is missing"),
         (["--out", "run", "--data", "d", "--epochs", "2", "--time-budget", "5m"], 2, "not both"),
         (["--out", "run", "--data", "d", "--time-budget", "soon"], 2, "is no duration"),
-        (["--out", "run", "--data", "d", "--size", "400"], 1, "multiples of 32"),
+        (["--out", "run", "--data", "d", "--size", "400"], 2, "multiples of 32"),
         (["--out", "run", "--data", "nowhere"], 1, "nowhere does not exist"),
         (["--out", "run", "--resume"], 1, "holds no run to resume"),
         (["--data", "d"], 2, ""),

@@ -2,7 +2,7 @@
 
     VedetteError
     ├── InputError        the input is wrong: fix the file, flag or value named in the message   (exit code 1)
-    │   └── UsageError    the command line contradicts itself                                   (exit code 2)
+    │   └── UsageError    a flag is missing, contradicts another, or has an impossible value      (exit code 2)
     ├── UnavailableError  something outside is missing or down: retry, or install what is named  (exit code 1)
     └── ResultError       the work was done and its result is not good enough to go on           (exit code 1)
 
@@ -22,7 +22,7 @@ class InputError(VedetteError):
 
 
 class UsageError(InputError):
-    """The request contradicts itself or misses a part."""
+    """The request misses a part, contradicts itself, or asks for a value that cannot be."""
 
     exit_code = 2
 

@@ -13,7 +13,7 @@ from vedette.learn.training.arithmetic import (
     choose_arithmetic,
 )
 from vedette.learn.training.augment import AugmentSettings
-from vedette.learn.training.errors import SettingsError
+from vedette.learn.training.errors import RunFolderError, SettingsError
 from vedette.learn.training.settings import Recipe, TrainSettings, differences, parse_size, settings_from_flat
 
 FULL = TrainSettings(
@@ -78,7 +78,7 @@ def test_settings_out_of_range_are_refused(change: dict[str, float]) -> None:
     ],
 )
 def test_damaged_settings_are_refused(change: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(RunFolderError, match="cannot be read"):
         settings_from_flat({**FULL.to_flat(), **change})
 
 

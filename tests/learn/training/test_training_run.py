@@ -17,6 +17,7 @@ import pytest
 from drawn_shapes import draw_data, write_cfg, write_splits
 from vedette.contracts.errors import InputError
 from vedette.contracts.ports import SilentProgress
+from vedette.learn.darknet.errors import CfgError
 from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
 from vedette.learn.training.augment import AugmentSettings
 from vedette.learn.training.errors import DivergedError, ResumeError, RunFolderError, SettingsError
@@ -153,7 +154,7 @@ def test_a_cfg_for_other_classes_is_refused_with_the_way_out(tmp_path: Path) -> 
     settings = settings_for(tmp_path, pictures=8)
     cfg = Path(settings.model)
     cfg.write_text(cfg.read_text().replace("classes=2", "classes=5").replace("filters=14", "filters=20"))
-    with pytest.raises(SettingsError, match=r"is for 5 classes, the data has 2.*vedette model new"):
+    with pytest.raises(CfgError, match=r"is for 5 classes, the data has 2.*vedette model new"):
         train(settings, tmp_path / "run", SilentProgress())
 
 

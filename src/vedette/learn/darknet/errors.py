@@ -7,7 +7,7 @@ InputError
     └── FamilyError   a family, size, class count or set of anchors that no cfg can be written for
 """
 
-from vedette.contracts.errors import InputError
+from vedette.contracts.errors import InputError, UsageError
 
 
 class DarknetError(InputError):
@@ -22,5 +22,5 @@ class WeightsError(DarknetError):
     """A .weights file is missing, of the wrong size, or holds values that no network can use."""
 
 
-class FamilyError(DarknetError):
+class FamilyError(DarknetError, UsageError):
     """No cfg of this family can be written with these classes, this size or these anchors."""

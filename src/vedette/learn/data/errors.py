@@ -4,10 +4,11 @@ InputError
 └── DataError              a data set, its labels or its lists cannot be used as they are
     ├── PictureError       one picture cannot be read
     ├── ClassMatchError    classes of the data are unknown to the model
-    └── DestinationError   the place to write to is taken
+    ├── DestinationError   the place to write to is taken
+    └── FractionsError     fractions that cannot part anything (a UsageError too: they come from a flag)
 """
 
-from vedette.contracts.errors import InputError
+from vedette.contracts.errors import InputError, UsageError
 
 
 class DataError(InputError):
@@ -24,3 +25,7 @@ class ClassMatchError(DataError):
 
 class DestinationError(DataError):
     """The place to write to exists already, or cannot be written."""
+
+
+class FractionsError(DataError, UsageError):
+    """Fractions of splits that cannot part anything."""

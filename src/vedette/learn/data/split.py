@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vedette.learn.data.errors import DataError
+from vedette.learn.data.errors import DataError, FractionsError
 from vedette.learn.data.identical import identical_groups
 from vedette.learn.data.samples import DataSet, Sample
 from vedette.learn.data.split_files import SPLIT_NAME
@@ -54,36 +54,36 @@ def check_fractions(fractions: Mapping[str, float]) -> None:
     """Refuse fractions that cannot part anything.
 
     Raises:
-        DataError: none, not positive, not adding up to 1, or a name that no list file may have.
+        FractionsError: none, not positive, not adding up to 1, or a name that no list file may have.
     """
     if not fractions or not all(math.isfinite(share) and share > 0 for share in fractions.values()):
-        raise DataError("fractions must be positive numbers, such as 0.8,0.2 or train=0.7,val=0.2,test=0.1")
+        raise FractionsError("fractions must be positive numbers, such as 0.8,0.2 or train=0.7,val=0.2,test=0.1")
     if abs(sum(fractions.values()) - 1) > 1e-6:
-        raise DataError(f"fractions add up to {sum(fractions.values()):g}, not to 1")
+        raise FractionsError(f"fractions add up to {sum(fractions.values()):g}, not to 1")
     for name in fractions:
         if SPLIT_NAME.fullmatch(name) is None:
-            raise DataError(f"'{name[:40]}' is no name for a split (letters, digits, _ and -)")
+            raise FractionsError(f"'{name[:40]}' is no name for a split (letters, digits, _ and -)")
 
 
 def parse_fractions(text: str) -> dict[str, float]:
     """`0.8,0.2` (train, val, test in this order) or `train=0.7,val=0.2,test=0.1`.
 
     Raises:
-        DataError: neither of the two, or fractions that cannot part anything.
+        FractionsError: neither of the two, or fractions that cannot part anything.
     """
     fractions: dict[str, float] = {}
     parts = text.split(",")
     for number, part in enumerate(parts):
         name, equals, value = part.rpartition("=")
         if not equals and number >= len(DEFAULT_NAMES):
-            raise DataError("more than three fractions need names: train=0.7,val=0.1,test=0.1,extra=0.1")
+            raise FractionsError("more than three fractions need names: train=0.7,val=0.1,test=0.1,extra=0.1")
         name = name.strip() if equals else DEFAULT_NAMES[number]
         if name in fractions:
-            raise DataError(f"the split '{name}' is given twice")
+            raise FractionsError(f"the split '{name}' is given twice")
         try:
             fractions[name] = float(value)
         except ValueError as error:
-            raise DataError(f"'{part.strip()[:40]}' is no fraction; write 0.8,0.2 or train=0.7,val=0.3") from error
+            raise FractionsError(f"'{part.strip()[:40]}' is no fraction; write 0.8,0.2 or train=0.7,val=0.3") from error
     check_fractions(fractions)
     return fractions
 

@@ -1,17 +1,18 @@
 """What can go wrong in training, split by what the caller can do.
 
 InputError
-├── SettingsError      a setting is out of range or contradicts another: change the setting
+├── UsageError
+│   └── SettingsError  a setting is out of range or contradicts another: change the setting
 ├── RunFolderError     the run folder is taken, missing or damaged: choose another, or `--resume`
 └── ResumeError        what is to be resumed is not what was begun: give back the same data and settings
 ResultError
 └── DivergedError      the loss or a gradient is not finite: look at the pictures named, lower the learning rate
 """
 
-from vedette.contracts.errors import InputError, ResultError
+from vedette.contracts.errors import InputError, ResultError, UsageError
 
 
-class SettingsError(InputError):
+class SettingsError(UsageError):
     """A setting is out of range or contradicts another."""
 
 

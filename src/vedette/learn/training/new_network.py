@@ -58,7 +58,7 @@ def draft_network(settings: TrainSettings, class_count: int) -> Draft:
     if not plan.heads:
         raise CfgError(f"{path} has no [yolo] layer; only detectors can be trained")
     if plan.class_count != class_count:
-        raise SettingsError(
+        raise CfgError(
             f"{path} is for {plan.class_count} classes, the data has {class_count}; write a cfg for it with: "
             f"vedette model new yolov3-tiny --classes {class_count} --size {plan.input_width}x{plan.input_height} "
             "--out model.cfg"

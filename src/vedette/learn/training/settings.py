@@ -15,7 +15,7 @@ from typing import Any
 from vedette.learn.darknet.loss import LossSettings
 from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
 from vedette.learn.training.augment import AugmentSettings
-from vedette.learn.training.errors import SettingsError
+from vedette.learn.training.errors import RunFolderError, SettingsError
 
 DEFAULT_MODEL = "yolov3-tiny"
 MAX_SIDE_PX = 4096
@@ -119,7 +119,7 @@ def settings_from_flat(flat: Mapping[str, Any]) -> TrainSettings:
             recipe=recipe,
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise SettingsError(f"the settings of this run cannot be read: {error!r}") from error
+        raise RunFolderError(f"the settings of this run cannot be read: {error!r}") from error
 
 
 def _recipe_from_flat(flat: Mapping[str, Any]) -> Recipe:
