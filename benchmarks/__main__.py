@@ -8,7 +8,7 @@ import importlib
 import json
 from pathlib import Path
 
-from benchmarks.recording import record
+from benchmarks.recording import identify_code, record
 
 NAMES = ("command_line", "streams")
 RESULTS = Path(__file__).parent / "results"
@@ -19,8 +19,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="which (default: all)")
     for name in parser.parse_args().names or NAMES:
+        code = identify_code()
         figures = importlib.import_module(f"benchmarks.{name}").measure()
-        document = record(name, figures)
+        document = record(name, code, figures)
         path = RESULTS / f"{name}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

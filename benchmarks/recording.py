@@ -11,13 +11,18 @@ from typing import Any
 PACKAGES = ("av", "cyclopts", "numpy", "onnxruntime", "opencv-python-headless", "openvino", "torch")
 
 
-def record(name: str, figures: dict[str, Any]) -> dict[str, Any]:
-    """One document for benchmarks/results."""
+def identify_code() -> dict[str, Any]:
+    """What is about to be measured: the commit, and how many files differ from it (results of benchmarks apart)."""
+    changed = _git("status", "--porcelain", "--", ":/", ":(exclude,top)benchmarks/results")
+    return {"commit": _git("rev-parse", "--short=12", "HEAD"), "changed_files": len(changed.splitlines())}
+
+
+def record(name: str, code: dict[str, Any], figures: dict[str, Any]) -> dict[str, Any]:
+    """One document for benchmarks/results; `code` is what `identify_code` said before the measurement."""
     return {
         "benchmark": name,
         "measured_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "commit": _git("rev-parse", "--short=12", "HEAD"),
-        "changed_files": len(_git("status", "--porcelain").splitlines()),
+        **code,
         "host": {
             "processor": _processor(),
             "cores": os.cpu_count(),

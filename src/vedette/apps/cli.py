@@ -7,7 +7,7 @@ an unexpected error.
 import os
 import sys
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from vedette.contracts.errors import VedetteError
 from vedette.version import __version__
@@ -22,6 +22,7 @@ def build_app() -> App:
         help="Train a Darknet-family detector, pack it, and watch many cameras with it.",
         version=__version__,
         help_format="plaintext",
+        default_parameter=Parameter(negative=()),  # no --no-json, no --empty-camera
     )
     data = App(name="data", help="Check, convert, split and look at labelled pictures (VOC, Darknet, YOLO, COCO).")
     data.command(

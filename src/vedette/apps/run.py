@@ -33,7 +33,7 @@ def run(  # noqa: PLR0913 - the flags of a command
     ] = None,
     every: Annotated[int | None, Parameter(help="detect on every Nth frame of each camera (default 5)")] = None,
     line: Annotated[
-        list[str] | None, Parameter(help="[NAME=]x1,y1,x2,y2 in source pixels or per cent (50%%); for every camera")
+        list[str] | None, Parameter(help="[NAME=]x1,y1,x2,y2 in source pixels or per cent (50%); for every camera")
     ] = None,
     zone: Annotated[list[str] | None, Parameter(help="NAME=x,y;x,y;x,y...; for every camera")] = None,
     anchor: Annotated[
@@ -127,7 +127,8 @@ def _stopped_by_signals(watch: Watch) -> Iterator[threading.Event]:
     def stop(number: int, _frame: object) -> None:
         if number == signal.SIGINT:
             interrupted.set()
-        watch.stop()
+        # The handler runs in the thread that it interrupts, which may hold the very lock that stopping takes.
+        threading.Thread(target=watch.stop, name="vedette-stop", daemon=True).start()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
