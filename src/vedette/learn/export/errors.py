@@ -1,7 +1,8 @@
 """What can stop weights from becoming a bundle.
 
 InputError
-└── PackError            what is to be packed does not fit together: names, sizes, pictures
+├── PackError            what is to be packed does not fit together: names, sizes, pictures
+└── OnnxError            an ONNX file is none, or is not the network that it is taken for
 ResultError
 └── DisagreementError    an engine does not compute what torch computes, so no bundle is written
 """
@@ -11,6 +12,10 @@ from vedette.contracts.errors import InputError, ResultError
 
 class PackError(InputError):
     """What is to be packed does not fit together; the message says which part and what to do."""
+
+
+class OnnxError(InputError):
+    """An ONNX file cannot be read, or does not hold the network that is looked for; the message says where."""
 
 
 class DisagreementError(ResultError):
