@@ -303,3 +303,17 @@ def test_the_graph_itself_is_the_one_that_pack_writes(network, converted):
     del model.metadata_props[:]
 
     assert model.SerializeToString(deterministic=True) == export_onnx(plan, read_weights(weights, plan))
+
+
+@pytest.mark.real_data
+def test_a_trained_net_comes_back_with_the_same_scores(real_data, tmp_path, capsys):
+    folder = real_data / "weights" / "yolo-fastest" / "ModelZoo" / "yolo-fastest-1.1_coco"
+    cfg, weights = folder / "yolo-fastest-1.1.cfg", folder / "yolo-fastest-1.1.weights"
+    assert run(capsys, "convert", weights, "--cfg", cfg, "--out", tmp_path / "a.onnx")[0] == 0
+    assert run(capsys, "convert", tmp_path / "a.onnx", "--out", tmp_path / "a.weights")[0] == 0
+
+    for found, expected in zip(
+        heads_of_weights(cfg, tmp_path / "a.weights"), heads_of_weights(cfg, weights), strict=True
+    ):
+        np.testing.assert_allclose(1 / (1 + np.exp(-found)), 1 / (1 + np.exp(-expected)), atol=1e-5)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)  # raw values reach 25
