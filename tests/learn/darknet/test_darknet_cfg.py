@@ -100,12 +100,18 @@ def test_a_byte_order_mark_and_comments_in_any_encoding_do_no_harm(tmp_path):
     assert read_cfg(path).net.integer("width", 0) == 64
 
 
+def test_a_flood_of_lines_that_are_no_options_is_refused():
+    assert len(parse_cfg("[net]\n" + "a\n" * 1000 + "[route]\n").warnings) == 1000
+    with pytest.raises(CfgError, match="line 1002: more than 1000 lines that are no options"):
+        parse_cfg("[net]\n" + "a\n" * 1001 + "[route]\n")
+
+
 def test_files_that_cannot_be_a_cfg_are_refused_unread(tmp_path):
     large = tmp_path / "large.cfg"
     large.write_bytes(b"#" * (MAX_CFG_BYTES + 1))
 
     for path, message in (
-        (large, "larger than 4 MiB"),
+        (large, "larger than 1 MiB"),
         (tmp_path / "no.cfg", "no such file"),
         (tmp_path, "not a file"),
     ):

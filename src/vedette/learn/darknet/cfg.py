@@ -12,7 +12,8 @@ from pathlib import Path
 
 from vedette.learn.darknet.errors import CfgError
 
-MAX_CFG_BYTES = 4 << 20  # the largest published cfg has 0.1 MB
+MAX_CFG_BYTES = 1 << 20  # the largest published cfg has 0.1 MB; the worst of this size is refused within a second
+MAX_WARNINGS = 1000  # more ignored lines than that: no cfg
 MAX_SECTIONS = 4096  # the largest published net has about 400 layers
 MAX_INTEGER = 2**31 - 1  # Darknet's int
 
@@ -152,6 +153,8 @@ def parse_cfg(text: str, source: str = "cfg") -> Cfg:
                 sections[-1][2].append(option)
             if warning is not None:
                 warnings.append(f"{source}, line {line}: {warning}")
+                if len(warnings) > MAX_WARNINGS:
+                    raise CfgError(f"{source}, line {line}: more than {MAX_WARNINGS} lines that are no options; no cfg")
     return _assemble(source, [Section(n, at, source, tuple(options)) for n, at, options in sections], tuple(warnings))
 
 
@@ -159,7 +162,7 @@ def read_cfg(path: Path) -> Cfg:
     """Read and split a .cfg file; messages name it by its path.
 
     Raises:
-        CfgError: it cannot be read, is larger than 4 MiB, or `parse_cfg` refuses it.
+        CfgError: it cannot be read, is larger than 1 MiB, or `parse_cfg` refuses it.
     """
     try:
         if not path.is_file():
