@@ -4,6 +4,7 @@ Reads arguments and files, prints; what a network is stands in `vedette.learn.da
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -170,7 +171,7 @@ def count_classes(text: str) -> int:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text; expected one class name a line") from error
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) != len(names) else []
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InputError(f"{path}: these class names stand there twice: {', '.join(twice[:5])}")
     if not names:

@@ -1,12 +1,14 @@
 """Small text that label formats share: capped reading, numbers, class names, lists. Nothing here trusts the file."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 from vedette.learn.data.errors import DataError
 
 MAX_TEXT_BYTES = 64 * 1024 * 1024  # a list of a million pictures fits
 MAX_CLASS_NAME = 200
+SHOWN_NAMES = 5  # in a message
 NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 CLASS_FILES = ("classes.txt", "names.txt", "labels.txt", "_darknet.labels")
 
@@ -64,9 +66,10 @@ def check_names(names: list[str], where: str) -> tuple[str, ...]:
     for name in names:
         if not is_class_name(name):
             raise DataError(f"{where}: {name[:40]!r} is no class name (1 to {MAX_CLASS_NAME} printable characters)")
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
-        raise DataError(f"{where} names a class twice: {', '.join(twice)}")
+        more = f" and {len(twice) - SHOWN_NAMES} more" if len(twice) > SHOWN_NAMES else ""
+        raise DataError(f"{where} names a class twice: {', '.join(twice[:SHOWN_NAMES])}{more}")
     return tuple(names)
 
 
