@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import DarknetHeads, YoloHead
-from vedette.vision.yolo import decode_heads, sigmoid
+from vedette.contracts.bundle import DarknetHeads, DarknetRegionHead, RegionHead, YoloHead
+from vedette.vision.yolo import decode_heads, sigmoid, softmax
 
 CLASSES = 4
 
@@ -103,3 +103,41 @@ def test_heads_of_another_shape_are_refused() -> None:
 
 def test_sigmoid_is_finite_and_silent_far_out() -> None:
     np.testing.assert_array_equal(sigmoid(np.array([-1e4, 0, 1e4], np.float32)), [0, 0.5, 1])
+
+
+@pytest.mark.parametrize("score", [0.0, 0.001, 0.1, 0.25])
+def test_region_decoding_equals_darknets_loop(score: float) -> None:
+    """Source: get_region_box, forward_region_layer with softmax=1; anchors are 1.5 x 2 and 4 x 3 cells of 32 pixels."""
+    columns, rows, anchors = 7, 5, ((48.0, 64.0), (128.0, 96.0))
+    head = RegionHead(output="head_0", grid_width=columns, grid_height=rows, anchors=anchors)
+    tensor = np.random.default_rng(8).normal(0, 2, (2 * (5 + CLASSES), rows, columns)).astype(np.float32)
+    expected = []
+    for a, (cells_w, cells_h) in enumerate(((1.5, 2), (4, 3))):
+        for row in range(rows):
+            for column in range(columns):
+                x, y, w, h, obj, *classes = (float(v) for v in tensor[a * 9 : a * 9 + 9, row, column])
+                powers = [math.exp(v) for v in classes]
+                cx, cy = (column + logistic(x)) / columns * 224, (row + logistic(y)) / rows * 160
+                bw, bh = math.exp(w) * cells_w / columns * 224, math.exp(h) * cells_h / rows * 160
+                for class_id, power in enumerate(powers):
+                    product = logistic(obj) * power / sum(powers)
+                    if product > score:
+                        expected.append((class_id, product, cx - bw / 2, cy - bh / 2, cx + bw / 2, cy + bh / 2))
+
+    found = decode_heads([tensor], DarknetRegionHead(heads=(head,)), 224, 160, score)
+
+    wanted = np.array(expected)
+    assert len(found) == len(wanted) > 10
+    np.testing.assert_array_equal(found.class_ids, wanted[:, 0])
+    np.testing.assert_allclose(found.scores, wanted[:, 1], atol=1e-6)
+    np.testing.assert_allclose(found.boxes_xyxy_input_px, wanted[:, 2:], rtol=1e-5, atol=1e-3)
+
+
+def test_a_region_with_nothing_above_the_score_gives_nothing() -> None:
+    head = RegionHead(output="head_0", grid_width=2, grid_height=1, anchors=((32, 32),))
+    found = decode_heads([np.full((9, 1, 2), -20, np.float32)], DarknetRegionHead(heads=(head,)), 64, 32, 0.5)
+    assert len(found) == 0 and found.boxes_xyxy_input_px.shape == (0, 4)
+
+
+def test_softmax_of_large_values_is_finite() -> None:
+    np.testing.assert_allclose(softmax(np.array([[1000, 1000, -1000]], np.float32)), [[0.5, 0.5, 0]])

@@ -83,6 +83,29 @@ class DarknetHeads(_Value):
     heads: tuple[YoloHead, ...] = Field(min_length=1)
 
 
+class RegionHead(_Value):
+    """The Darknet `[region]` output (YOLOv2): a raw tensor (batch, anchors * (5 + classes), grid height, grid width).
+
+    Decoded as a `YoloHead`, but that the class probabilities of a cell and anchor are a softmax. `anchors` are in
+    network-input pixels, as everywhere here; a cfg has them in grid cells.
+    """
+
+    output: str
+    grid_width: Positive
+    grid_height: Positive
+    anchors: tuple[tuple[float, float], ...] = Field(min_length=1)
+
+
+class DarknetRegionHead(_Value):
+    """Decode parameters when the model's one output is a raw `[region]` head."""
+
+    kind: Literal["darknet_region_head"] = "darknet_region_head"
+    heads: tuple[RegionHead]
+
+
+DarknetDecode = DarknetHeads | DarknetRegionHead
+
+
 class Thresholds(_Value):
     """What `detect` and `run` use unless told otherwise."""
 
@@ -187,7 +210,7 @@ class BundleManifest(_Value):
     licence: str | None = None
     classes: tuple[str, ...] = Field(min_length=1)
     input: InputSpec
-    decode: DarknetHeads
+    decode: DarknetDecode = Field(discriminator="kind")
     thresholds: Thresholds = Thresholds()
     provenance: Provenance
     variants: tuple[Variant, ...] = Field(min_length=1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import BundleManifest, DarknetHeads, NmsKind
+from vedette.contracts.bundle import BundleManifest, DarknetDecode, NmsKind
 from vedette.contracts.detections import Detections
 from vedette.contracts.frame import Placement
 from vedette.vision.boxes import clip_xyxy
@@ -23,7 +23,7 @@ from vedette.vision.yolo import decode_heads
 class DetectionRules:
     """What turns heads into detections: the decode parameters and the thresholds."""
 
-    decode: DarknetHeads
+    decode: DarknetDecode
     class_names: tuple[str, ...]
     score: float
     nms_iou: float

@@ -1,8 +1,9 @@
-"""Raw Darknet `[yolo]` heads to candidate boxes, without a Python loop over cells.
+"""Raw Darknet `[yolo]` and `[region]` heads to candidate boxes, without a Python loop over cells.
 
-Source: Darknet's `get_yolo_box` and `get_yolo_detections` (AlexeyAB). A candidate is one cell, one anchor and one
-class with objectness * class probability above the score, so one box may come back with several classes. Objectness
-is gated first, as a logit: the product cannot pass unless objectness does, and few cells do.
+Source: Darknet's `get_yolo_box`, `get_yolo_detections` and `get_region_box` (AlexeyAB). A candidate is one cell, one
+anchor and one class with objectness * class probability above the score, so one box may come back with several
+classes. Objectness is gated first, as a logit: the product cannot pass unless objectness does, and few cells do; class
+probabilities, a softmax for `[region]`, are worked out for those alone.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import DarknetHeads, YoloHead
+from vedette.contracts.bundle import DarknetDecode, RegionHead, YoloHead
 
 # exp(20) = 4.9e8 anchors: wider than any picture, and its square still is a float32
 LARGEST_LOG_SIZE = 20.0
@@ -32,7 +33,7 @@ class Candidates:
 
 
 def decode_heads(
-    heads: Sequence[NDArray[np.float32]], spec: DarknetHeads, input_width_px: int, input_height_px: int, score: float
+    heads: Sequence[NDArray[np.float32]], spec: DarknetDecode, input_width_px: int, input_height_px: int, score: float
 ) -> Candidates:
     """Every candidate of one picture whose score is above `score` (strictly).
 
@@ -42,11 +43,12 @@ def decode_heads(
     Raises:
         ValueError: when the heads do not have the shapes that `spec` states.
     """
-    if len(heads) != len(spec.heads):
-        raise ValueError(f"expected {len(spec.heads)} heads, got {len(heads)}")
+    stated: tuple[YoloHead | RegionHead, ...] = spec.heads
+    if len(heads) != len(stated):
+        raise ValueError(f"expected {len(stated)} heads, got {len(heads)}")
     parts = [
         _decode_head(tensor, head, (input_width_px, input_height_px), score)
-        for tensor, head in zip(heads, spec.heads, strict=True)
+        for tensor, head in zip(heads, stated, strict=True)
     ]
     return Candidates(
         np.concatenate([part.boxes_xyxy_input_px for part in parts]),
@@ -55,18 +57,31 @@ def decode_heads(
     )
 
 
-def _decode_head(tensor: NDArray[np.float32], head: YoloHead, input_wh_px: tuple[int, int], score: float) -> Candidates:
+def _decode_head(
+    tensor: NDArray[np.float32], head: YoloHead | RegionHead, input_wh_px: tuple[int, int], score: float
+) -> Candidates:
     cells = _by_anchor(tensor, head)  # (anchors, 5 + classes, grid height * grid width)
-    anchor_ids, places = np.nonzero(cells[:, 4] > _gate(score, activated=head.new_coords))
+    anchor_ids, places = np.nonzero(cells[:, 4] > _gate(score, activated=_activated(head)))
     picked = cells[anchor_ids, :, places]  # (k, 5 + classes)
-    activated = picked[:, 4:] if head.new_coords else sigmoid(picked[:, 4:])
-    products = activated[:, :1] * activated[:, 1:]  # (k, classes)
+    products = _products(picked[:, 4:], head)  # (k, classes)
     rows, class_ids = np.nonzero(products > score)
     boxes = _boxes_xyxy_px(picked, anchor_ids, places, head, input_wh_px)  # (k, 4)
     return Candidates(boxes[rows], products[rows, class_ids], class_ids.astype(np.int32))
 
 
-def _by_anchor(tensor: NDArray[np.float32], head: YoloHead) -> NDArray[np.float32]:
+def _activated(head: YoloHead | RegionHead) -> bool:
+    return isinstance(head, YoloHead) and head.new_coords
+
+
+def _products(picked: NDArray[np.float32], head: YoloHead | RegionHead) -> NDArray[np.float32]:
+    """Objectness times class probability (k, classes), of raw (k, 1 + classes)."""
+    if isinstance(head, RegionHead):
+        return sigmoid(picked[:, :1]) * softmax(picked[:, 1:])
+    activated = picked if head.new_coords else sigmoid(picked)
+    return activated[:, :1] * activated[:, 1:]
+
+
+def _by_anchor(tensor: NDArray[np.float32], head: YoloHead | RegionHead) -> NDArray[np.float32]:
     anchors = len(head.anchors)
     grid = (head.grid_height, head.grid_width)
     if tensor.ndim != 3 or tensor.shape[1:] != grid or tensor.shape[0] % anchors or tensor.shape[0] < anchors * 6:
@@ -91,18 +106,19 @@ def _boxes_xyxy_px(
     picked: NDArray[np.float32],
     anchor_ids: NDArray[np.intp],
     places: NDArray[np.intp],
-    head: YoloHead,
+    head: YoloHead | RegionHead,
     input_wh_px: tuple[int, int],
 ) -> NDArray[np.float32]:
     rows, columns = np.divmod(places, head.grid_width)
     corners = np.stack([columns, rows], axis=1).astype(np.float32)  # (k, 2)
     anchors_px = np.array(head.anchors, np.float32)[anchor_ids]  # (k, 2)
-    if head.new_coords:
+    if _activated(head):
         offsets, sizes_px = picked[:, :2], np.square(2 * picked[:, 2:4]) * anchors_px
     else:
         offsets = sigmoid(picked[:, :2])
         sizes_px = np.exp(np.minimum(picked[:, 2:4], LARGEST_LOG_SIZE)) * anchors_px
-    offsets = offsets * np.float32(head.scale_x_y) - np.float32(0.5 * (head.scale_x_y - 1))
+    if isinstance(head, YoloHead):
+        offsets = offsets * np.float32(head.scale_x_y) - np.float32(0.5 * (head.scale_x_y - 1))
     cell_px = np.array([input_wh_px[0] / head.grid_width, input_wh_px[1] / head.grid_height], np.float32)
     centres_px = (corners + offsets) * cell_px
     return np.concatenate([centres_px - sizes_px / 2, centres_px + sizes_px / 2], axis=1)
@@ -112,3 +128,9 @@ def sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 / (1 + exp(-v)), float32 in and out; 0 and 1 far out."""
     with np.errstate(over="ignore"):  # exp(100) is inf, and 1 / inf is the 0 we want
         return np.asarray(1 / (1 + np.exp(-values)), np.float32)
+
+
+def softmax(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """exp(v) / sum(exp(v)) along the last axis, float32 in and out."""
+    powers = np.exp(values - values.max(axis=-1, keepdims=True, initial=-np.inf))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)

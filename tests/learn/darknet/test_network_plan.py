@@ -105,6 +105,19 @@ def test_heads_carry_the_masked_anchors_and_decode_spec_names_outputs_in_cfg_ord
     )
 
 
+def test_a_regions_anchors_become_pixels_and_its_decode_kind_its_own():
+    head = "[convolutional]\nfilters=14\nstride=32\n[region]\nsoftmax=1\nclasses=2\nnum=2\nanchors=0.5,1,2,3\n"
+
+    found = plan("", head)
+
+    assert found.heads[0].anchors == ((16, 32), (64, 96))
+    spec = decode_spec(found)
+    assert spec.kind == "darknet_region_head"
+    assert [(one.output, one.grid_width, one.grid_height, one.anchors) for one in spec.heads] == [
+        ("head_0", 2, 1, ((16, 32), (64, 96)))
+    ]
+
+
 def test_a_plan_can_be_made_at_another_size():
     cfg = parse_cfg(NET + "[convolutional]\nstride=2\n" + HEAD)
 
@@ -166,6 +179,19 @@ BAD_HEADS = {
     "mask": ("[convolutional]\nfilters=7\n[yolo]\nclasses=2\nnum=2\nmask=2\nanchors=8,9,10,14\n", "line 10.*mask=2"),
     "empty anchor": ("[convolutional]\nfilters=7\n[yolo]\nclasses=2\nanchors=0,9\n", "larger than 0"),
     "no head": ("[convolutional]\n", r"no \[yolo\]"),
+    "region filters": ("[convolutional]\nfilters=6\n[region]\nsoftmax=1\nclasses=2\nanchors=1,1\n", "set filters=7"),
+    "region without softmax": (
+        "[convolutional]\nfilters=7\n[region]\nclasses=2\nanchors=1,1\n",
+        "only .region. with softmax=1",
+    ),
+    "region with a tree": (
+        "[convolutional]\nfilters=7\n[region]\nsoftmax=1\nclasses=2\nanchors=1,1\ntree=9k.tree\n",
+        "tree=9k.tree is not supported",
+    ),
+    "region beside another head": (
+        HEAD + "[route]\nlayers=0\n[convolutional]\nfilters=7\n[region]\nsoftmax=1\nclasses=2\nanchors=1,1\n",
+        "must be the only head",
+    ),
     "other classes": (
         HEAD + "[route]\nlayers=0\n[convolutional]\nfilters=8\n[yolo]\nclasses=3\nanchors=8,9\n",
         "the first",

@@ -8,7 +8,7 @@ import torch
 
 from drawn_shapes import SMALL_CFG, write_cfg
 from vedette.learn.darknet.cfg import parse_cfg
-from vedette.learn.darknet.errors import WeightsError
+from vedette.learn.darknet.errors import CfgError, WeightsError
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.plan import plan_network
 from vedette.learn.darknet.weights import write_weights
@@ -54,6 +54,16 @@ def test_a_cfg_stays_as_it_is_but_for_the_size_asked_for(tmp_path: Path) -> None
 def test_a_model_that_is_nothing_is_refused() -> None:
     with pytest.raises(SettingsError, match="neither a cfg file nor one of yolov3-tiny"):
         draft_network(settings("yolov9"), 2)
+
+
+def test_a_region_head_is_refused_for_training(tmp_path: Path) -> None:
+    path = tmp_path / "v2.cfg"
+    path.write_text(
+        "[net]\nwidth=64\nheight=64\nchannels=3\n[convolutional]\nfilters=7\nstride=32\n"
+        "[region]\nsoftmax=1\nclasses=2\nanchors=1,1\n"
+    )
+    with pytest.raises(CfgError, match=r"has a \[region\] head .*not trained here"):
+        draft_network(settings(str(path)), 2)
 
 
 def weights_file(folder: Path, classes: int) -> Path:

@@ -201,10 +201,11 @@ class ReorgLayer(Layer):
 
 @dataclass(frozen=True, slots=True)
 class HeadPlan:
-    """One `[yolo]`: where its raw tensor comes from, how to decode it, and what its loss asks for.
+    """One `[yolo]` or `[region]`: where its raw tensor comes from, how to decode it, and what its loss asks for.
 
     The raw tensor is (batch, anchors * (5 + classes), grid height, grid width), the output of layer `source_index`.
-    `anchors` are those of the mask, in network-input pixels; `all_anchors` are the `num` that objects compete for.
+    `anchors` are those of the mask, in network-input pixels; `all_anchors` are the `num` that objects compete for. With
+    `softmax` it is a `[region]`; that cannot be trained, and what only its loss would ask for has [yolo]'s defaults.
     """
 
     layer_index: int
@@ -228,6 +229,7 @@ class HeadPlan:
     max_delta: float
     nms_kind: DarknetNms
     beta_nms: float
+    softmax: bool = False
 
     @property
     def channels(self) -> int:
@@ -235,12 +237,24 @@ class HeadPlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class YoloLayer(Layer):
+class HeadLayer(Layer):
     """A detection head; its one input is the raw tensor, and no layer may read its output."""
+
+    head: HeadPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YoloLayer(HeadLayer):
+    """Independent probabilities for the classes of a box."""
 
     kind: ClassVar[str] = "yolo"
 
-    head: HeadPlan
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionLayer(HeadLayer):
+    """YOLOv2's head: a softmax over the classes of a box."""
+
+    kind: ClassVar[str] = "region"
 
 
 def convolved_length(length: int, size: int, stride: int, padding: int) -> int:

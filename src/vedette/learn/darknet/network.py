@@ -22,8 +22,10 @@ from vedette.learn.darknet.layers import (
     AvgpoolLayer,
     ConvolutionalLayer,
     DropoutLayer,
+    HeadLayer,
     Layer,
     MaxpoolLayer,
+    RegionLayer,
     ReorgLayer,
     RouteLayer,
     ScaleChannelsLayer,
@@ -66,7 +68,7 @@ class DarknetNetwork(nn.Module):
             for index in layer.inputs:
                 if self._last_reader[index] == layer.index:
                     outputs.pop(index, None)  # nobody reads it any more: free it
-            if isinstance(layer, YoloLayer):
+            if isinstance(layer, HeadLayer):
                 heads.append(inputs[0])
             else:
                 outputs[layer.index] = module(*inputs)
@@ -312,4 +314,5 @@ _MODULES: dict[type[Layer], Callable[[Any], nn.Module]] = {
     ScaleChannelsLayer: ScaleChannels,
     ReorgLayer: Reorg,
     YoloLayer: lambda _: nn.Identity(),
+    RegionLayer: lambda _: nn.Identity(),
 }

@@ -7,10 +7,10 @@ How one section becomes one layer is the matter of `sections`; building the laye
 
 from dataclasses import dataclass
 
-from vedette.contracts.bundle import DarknetHeads, YoloHead
+from vedette.contracts.bundle import DarknetDecode, DarknetHeads, DarknetRegionHead, RegionHead, YoloHead
 from vedette.learn.darknet.cfg import Cfg, Section
 from vedette.learn.darknet.errors import CfgError
-from vedette.learn.darknet.layers import ConvolutionalLayer, HeadPlan, Layer, Shape, YoloLayer
+from vedette.learn.darknet.layers import ConvolutionalLayer, HeadLayer, HeadPlan, Layer, Shape
 from vedette.learn.darknet.sections import MAX_INPUT_SIDE, READERS, Growing
 
 MAX_PARAMS = 500_000_000  # 2 GB of float32, protobuf's and so ONNX's limit; the largest published net has 127 million
@@ -30,8 +30,8 @@ class NetworkPlan:
 
     @property
     def heads(self) -> tuple[HeadPlan, ...]:
-        """The [yolo] layers in the order of the cfg: outputs head_0, head_1, ..."""
-        return tuple(layer.head for layer in self.layers if isinstance(layer, YoloLayer))
+        """The [yolo] or [region] layers in the order of the cfg: outputs head_0, head_1, ..."""
+        return tuple(layer.head for layer in self.layers if isinstance(layer, HeadLayer))
 
     @property
     def convolutions(self) -> tuple[ConvolutionalLayer, ...]:
@@ -84,8 +84,17 @@ def plan_network(cfg: Cfg, width: int | None = None, height: int | None = None) 
     return plan
 
 
-def decode_spec(plan: NetworkPlan) -> DarknetHeads:
+def decode_spec(plan: NetworkPlan) -> DarknetDecode:
     """How to decode the heads, as a bundle's manifest holds it; outputs are named head_0, head_1, ... in cfg order."""
+    if plan.heads[0].softmax:
+        (head,) = plan.heads
+        return DarknetRegionHead(
+            heads=(
+                RegionHead(
+                    output="head_0", grid_width=head.grid_width, grid_height=head.grid_height, anchors=head.anchors
+                ),
+            )
+        )
     return DarknetHeads(
         heads=tuple(
             YoloHead(
@@ -118,9 +127,13 @@ def _check_size(section: Section, layer: Layer, params: int) -> None:
 
 
 def _check_heads(cfg: Cfg, plan: NetworkPlan) -> None:
-    yolo = [section for section in cfg.layers if section.name == "yolo"]
-    if not yolo:
-        raise CfgError(f"{cfg.source}: there is no [yolo] layer; this cfg is no detector that can be used here")
-    for section, head in zip(yolo, plan.heads, strict=True):
+    heads = [section for section in cfg.layers if section.name in {"yolo", "region"}]
+    if not heads:
+        raise CfgError(
+            f"{cfg.source}: there is no [yolo] or [region] layer; this cfg is no detector that can be used here"
+        )
+    if len(heads) > 1 and any(head.softmax for head in plan.heads):
+        raise heads[1].error("a [region] must be the only head of its cfg")
+    for section, head in zip(heads, plan.heads, strict=True):
         if head.classes != plan.class_count:
-            raise section.error(f"classes={head.classes}, but the first [yolo] has {plan.class_count}", "classes")
+            raise section.error(f"classes={head.classes}, but the first head has {plan.class_count}", "classes")

@@ -18,10 +18,12 @@ from vedette.learn.darknet.layers import (
     ConvolutionalLayer,
     DarknetNms,
     DropoutLayer,
+    HeadLayer,
     HeadPlan,
     IouLoss,
     Layer,
     MaxpoolLayer,
+    RegionLayer,
     ReorgLayer,
     RouteLayer,
     ScaleChannelsLayer,
@@ -84,8 +86,8 @@ class Growing:
 
     def _readable(self, section: Section, index: int, key: str | None) -> Shape:
         layer = self.layers[index]
-        if isinstance(layer, YoloLayer):
-            raise section.error(f"it reads layer {index}, a [yolo] layer; that is not supported", key)
+        if isinstance(layer, HeadLayer):
+            raise section.error(f"it reads layer {index}, a [{layer.kind}] layer; that is not supported", key)
         return layer.shape
 
 
@@ -254,18 +256,58 @@ def _yolo(section: Section, growing: Growing) -> YoloLayer:
         nms_kind=_choice(section, "nms_kind", DarknetNms.DEFAULT),
         beta_nms=section.number("beta_nms", 0.6),
     )
-    if given.channels != head.channels:
-        raise section.error(
-            f"{given.channels} channels come in, but {len(mask)} anchors and {classes} classes need {head.channels}: "
-            f"set filters={head.channels} in the [convolutional] before"
-        )
+    _check_channels(section, given, head)
     return YoloLayer(**growing.place(section), inputs=(source,), shape=given, head=head)
 
 
+def _region(section: Section, growing: Growing) -> RegionLayer:
+    _refuse_not_built(section, {"coords": 4, "background": 0, "tree": None, "map": None})
+    if section.integer("softmax", 0) != 1:
+        raise section.error("only [region] with softmax=1 is supported (Darknet's forks differ in what 0 means)")
+    source, given = growing.previous(section)
+    cells, mask = _anchors(section)
+    cell_px = (growing.input.width / given.width, growing.input.height / given.height)
+    anchors = tuple((width * cell_px[0], height * cell_px[1]) for width, height in cells)
+    head = HeadPlan(
+        layer_index=len(growing.layers),
+        source_index=source,
+        stride=max(1, round(cell_px[0])),
+        grid_width=given.width,
+        grid_height=given.height,
+        anchors=anchors,
+        all_anchors=anchors,
+        mask=mask,
+        classes=section.integer("classes", 20, minimum=1, maximum=MAX_CLASSES),
+        scale_x_y=1.0,
+        new_coords=False,
+        ignore_thresh=0.5,
+        truth_thresh=1.0,
+        iou_thresh=1.0,
+        iou_loss=IouLoss.MSE,
+        iou_normalizer=0.75,
+        obj_normalizer=1.0,
+        cls_normalizer=1.0,
+        max_delta=FLOAT_MAX,
+        nms_kind=DarknetNms.DEFAULT,
+        beta_nms=0.6,
+        softmax=True,
+    )
+    _check_channels(section, given, head)
+    return RegionLayer(**growing.place(section), inputs=(source,), shape=given, head=head)
+
+
+def _check_channels(section: Section, given: Shape, head: HeadPlan) -> None:
+    if given.channels != head.channels:
+        raise section.error(
+            f"{given.channels} channels come in, but {len(head.anchors)} anchors and {head.classes} classes need "
+            f"{head.channels}: set filters={head.channels} in the [convolutional] before"
+        )
+
+
 def _anchors(section: Section) -> tuple[tuple[tuple[float, float], ...], tuple[int, ...]]:
-    """All `num` anchors in pixels, and which of them this head uses."""
+    """All `num` anchors as they stand in the cfg, and which of them this head uses."""
     count = section.integer("num", 1, minimum=1, maximum=1000)
-    mask = section.integers("mask") or tuple(range(count))
+    mask = (section.name == "yolo" and section.integers("mask")) or tuple(range(count))
     values = section.numbers("anchors") or ()
     if len(values) < 2 * count:
         raise section.error(f"num={count} anchors need {2 * count} numbers; anchors= has {len(values)}", "anchors")
@@ -293,4 +335,5 @@ READERS: dict[str, Callable[[Section, Growing], Layer]] = {
     "scale_channels": _scale_channels,
     "reorg": _reorg,
     "yolo": _yolo,
+    "region": _region,
 }

@@ -24,6 +24,7 @@ from vedette.learn.darknet.layers import (
     DropoutLayer,
     Layer,
     MaxpoolLayer,
+    RegionLayer,
     ReorgLayer,
     RouteLayer,
     ScaleChannelsLayer,
@@ -286,4 +287,5 @@ _WRITERS: dict[type[Layer], Callable[[_Graph, Any], None]] = {
     ScaleChannelsLayer: _scale_channels,
     ReorgLayer: _reorg,
     YoloLayer: lambda graph, layer: None,
+    RegionLayer: lambda graph, layer: None,
 }

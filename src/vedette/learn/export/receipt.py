@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import Agreement, DarknetHeads, InputSpec
+from vedette.contracts.bundle import Agreement, DarknetDecode, InputSpec
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.plan import NetworkPlan
 from vedette.learn.darknet.weights import DarknetWeights
@@ -72,7 +72,7 @@ def measure_agreement(
     engine: HeadSource,
     reference: Sequence[Heads],
     fitted: Sequence[NDArray[np.uint8]],
-    decode: DarknetHeads,
+    decode: DarknetDecode,
     size: InputSpec,
 ) -> Agreement:
     """Compare an engine with reference heads, one batch of one for each picture of `fitted` ((h, w, 3) RGB).
@@ -121,7 +121,7 @@ def require_agreement(agreement: Agreement) -> None:
     )
 
 
-def _decode(heads: Heads, decode: DarknetHeads, size: InputSpec) -> _Decoded:
+def _decode(heads: Heads, decode: DarknetDecode, size: InputSpec) -> _Decoded:
     """Every cell and anchor of one picture."""
     found = decode_heads(heads, decode, size.width, size.height, EVERY_CELL)
     classes = int(found.class_ids.max()) + 1 if len(found) else 1

@@ -55,8 +55,11 @@ def draft_network(settings: TrainSettings, class_count: int) -> Draft:
     plan = plan_network(parse_cfg(text, str(path)))
     if settings.size_px not in (None, (plan.input_width, plan.input_height)):
         raise CfgError(f"{path}: [net] has no width and height to set to {settings.size_px}")
-    if not plan.heads:
-        raise CfgError(f"{path} has no [yolo] layer; only detectors can be trained")
+    if any(head.softmax for head in plan.heads):
+        raise CfgError(
+            f"{path} has a [region] head (YOLOv2): it can be run, evaluated and packed, but not trained here; train a "
+            "network with [yolo] heads, such as --model yolov3-tiny"
+        )
     if plan.class_count != class_count:
         raise CfgError(
             f"{path} is for {plan.class_count} classes, the data has {class_count}; write a cfg for it with: "
