@@ -3,7 +3,7 @@
 OpenCV takes `thresh` from the cfg (0.6 in the published ones), so 0.001 is written there, and it always suppresses
 within a class at IoU 0.4: a score that it zeroes must be below the floor, or overlap a better box of its class.
 Random weights: 1e-4 absolute, on boxes as fractions of the input and on scores. Trained nets: OpenCV's batch-norm
-epsilon of 1e-6 (AlexeyAB's is 1e-5) shows; scores within 0.02, boxes within 0.5 input pixels.
+epsilon of 1e-6 (AlexeyAB's is 1e-5) shows; scores within 0.003, boxes within 0.5 input pixels.
 """
 
 import re
@@ -182,4 +182,4 @@ def test_trained_yolo_lite_nets_find_what_opencv_finds(real_data, tmp_path, name
     expected = opencv_region(text, path, plan, images)
 
     for run in RUNS:
-        assert_same_region(plan, run(plan, weights, images)[0], expected, (0.02, 0.5 / plan.input_width))
+        assert_same_region(plan, run(plan, weights, images)[0], expected, (0.003, 0.5 / plan.input_width))

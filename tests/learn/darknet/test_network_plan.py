@@ -251,3 +251,11 @@ def test_published_networks_have_their_published_size(real_data, name):
     params, bflops, layers = PUBLISHED[name]
     assert (planned.params, len(planned.layers)) == (params, layers)
     assert planned.bflops == pytest.approx(bflops, abs=0.001)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("name", "published_bytes"), [("yolov2", 203_934_260), ("yolov2-tiny", 44_948_596)])
+def test_published_v2_files_have_their_size_with_the_old_header(real_data, name, published_bytes):
+    planned = plan_network(read_cfg(real_data / "darknet" / "cfg" / f"{name}.cfg"))
+
+    assert 16 + 4 * planned.params == published_bytes
