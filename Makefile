@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-all check bench dist setup servers clean
+.PHONY: demo test test-all check bench fuzz dist setup servers clean
 
 setup: $(VENV)/.installed
 
@@ -34,6 +34,14 @@ test-all: setup servers check
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Each reader of files from strangers for FUZZ_SECONDS; what breaks one is left in build/fuzz.
+FUZZ_SECONDS ?= 120
+fuzz: setup
+	$(BIN)/python -m pip install --quiet -e '.[fuzz]'
+	mkdir -p build/fuzz
+	cd build/fuzz && for reader in cfg weights voc coco; do \
+	  $(abspath $(BIN))/python ../../tests/fuzz/run.py $$reader --seconds $(FUZZ_SECONDS) || exit 1; done
 
 dist: setup
 	$(BIN)/python -m build
