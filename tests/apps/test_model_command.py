@@ -140,6 +140,19 @@ def test_a_backbone_is_described_when_asked_for(tmp_path, capsys):
     }
 
 
+def test_strict_refuses_with_the_line_what_the_plain_mode_takes(tmp_path, capsys):
+    cfg = tmp_path / "model.cfg"
+    assert run(capsys, "new", "yolov3-tiny", "--classes", 2, "--out", cfg)[0] == 0
+    assert run(capsys, "info", cfg, "--strict")[0] == 0
+    cfg.write_text(cfg.read_text().replace("[net]\n", "[net]\nmax_crop=448\n", 1))
+    line = cfg.read_text().split("\n").index("max_crop=448") + 1
+
+    code, out, err = run(capsys, "info", cfg, "--strict")
+
+    assert (code, out) == (1, "") and f"model.cfg, line {line}, [net]: max_crop= is no option" in err
+    assert run(capsys, "info", cfg)[0] == 0
+
+
 def test_the_table_names_every_layer_and_warnings_go_to_standard_error(tmp_path, capsys):
     cfg = tmp_path / "model.cfg"
     run(capsys, "new", "yolov3-tiny", "--classes", 2, "--size", 64, "--out", cfg)

@@ -72,12 +72,14 @@ def info(
     *,
     weights: Annotated[Path | None, Parameter(help="A .weights file: checked against the cfg, and described.")] = None,
     partial: Annotated[bool, Parameter(help="The weights may be those of the first layers only.", negative="")] = False,
+    strict: Annotated[bool, Parameter(help="Refuse what the hank-ai fork of Darknet refuses.", negative="")] = False,
     json: Annotated[bool, Parameter(help="Print JSON.", negative="")] = False,
 ) -> None:
     """Say what a Darknet cfg is: layers, parameters, BFLOPs, heads; with weights, whether they fit.
 
     BFLOPs are 10^9 additions and multiplications of the convolutions for one picture, as Darknet counts them. The
-    shape of a head is (channels, grid height, grid width).
+    shape of a head is (channels, grid height, grid width). With --strict a key that stands twice in a section, an
+    unknown key or section, and a word where a number belongs are errors, each with its line.
     """
     from vedette.apps.console import print_json, print_line, print_table, warn
     from vedette.learn.darknet.cfg import read_cfg
@@ -86,7 +88,7 @@ def info(
 
     if partial and weights is None:
         raise UsageError("--partial speaks about weights: give --weights too")
-    parsed = read_cfg(cfg)
+    parsed = read_cfg(cfg, strict)
     plan = plan_network(parsed)
     description = describe_plan(plan)
     if weights is not None:

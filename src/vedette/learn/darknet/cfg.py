@@ -3,7 +3,8 @@
 Every blank is deleted, also inside values; `#` and `;` open a comment only at the start of a line; the first of
 duplicate keys wins; numbers are read as C's atoi and atof read them (`255 # x` is 255). One thing is stricter on
 purpose: a value that does not start with a number is refused where a number is needed, while Darknet takes it for 0.
-What the sections mean is `plan`'s matter. Source: AlexeyAB/darknet parser.c, option_list.c.
+Strict mode (`strict`) refuses what the hank-ai fork refuses. What the sections mean is `plan`'s matter.
+Source: AlexeyAB/darknet parser.c, option_list.c.
 """
 
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vedette.learn.darknet.errors import CfgError
+from vedette.learn.darknet.strict import read_strictly
 
 MAX_CFG_BYTES = 1 << 20  # the largest published cfg has 0.1 MB; the worst of this size is refused within a second
 MAX_WARNINGS = 1000  # more ignored lines than that: no cfg
@@ -127,14 +129,19 @@ class Cfg:
     warnings: tuple[str, ...] = ()
 
 
-def parse_cfg(text: str, source: str = "cfg") -> Cfg:
-    """Split a .cfg into sections.
+def parse_cfg(text: str, source: str = "cfg", strict: bool = False) -> Cfg:
+    """Split a .cfg into sections; `strict`: by the rules of the hank-ai fork (`learn.darknet.strict`).
 
     Raises:
-        CfgError: it does not begin with [net] or [network], has no layer, or is no cfg at all.
+        CfgError: it does not begin with [net] or [network], has no layer, or is no cfg at all; strict: a key twice in
+            a section, an unknown key or section, a word where a number belongs.
     """
     if "\0" in text:
         raise CfgError(f"{source}: this is a binary file, not a Darknet .cfg (are cfg and weights swapped?)")
+    if strict:
+        text, offence = read_strictly(text)
+        if offence is not None:
+            raise CfgError(f"{source}, line {offence.line}, [{_shown(offence.section)}]: {offence.message}")
     sections: list[tuple[str, int, list[Option]]] = []
     warnings: list[str] = []
     for line, raw in enumerate(text.split("\n"), start=1):
@@ -158,8 +165,8 @@ def parse_cfg(text: str, source: str = "cfg") -> Cfg:
     return _assemble(source, [Section(n, at, source, tuple(options)) for n, at, options in sections], tuple(warnings))
 
 
-def read_cfg(path: Path) -> Cfg:
-    """Read and split a .cfg file; messages name it by its path.
+def read_cfg(path: Path, strict: bool = False) -> Cfg:
+    """Read and split a .cfg file, as `parse_cfg` does; messages name it by its path.
 
     Raises:
         CfgError: it cannot be read, is larger than 1 MiB, or `parse_cfg` refuses it.
@@ -173,7 +180,8 @@ def read_cfg(path: Path) -> Cfg:
         raise CfgError(f"{path}: cannot be read: {error.strerror or error}") from error
     if len(data) > MAX_CFG_BYTES:
         raise CfgError(f"{path}: larger than {MAX_CFG_BYTES >> 20} MiB; this is no Darknet .cfg")
-    return parse_cfg(data.decode("utf-8-sig", errors="replace"), str(path))  # only comments may hold other letters
+    text = data.decode("utf-8-sig", errors="replace")  # only comments may hold other letters
+    return parse_cfg(text, str(path), strict)
 
 
 def _option(stripped: str, line: int) -> tuple[Option | None, str | None]:
