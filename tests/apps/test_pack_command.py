@@ -84,6 +84,20 @@ def test_labelled_data_gives_a_measured_map(tmp_path: Path, capsys: pytest.Captu
     assert manifest.input.resize.value == "letterbox" and manifest.thresholds.nms_kind.value == "diou"
 
 
+def test_darknets_resize_and_agnostic_suppression_go_into_the_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = write_network(tmp_path / "net")
+    pictures, out = write_pictures(tmp_path / "pictures", 4), tmp_path / "bundle"
+    arguments = ["--out", str(out), "--pictures", str(pictures), "--resize", "darknet", "--nms-kind", "agnostic"]
+    assert run_command(["pack", *flags(files), *arguments]) == 0  # every engine reproduced the golden pictures
+    manifest = open_bundle(out).manifest
+    assert (manifest.input.resize.value, manifest.thresholds.nms_kind.value) == ("darknet", "agnostic")
+    capsys.readouterr()
+    assert run_command(["detect", str(out), str(pictures), "--out", str(tmp_path / "found"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)
+
+
 def test_a_run_folder_is_packed_with_its_split_and_digest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg, weights, names = write_network(tmp_path / "run7")
     cfg.rename(tmp_path / "run7" / "model.cfg")

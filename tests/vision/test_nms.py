@@ -30,10 +30,11 @@ def naive_diou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def naive_suppress(boxes, scores, class_ids, limit: float, kind: NmsKind) -> list[int]:
-    overlap = naive_iou if kind is NmsKind.IOU else naive_diou
+    overlap = naive_diou if kind is NmsKind.DIOU else naive_iou
+    rivals = (lambda i, k: True) if kind is NmsKind.AGNOSTIC else (lambda i, k: class_ids[i] == class_ids[k])
     kept: list[int] = []
     for i in sorted(range(len(scores)), key=lambda i: (-scores[i], i)):
-        if all(class_ids[i] != class_ids[k] or not overlap(boxes[i], boxes[k]) > limit for k in kept):
+        if not any(rivals(i, k) and overlap(boxes[i], boxes[k]) > limit for k in kept):
             kept.append(i)
     return kept
 
@@ -88,6 +89,13 @@ def test_diou_keeps_neighbours_that_iou_would_not() -> None:
     scores, class_ids = np.array([0.9, 0.8], np.float32), np.zeros(2, np.int32)
     assert suppress(boxes, scores, class_ids, 0.45, NmsKind.IOU).tolist() == [0]
     assert suppress(boxes, scores, class_ids, 0.45, NmsKind.DIOU).tolist() == [0, 1]
+
+
+def test_only_the_agnostic_kind_looks_across_classes() -> None:
+    boxes = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 0.4]], np.float64)
+    scores, class_ids = np.array([0.7, 0.9, 0.8], np.float32), np.array([0, 1, 2], np.int32)
+    assert suppress(boxes, scores, class_ids, 0.45, NmsKind.IOU).tolist() == [1, 2, 0]
+    assert suppress(boxes, scores, class_ids, 0.45, NmsKind.AGNOSTIC).tolist() == [1, 2]
 
 
 def test_matrices_equal_the_plain_formulas() -> None:

@@ -3,12 +3,21 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vedette.contracts.bundle import ResizeMode
-from vedette.contracts.frame import Placement
-from vedette.vision.resize import PAD_U8, boxes_to_input_px, boxes_to_source_px, fit, fit_inner, plan_placement
+from vedette.contracts.frame import Placement, Sampling
+from vedette.vision.resize import (
+    PAD_U8,
+    boxes_to_input_px,
+    boxes_to_source_px,
+    fit,
+    fit_inner,
+    fit_unrounded,
+    plan_placement,
+    resize_corners,
+)
 
 SIDES = st.integers(1, 5000)
 
@@ -79,6 +88,66 @@ def test_an_inner_picture_is_padded_to_the_same_input() -> None:
     placement = plan_placement(160, 90, 64, 64, ResizeMode.LETTERBOX)
     inner = cv2.cvtColor(cv2.resize(picture, (64, 36), interpolation=cv2.INTER_LINEAR), cv2.COLOR_BGR2RGB)
     np.testing.assert_array_equal(fit_inner(inner, placement), fit(picture, placement))
+
+
+def naive_resize_corners(image: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
+    """Pixel by pixel in float64: what lies between four neighbours, corners on corners."""
+    high, wide = image.shape[:2]
+    resized = np.zeros((height_px, width_px, image.shape[2]))
+    for row in range(height_px):
+        for column in range(width_px):
+            y, x = row * (high - 1) / max(height_px - 1, 1), column * (wide - 1) / max(width_px - 1, 1)
+            top, left = int(y + 1e-9), int(x + 1e-9)
+            low, right = min(top + 1, high - 1), min(left + 1, wide - 1)
+            upper = image[top, left] * (1 - (x - left)) + image[top, right] * (x - left)
+            lower = image[low, left] * (1 - (x - left)) + image[low, right] * (x - left)
+            resized[row, column] = upper * (1 - (y - top)) + lower * (y - top)
+    return resized
+
+
+@settings(max_examples=40, deadline=None)
+@given(*[st.integers(1, 40)] * 4, st.integers(0, 10**6))
+def test_darknets_resize_equals_the_plain_formula(wide: int, high: int, width_px: int, height_px: int, seed: int):
+    picture = np.random.default_rng(seed).integers(0, 256, (high, wide, 3), dtype=np.uint8)
+    expected = naive_resize_corners(picture, width_px, height_px)
+    floats = resize_corners(picture.astype(np.float32), width_px, height_px)
+    assert floats.dtype == np.float32 and np.abs(floats - expected).max() < 0.01
+    whole = resize_corners(picture, width_px, height_px)
+    assert whole.dtype == np.uint8 and np.abs(whole - expected).max() <= 0.51  # rounded once, to the nearest
+
+
+def test_darknets_resize_keeps_corners_and_opencvs_does_not() -> None:
+    ramp = np.repeat(np.linspace(0, 250, 6, dtype=np.uint8)[None, :, None], 3, axis=2)  # (1, 6, 3): 0, 50, ... 250
+    assert resize_corners(ramp, 3, 1)[0, :, 0].tolist() == [0, 125, 250]
+    assert cv2.resize(ramp, (3, 1), interpolation=cv2.INTER_LINEAR)[0, :, 0].tolist() == [25, 125, 225]
+
+
+def test_halves_are_rounded_to_the_even_value() -> None:
+    pair = np.array([[[0], [1], [2]]], np.uint8)  # three columns become five: 0, 0.5, 1, 1.5, 2
+    assert resize_corners(pair, 5, 1)[0, :, 0].tolist() == [0, 0, 1, 2, 2]
+
+
+def test_darknet_mode_is_a_stretch_with_darknets_resize() -> None:
+    picture = np.random.default_rng(2).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    placement = plan_placement(53, 37, 64, 32, ResizeMode.DARKNET)
+    assert placement == Placement(53, 37, 64, 32, 64, 32, sampling=Sampling.CORNERS)
+    np.testing.assert_array_equal(fit(picture, placement), resize_corners(picture, 64, 32)[:, :, ::-1])
+
+
+@pytest.mark.parametrize("mode", list(ResizeMode))
+def test_unrounded_pictures_are_the_8_bit_ones_but_for_rounding(mode: ResizeMode) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    placement = plan_placement(53, 37, 64, 64, mode)
+    unrounded = fit_unrounded(picture, placement)
+    assert unrounded.dtype == np.float32 and unrounded.shape == (64, 64, 3)
+    difference = np.abs(unrounded * 255 - fit(picture, placement)).max()
+    assert 0.4 < difference <= 0.501 if mode is ResizeMode.DARKNET else difference < 1e-4
+
+
+def test_a_picture_of_the_networks_size_is_left_alone() -> None:
+    picture = np.random.default_rng(4).integers(0, 256, (32, 64, 3), dtype=np.uint8)
+    fitted = fit(picture, plan_placement(64, 32, 64, 32, ResizeMode.DARKNET))
+    np.testing.assert_array_equal(fitted, picture[:, :, ::-1])
 
 
 @pytest.mark.parametrize("size", [(0, 10, 32, 32), (10, 10, 32, -1)])

@@ -28,9 +28,9 @@ def evaluate(  # noqa: PLR0913 - one parameter for each flag
     split: str | None = None,
     format: Literal["voc", "darknet", "yolo", "coco"] | None = None,
     class_map: Path | None = None,
-    resize: Literal["stretch", "letterbox"] | None = None,
+    resize: Literal["stretch", "letterbox", "darknet"] | None = None,
     nms: float | None = None,
-    nms_kind: Literal["iou", "diou"] | None = None,
+    nms_kind: Literal["iou", "diou", "agnostic"] | None = None,
     engine: Literal["auto", "openvino", "onnxruntime"] = "auto",
     precision: Literal["fp32", "bf16"] = "fp32",
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -59,11 +59,14 @@ def evaluate(  # noqa: PLR0913 - one parameter for each flag
     class_map
         JSON or YAML file: data class -> model class, or null to leave a data class out.
     resize
-        How pictures are fitted into the network; the bundle's own, or the cfg's letter_box, when left out.
+        How pictures are fitted into the network; the bundle's own, or the cfg's letter_box, when left out. darknet is a
+        stretch with Darknet's own resize.
     nms
-        Greatest overlap of two boxes of one class; the bundle's own, or 0.45, when left out.
+        Greatest overlap of two boxes of one class (agnostic: of any two boxes); the bundle's own, or 0.45, when left
+        out.
     nms_kind
-        What overlap means: IoU, or DIoU as in Darknet's greedynms; the bundle's own, or iou, when left out.
+        What overlap means: IoU, DIoU as in Darknet's greedynms, or agnostic: IoU between boxes of any classes; the
+        bundle's own, or iou, when left out.
     engine
         For a bundle: auto is OpenVINO where it is installed, else ONNX Runtime.
     precision

@@ -44,8 +44,8 @@ class PackOptions:
     data: Path | None = None
     split: str | None = None
     pictures: Path | None = None
-    resize: Literal["stretch", "letterbox"] | None = None
-    nms_kind: Literal["iou", "diou"] = "iou"
+    resize: Literal["stretch", "letterbox", "darknet"] | None = None
+    nms_kind: Literal["iou", "diou", "agnostic"] = "iou"
     name: str | None = None
     licence: str | None = None
     class_map: Path | None = None
@@ -61,8 +61,8 @@ def pack(  # noqa: PLR0913 - the flags of a command
     data: Path | None = None,
     pictures: Path | None = None,
     split: str | None = None,
-    resize: Literal["stretch", "letterbox"] | None = None,
-    nms_kind: Literal["iou", "diou"] = "iou",
+    resize: Literal["stretch", "letterbox", "darknet"] | None = None,
+    nms_kind: Literal["iou", "diou", "agnostic"] = "iou",
     name: str | None = None,
     licence: str | None = None,
     class_map: Path | None = None,
@@ -92,9 +92,10 @@ def pack(  # noqa: PLR0913 - the flags of a command
     split
         Which split of --data to measure on; test, else val, else all of it when left out.
     resize
-        How pictures become the network's input; as the cfg's letter_box says, else stretch, when left out.
+        How pictures become the network's input; as the cfg's letter_box says, else stretch, when left out. darknet is a
+        stretch with Darknet's own resize.
     nms_kind
-        iou, or diou for what Darknet's `nms_kind=greedynms` does.
+        iou, diou for what Darknet's `nms_kind=greedynms` does, or agnostic: IoU between boxes of any classes.
     name
         The bundle's name; the run folder's or the weights file's when left out.
     licence

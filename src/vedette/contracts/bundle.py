@@ -26,17 +26,25 @@ class _Value(BaseModel):
 
 
 class ResizeMode(str, Enum):
-    """How a picture of any size becomes the network's input: plain stretch, or letterbox with grey 0.5."""
+    """How a picture of any size becomes the network's input: plain stretch, or letterbox with grey 0.5.
+
+    `DARKNET` is a stretch too, sampled as Darknet's own `resize_image` samples: corner pixels onto corner pixels.
+    """
 
     STRETCH = "stretch"
     LETTERBOX = "letterbox"
+    DARKNET = "darknet"
 
 
 class NmsKind(str, Enum):
-    """Which overlap suppresses a weaker box of the same class: IoU (Darknet's default) or DIoU (`greedynms`)."""
+    """What suppresses a weaker box: IoU (Darknet's default) or DIoU (`greedynms`) with a box of its class.
+
+    `AGNOSTIC` is IoU with any box, whatever the classes.
+    """
 
     IOU = "iou"
     DIOU = "diou"
+    AGNOSTIC = "agnostic"
 
 
 class Precision(str, Enum):

@@ -2,6 +2,7 @@
 uses a `Placement` stands in `vision.resize`."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,13 @@ class FrameStamp:
     height_px: int
 
 
+class Sampling(str, Enum):
+    """Where the bilinear resize reads: at pixel centres (OpenCV), or corner pixel onto corner pixel (Darknet)."""
+
+    CENTRES = "centres"
+    CORNERS = "corners"
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """Where a source picture lies inside the network's input, in whole input pixels.
@@ -31,6 +39,7 @@ class Placement:
     The source (`source_width_px` x `source_height_px`) was resized to `inner_width_px` x `inner_height_px` and put with
     its top left corner at (`left_px`, `top_px`) of an input of `input_width_px` x `input_height_px`. Stretch: the inner
     size is the input size and both offsets are 0. Letterbox: facts of Darknet's `letterbox_image` (integer division).
+    `sampling` says how pixels are resized; it does not move boxes, as in Darknet.
     """
 
     source_width_px: int
@@ -41,6 +50,7 @@ class Placement:
     inner_height_px: int
     left_px: int = 0
     top_px: int = 0
+    sampling: Sampling = Sampling.CENTRES
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Greedy suppression of overlapping boxes, class by class, as Darknet's `do_nms_sort` and `diounms_sort` do it.
 
-Best score first; equal scores keep the order they came in. A weaker box of the same class goes when its overlap with a
-kept one is greater than the limit (strictly). Works in blocks, so memory grows with what is kept, not with the square
-of the candidates; inside a block the suppression matrix becomes rows of bits, walked as Python integers.
+Best score first; equal scores keep the order they came in. A weaker box of the same class (of any class, if the kind
+is class-agnostic) goes when its overlap with a kept one is greater than the limit (strictly). Works in blocks, so
+memory grows with what is kept, not with the square of the candidates; inside a block the suppression matrix becomes
+rows of bits, walked as Python integers.
 """
 
 import numpy as np
@@ -47,10 +48,12 @@ def _overlapping(
     b: NDArray[np.intp],
     rule: tuple[float, NmsKind],
 ) -> NDArray[np.bool_]:
-    """(len(a), len(b)): same class and overlap above the limit."""
+    """(len(a), len(b)): overlap above the limit, and the same class where that counts."""
     limit, kind = rule
-    measure = iou_matrix if kind is NmsKind.IOU else diou_matrix
+    measure = diou_matrix if kind is NmsKind.DIOU else iou_matrix
     overlap = measure(boxes_xyxy[a], boxes_xyxy[b])
+    if kind is NmsKind.AGNOSTIC:
+        return np.asarray(overlap > limit)
     return np.asarray((overlap > limit) & (class_ids[a][:, None] == class_ids[b][None, :]))
 
 

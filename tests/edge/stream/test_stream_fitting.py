@@ -10,7 +10,9 @@ from av.video.reformatter import Interpolation
 from simulators.blob_detector import blob_manifest
 from simulators.clips import turn_clip, write_clip
 from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.frame import Sampling
 from vedette.edge.stream.fitting import ACCURATE, FrameFitter, FullFrame
+from vedette.vision.resize import fit, plan_placement
 
 # PyAV 17 cannot ask libswscale for exact rounding, so what we compare with there is up to 1.5 levels too dark
 YARDSTICK_ERROR = 0.0 if hasattr(Interpolation, "ACCURATE_RND") else 1.5
@@ -57,6 +59,17 @@ def test_every_pixel_format_is_fitted(pixel_format: str):
     assert np.abs(image - expected).mean() < 2.5
 
 
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "nv12"])
+def test_darknets_resize_is_that_of_single_pictures(pixel_format: str):
+    frame = yuv_frame(pixel_format, 2, 0)
+    image, placement = fitter(96, 64, ResizeMode.DARKNET).fit(frame)
+    picture = FullFrame(frame).to_bgr()
+    expected = fit(picture, plan_placement(320, 180, 96, 64, ResizeMode.DARKNET))
+    assert placement.sampling is Sampling.CORNERS
+    assert np.abs(image.astype(int) - expected).max() <= 1
+    assert np.abs(image.astype(int) - fitter(96, 64).fit(frame)[0]).max() > 10  # OpenCV's sampling shows
+
+
 def test_letterbox_pads_and_says_where_the_picture_lies():
     image, placement = fitter(96, 96, ResizeMode.LETTERBOX).fit(yuv_frame("yuv420p", 2, 0))
     assert (placement.inner_width_px, placement.inner_height_px, placement.top_px) == (96, 54, 21)
@@ -65,8 +78,8 @@ def test_letterbox_pads_and_says_where_the_picture_lies():
 
 
 def test_a_change_of_resolution_moves_the_placement():
-    fit = fitter(96, 64).fit
-    sizes = [fit(VideoFrame.from_ndarray(photo(*size), format="rgb24"))[1] for size in [(320, 180), (160, 120)]]
+    fit_frame = fitter(96, 64).fit
+    sizes = [fit_frame(VideoFrame.from_ndarray(photo(*size), format="rgb24"))[1] for size in [(320, 180), (160, 120)]]
     assert [(p.source_width_px, p.source_height_px) for p in sizes] == [(320, 180), (160, 120)]
 
 

@@ -184,16 +184,42 @@ DARKNET = {
 }
 
 
+# The same with Darknet's own JPEG loader and resize, stretched; and that with NMS by DIoU (greedynms).
+DARKNET_OWN_RESIZE = {"yolo-fastest-1.1": (33.59, 14.56), "yolo-fastest-1.1-xl": (45.43, 23.33)}
+DARKNET_DIOU = {"yolo-fastest-1.1": (33.17, 14.77), "yolo-fastest-1.1-xl": (45.17, 23.42)}
+
+
 @pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize(("net", "resize"), DARKNET)
 def test_darknets_own_figures_on_coco_within_two_tenths_of_a_point(
     real_data: Path, net: str, resize: ResizeMode
 ) -> None:
+    assert coco_points(real_data, net, resize) == pytest.approx(DARKNET[net, resize], abs=0.2)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.parametrize("net", DARKNET_OWN_RESIZE)
+def test_darknets_figures_with_its_own_resize_within_three_tenths_of_a_point(real_data: Path, net: str) -> None:
+    """Three, not two: Darknet's rows include its own JPEG loader, here OpenCV reads the pictures."""
+    assert coco_points(real_data, net, ResizeMode.DARKNET) == pytest.approx(DARKNET_OWN_RESIZE[net], abs=0.3)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+@pytest.mark.parametrize("net", DARKNET_DIOU)
+def test_darknets_figures_with_diou_within_two_tenths_of_a_point(real_data: Path, net: str) -> None:
+    points = coco_points(real_data, net, ResizeMode.DARKNET, NmsKind.DIOU)
+    assert points == pytest.approx(DARKNET_DIOU[net], abs=0.2)
+
+
+def coco_points(real_data: Path, net: str, resize: ResizeMode, nms_kind: NmsKind = NmsKind.IOU) -> tuple[float, float]:
+    """AP50 and AP50-95 in percent."""
     zoo = real_data / "weights/yolo-fastest/ModelZoo/yolo-fastest-1.1_coco"
     names = tuple((zoo / "coco.names").read_text().split("\n")[:80])
     plan = plan_network(read_cfg(zoo / f"{net}.cfg"))
-    rules = DetectionRules(decode_spec(plan), names, SCORE_FLOOR, 0.45, NmsKind.IOU, detections_needed(80))
+    rules = DetectionRules(decode_spec(plan), names, SCORE_FLOOR, 0.45, nms_kind, detections_needed(80))
     predictor = DarknetPredictor(plan, read_weights(zoo / f"{net}.weights", plan), rules, resize)
     result = evaluate_pictures(predictor, read_data_set(real_data / "coco"), names)
-    assert (result.map50 * 100, result.map50_95 * 100) == pytest.approx(DARKNET[net, resize], abs=0.2)
+    return result.map50 * 100, result.map50_95 * 100

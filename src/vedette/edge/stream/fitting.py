@@ -2,7 +2,8 @@
 
 Only frames that will be detected on come here. Planar YUV is sampled plane by plane exactly as `vision.resize` samples
 (OpenCV's bilinear, half-pixel centres) and coloured afterwards, at the network's size: 0.5 ms for 1080p -> 416x416,
-where converting the whole picture first costs 0.9 ms. libswscale's FAST_BILINEAR costs the same but samples from the
+where converting the whole picture first costs 0.9 ms. `ResizeMode.DARKNET` is what `vision.resize` does on the whole
+converted picture, at that cost. libswscale's FAST_BILINEAR costs the same but samples from the
 top left corner, 1.8 source pixels off at 1080p -> 416. Matrices: ITU-T H.273 (matrix coefficients); a stream that does
 not state one is taken as BT.601, as libswscale and OpenCV do. Rotation is display-matrix metadata in quarter turns.
 """
@@ -19,8 +20,8 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from vedette.contracts.bundle import InputSpec
-from vedette.contracts.frame import Placement
-from vedette.vision.resize import fit_inner, plan_placement
+from vedette.contracts.frame import Placement, Sampling
+from vedette.vision.resize import fit_inner, plan_placement, resize_inner
 
 PLANAR_YUV = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
@@ -84,7 +85,7 @@ class FrameFitter:
         inner = (placement.inner_width_px, placement.inner_height_px)
         if turns % 2:
             inner = (inner[1], inner[0])
-        image = _resized_rgb(frame, *inner)
+        image = _resized_rgb(frame, *inner, placement.sampling)
         if turns:
             image = np.ascontiguousarray(np.rot90(image, turns))
         return fit_inner(image, placement), placement
@@ -123,12 +124,13 @@ def quarter_turns(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
-def _resized_rgb(frame: VideoFrame, width_px: int, height_px: int) -> NDArray[np.uint8]:
+def _resized_rgb(frame: VideoFrame, width_px: int, height_px: int, sampling: Sampling) -> NDArray[np.uint8]:
     """(height, width, 3) uint8 RGB, not rotated."""
     size = (width_px, height_px)
-    if frame.format.name not in PLANAR_YUV or frame.colorspace not in LUMA_WEIGHTS:
+    by_planes = frame.format.name in PLANAR_YUV and frame.colorspace in LUMA_WEIGHTS
+    if not by_planes or sampling is Sampling.CORNERS:
         whole = _converted(frame, frame.width, frame.height, "rgb24")
-        return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        return resize_inner(whole, width_px, height_px, sampling)
     y, u, v = (
         cv2.resize(
             np.frombuffer(cast(Any, plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width],

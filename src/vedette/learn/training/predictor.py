@@ -1,6 +1,7 @@
 """A Darknet network in torch (FP32, on the processor) as something that detects in pictures, one at a time.
 
-The same resizing, decoding and suppression as on the edge, so that weights can be judged before they are packed.
+The same resizing, decoding and suppression as on the edge, so that weights can be judged before they are packed; only
+`ResizeMode.DARKNET` keeps its fractions here, as in Darknet, where engines get 8-bit values.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.plan import NetworkPlan
 from vedette.learn.darknet.weights import DarknetWeights
 from vedette.vision.postprocess import DetectionRules, detections_from_heads
-from vedette.vision.resize import fit, plan_placement
+from vedette.vision.resize import fit_unrounded, plan_placement
 
 
 class DarknetPredictor:
@@ -33,7 +34,7 @@ class DarknetPredictor:
         height_px, width_px = image_hwc_bgr_u8.shape[:2]
         plan = self._plan
         placement = plan_placement(width_px, height_px, plan.input_width, plan.input_height, self._resize)
-        fitted = np.ascontiguousarray(fit(image_hwc_bgr_u8, placement).transpose(2, 0, 1))  # (3, height, width) RGB
+        fitted = np.ascontiguousarray(fit_unrounded(image_hwc_bgr_u8, placement).transpose(2, 0, 1))  # (3, h, w) RGB
         with torch.inference_mode():
-            heads = self._network(torch.from_numpy(fitted)[None].float().div_(255.0))
+            heads = self._network(torch.from_numpy(fitted)[None])
         return detections_from_heads([head[0].numpy() for head in heads], self._rules, placement)
