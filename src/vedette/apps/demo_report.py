@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vedette.apps.whole_files import write_whole
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -65,9 +67,7 @@ def write_demo_report(report: DemoReport, path: Path) -> None:
     page = environment.get_template("demo_report.html").render(
         title=report.title, subtitle=report.subtitle, tiles=report.tiles, tables=report.tables, galleries=galleries
     )
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, page.encode())
 
 
 def _data_url(picture: bytes) -> str:

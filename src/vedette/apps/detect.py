@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from vedette.apps.whole_files import write_whole
 from vedette.contracts.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def detect(
                 failures += 1
                 progress.say(f"vedette: {error}")
             progress.advance()
-    _write(out / REPORT_NAME, _as_json(report))
+    write_whole(out / REPORT_NAME, _as_json(report))
     if json:
         print_json(report)
     else:
@@ -99,7 +100,7 @@ def detect_one(detector: Detector, picture: Path, target: Path, given: str) -> d
     image_hwc_bgr_u8 = read_picture(picture)
     found = detector(image_hwc_bgr_u8)
     height, width = image_hwc_bgr_u8.shape[:2]
-    _write(target, draw_detections(image_hwc_bgr_u8, found, target.suffix))
+    write_whole(target, draw_detections(image_hwc_bgr_u8, found, target.suffix))
     return {"image": given, "width": width, "height": height, "detections": found.to_json()}
 
 
@@ -192,17 +193,3 @@ def _make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot be made as a folder: {error.strerror}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Written beside its place and renamed, so that nobody sees half of it."""
-    import os
-
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

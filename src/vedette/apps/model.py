@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from vedette.apps.whole_files import write_whole
 from vedette.contracts.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def new(
     fitted, fit = (None, None) if data is None else _fit_anchors(data, family, width, height)
     text = make_cfg(family, count, width, height, fitted)
     plan = plan_network(parse_cfg(text, str(out)))
-    _write_text(out, text)
+    write_whole(out, text.encode())
     description = {"out": str(out), "family": family, **describe_plan(plan)}
     if fit is not None:
         description["anchor_fit"] = round(fit, 4)
@@ -223,15 +224,3 @@ def _layer_rows(plan: "NetworkPlan") -> list[list[str]]:
         ]
         for layer in plan.layers
     ]
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Write a file all at once: a reader sees the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(text, "utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -4,12 +4,12 @@ Reads arguments and files, prints; the work is done in `vedette.learn.darknet` a
 is written whole or not at all.
 """
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from vedette.apps.whole_files import write_whole
 from vedette.contracts.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _to_onnx(source: Path, cfg: Path, names: Path | None, out: Path) -> dict[str
     weights = read_weights(source, plan)
     text = cfg.read_bytes().decode("utf-8-sig", errors="replace")  # as `read_cfg` takes it
     model = describe_model(export_onnx(plan, weights), plan, text, class_names, weights.seen)
-    _write(out, model)
+    write_whole(out, model)
     return _written(out, plan)
 
 
@@ -151,7 +151,7 @@ def _to_weights(source: Path, cfg: Path | None, cfg_out: Path | None, out: Path)
     weights = weights_from_model(model, plan, str(source))
     write_weights(out, plan, weights)
     if cfg_out is not None:
-        _write(cfg_out, (text or "").encode())
+        write_whole(cfg_out, (text or "").encode())
     return _written(out, plan)
 
 
@@ -240,15 +240,3 @@ def _largest_text(row: dict[str, Any]) -> str:
 def _rest_text(row: dict[str, Any]) -> str:
     says = {"other_shape": "other shape", "only_a": "only in A", "only_b": "only in B"}
     return "; ".join(f"{text}: {', '.join(row[key])}" for key, text in says.items() if row[key])
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file all at once: a reader sees the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
