@@ -17,9 +17,9 @@ def random_weights(plan: NetworkPlan, seed: int = 0) -> DarknetWeights:
     random = np.random.default_rng(seed)
     layers = [_layer(layer, random) if isinstance(layer, ConvolutionalLayer) else None for layer in plan.layers]
     weights = DarknetWeights(0, 2, 5, 12_345, tuple(layers), len(layers))
-    for head, tensor in zip(plan.heads, _run(plan, weights, random_input(plan, 1, seed)), strict=True):
+    for head, spread in zip(plan.heads, _head_spreads(plan, weights, random_input(plan, 1, seed)), strict=True):
         kernel = layers[head.source_index].kernel
-        kernel *= np.float32(HEAD_SPREAD / max(float(tensor.std()), 1e-6))
+        kernel *= np.float32(HEAD_SPREAD / max(spread, 1e-6))
     return weights
 
 
@@ -44,8 +44,13 @@ def _layer(layer: ConvolutionalLayer, random: np.random.Generator) -> Convolutio
     return ConvolutionalWeights(random.normal(0, 0.1, filters).astype(np.float32), norm, kernel)
 
 
-def _run(plan: NetworkPlan, weights: DarknetWeights, images: np.ndarray) -> list[np.ndarray]:
+def _head_spreads(plan: NetworkPlan, weights: DarknetWeights, images: np.ndarray) -> list[float]:
+    """Of what each head's convolution gives before its activation: a logistic one would hide that it is saturated."""
     network = DarknetNetwork(plan).eval()
     network.load_darknet(weights)
+    spreads: dict[int, float] = {}
+    for number, convolution in enumerate(network.head_convolutions()):
+        convolution.register_forward_hook(lambda _, __, out, n=number: spreads.update({n: float(out.std())}))
     with torch.no_grad():
-        return [head.numpy() for head in network(torch.from_numpy(images))]
+        network(torch.from_numpy(images))
+    return [spreads[number] for number in range(len(plan.heads))]

@@ -1,29 +1,21 @@
-"""Random weights through OpenCV's own Darknet importer, and through torch, ONNX Runtime and OpenVINO here.
+"""Random weights of small nets through OpenCV's own Darknet importer, and through torch, ONNX Runtime, OpenVINO here.
 
-Source: OpenCV 4 `cv2.dnn.readNetFromDarknet`, an implementation of its own. Its [yolo] zeroes scores below `thresh`,
-so 0.001 is written into the cfg for it; its batch-norm epsilon is 1e-6, so the weights have variances above 1000, where
-that does not show. Tolerance: 1e-4 absolute, on boxes as fractions of the input and on scores.
+Source and what must be minded about it: `opencv_importer`. Tolerance: 1e-4 absolute, on boxes as fractions of the input
+and on scores. The published families are the matter of test_every_family_against_opencv.
 """
 
 from pathlib import Path
 
-import cv2
-import numpy as np
-import onnxruntime
 import pytest
-import torch
 
+from opencv_importer import ENGINES, compare, opencv_decoded, run_torch
 from random_weights import random_input, random_weights
 from vedette.learn.darknet.cfg import parse_cfg
-from vedette.learn.darknet.network import DarknetNetwork
-from vedette.learn.darknet.plan import NetworkPlan, decode_spec, plan_network
-from vedette.learn.darknet.weights import DarknetWeights, write_weights
+from vedette.learn.darknet.plan import plan_network
+from vedette.learn.darknet.weights import write_weights
 from vedette.learn.darknet.zoo import make_cfg
-from vedette.learn.export.onnx import export_onnx
-from vedette.vision.yolo import decode_heads
 
 TOLERANCE = 1e-4
-OPENCV_FLOOR = 0.001  # the thresh written into the cfg
 
 # Grouped convolution, dropout, shortcuts, pyramid pooling, grouped routes and upsampling: what yolo-fastest has, small.
 FAST_CFG = """
@@ -179,79 +171,20 @@ def build_case(text: str, folder: Path, width: int | None = None, height: int | 
     path = folder / "random.weights"
     write_weights(path, plan, weights)
     images = random_input(plan, batch=2, seed=4)
-    return plan, weights, images, opencv_candidates(text, path, plan, images)
+    return plan, weights, images, opencv_decoded(text, path, plan, images)
 
 
-def opencv_candidates(text: str, weights: Path, plan: NetworkPlan, images: np.ndarray):
-    """For each head (boxes, scores): (batch, rows, columns, anchors, 4 | classes), boxes cxcywh in fractions."""
-    cfg = text.replace("[yolo]", f"[yolo]\nthresh={OPENCV_FLOOR}")
-    net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg.encode(), np.uint8), np.fromfile(weights, np.uint8))
-    net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
-    found = []
-    for image in images:  # one by one: some OpenCV versions mix the pictures of a batch up
-        net.setInput(image[None])
-        found.append(net.forward(net.getUnconnectedOutLayersNames()))
-    heads = []
-    for number, head in enumerate(plan.heads):
-        shape = (len(images), head.grid_height, head.grid_width, len(head.anchors), 5 + head.classes)
-        tensor = np.stack([outputs[number] for outputs in found]).reshape(shape)
-        heads.append((tensor[..., :4], tensor[..., 5:]))
-    return heads
+def assert_same_as_opencv(plan, raw, expected) -> None:
+    found = compare(plan, raw, expected)
+    assert found.scores > 0.5 * sum(head.scores.size for picture in expected for head in picture)  # else it says little
+    assert max(found.box, found.score) <= TOLERANCE
 
 
-def assert_same_as_opencv(plan: NetworkPlan, raw: list[np.ndarray], expected) -> float:
-    """Decode every cell and compare; gives the largest difference."""
-    spec = decode_spec(plan)
-    largest = 0.0
-    for number, head in enumerate(plan.heads):
-        boxes_cv, scores_cv = expected[number]
-        one = spec.model_copy(update={"heads": (spec.heads[number],)})
-        assert (scores_cv > 0).mean() > 0.5  # else the comparison would say nothing
-        for picture, tensor in enumerate(raw[number]):
-            found = decode_heads([tensor], one, plan.input_width, plan.input_height, 0.0)
-            shape = (len(head.anchors), head.grid_height, head.grid_width, head.classes)
-            scores = found.scores.reshape(shape).transpose(1, 2, 0, 3)
-            x1, y1, x2, y2 = found.boxes_xyxy_input_px.reshape(*shape, 4)[..., 0, :].transpose(3, 1, 2, 0)
-            boxes = np.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=-1)
-            boxes /= [plan.input_width, plan.input_height, plan.input_width, plan.input_height]
-            dropped = scores_cv[picture] == 0
-            assert (scores[dropped] <= OPENCV_FLOOR + TOLERANCE).all()
-            largest = max(
-                largest,
-                float(np.abs(boxes - boxes_cv[picture]).max()),
-                float(np.abs(scores - scores_cv[picture])[~dropped].max()),
-            )
-    assert largest <= TOLERANCE
-    return largest
-
-
-def run_torch(plan: NetworkPlan, weights: DarknetWeights, images: np.ndarray) -> list[np.ndarray]:
-    network = DarknetNetwork(plan).eval()
-    assert network.load_darknet(weights) == len(plan.layers)
-    with torch.no_grad():
-        return [head.numpy() for head in network(torch.from_numpy(images))]
-
-
-def run_onnxruntime(plan: NetworkPlan, weights: DarknetWeights, images: np.ndarray) -> list[np.ndarray]:
-    session = onnxruntime.InferenceSession(export_onnx(plan, weights), providers=["CPUExecutionProvider"])
-    names = [f"head_{number}" for number in range(len(plan.heads))]
-    return list(session.run(names, {"input": images}))
-
-
-def run_openvino(plan: NetworkPlan, weights: DarknetWeights, images: np.ndarray) -> list[np.ndarray]:
-    openvino = pytest.importorskip("openvino")
-    core = openvino.Core()
-    settings = {"INFERENCE_PRECISION_HINT": "f32"}  # else a processor with BF16 would use that
-    compiled = core.compile_model(core.read_model(export_onnx(plan, weights)), "CPU", settings)
-    found = compiled([images])
-    return [np.array(found[f"head_{number}"]) for number in range(len(plan.heads))]
-
-
-@pytest.mark.parametrize("run", [run_torch, run_onnxruntime, run_openvino])
-def test_random_weights_decode_as_in_opencv(case, run):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_random_weights_decode_as_in_opencv(case, engine):
     plan, weights, images, expected = case
 
-    assert_same_as_opencv(plan, run(plan, weights, images), expected)
+    assert_same_as_opencv(plan, ENGINES[engine](plan, weights, images), expected)
 
 
 def test_comparison_notices_one_wrong_mean(case):
@@ -283,5 +216,5 @@ def test_real_cfgs_with_random_weights_decode_as_in_opencv(real_data, tmp_path, 
     text = (real_data / "weights" / name).read_text()
     plan, weights, images, expected = build_case(text, tmp_path)
 
-    for run in (run_torch, run_onnxruntime, run_openvino):
+    for run in ENGINES.values():
         assert_same_as_opencv(plan, run(plan, weights, images), expected)
