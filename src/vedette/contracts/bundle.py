@@ -9,7 +9,7 @@ import re
 from enum import Enum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 MANIFEST_NAME = "bundle.json"
 MANIFEST_DIGEST_NAME = "bundle.json.sha256"
@@ -55,9 +55,13 @@ class Precision(str, Enum):
 
 
 class InputSpec(_Value):
-    """The network's input: NCHW float32 RGB in 0..1 (`pixel * scale`), padded with `pad_value` when letterboxed."""
+    """The network's input: NCHW float32 RGB in 0..1 (`pixel * scale`), padded with `pad_value` when letterboxed.
+
+    `batch` is None where the model takes any number of pictures at once, else the one number that it takes.
+    """
 
     tensor: str = "input"
+    batch: Positive | None = None
     width: Positive
     height: Positive
     channels: Literal[3] = 3
@@ -90,6 +94,11 @@ class DarknetHeads(_Value):
     kind: Literal["darknet_yolo_heads"] = "darknet_yolo_heads"
     heads: tuple[YoloHead, ...] = Field(min_length=1)
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The model's outputs, in the order in which an engine hands them over."""
+        return tuple(head.output for head in self.heads)
+
 
 class RegionHead(_Value):
     """The Darknet `[region]` output (YOLOv2): a raw tensor (batch, anchors * (5 + classes), grid height, grid width).
@@ -110,8 +119,73 @@ class DarknetRegionHead(_Value):
     kind: Literal["darknet_region_head"] = "darknet_region_head"
     heads: tuple[RegionHead]
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The model's outputs, in the order in which an engine hands them over."""
+        return tuple(head.output for head in self.heads)
+
 
 DarknetDecode = DarknetHeads | DarknetRegionHead
+
+
+class BoxLayout(str, Enum):
+    """Where the values of one box stand: `ROWS` is (batch, boxes, values), `COLUMNS` (batch, values, boxes)."""
+
+    ROWS = "rows"
+    COLUMNS = "columns"
+
+
+class BoxForm(str, Enum):
+    """The four numbers of a box: centre and size, or two corners."""
+
+    CXCYWH = "cxcywh"
+    XYXY = "xyxy"
+
+
+class BoxUnits(str, Enum):
+    """What the four numbers count: pixels of the network's input, or fractions of its width and height."""
+
+    PIXELS = "pixels"
+    NORMALISED = "normalised"
+
+
+class ScoreForm(str, Enum):
+    """Scores and objectness as probabilities, or as logits that a sigmoid makes probabilities of."""
+
+    PROBABILITIES = "probabilities"
+    LOGITS = "logits"
+
+
+class DecodedBoxes(_Value):
+    """Decode parameters when the model's outputs are boxes already, one a row (or a column, by `layout`).
+
+    The values of a box stand in this order, by kind: `boxes_scores` box, a score for each class;
+    `boxes_objectness_scores` box, objectness, a score for each class (their product counts); `boxes_score_class` box,
+    score, class number: a model that chose the class itself. They lie in the one output, or in two when the box stands
+    alone: boxes (batch, boxes, 4) or (batch, boxes, 1, 4) first, then the rest, both in `layout`.
+    `needs_nms` is false when the model leaves out overlapping boxes itself.
+    """
+
+    kind: Literal["boxes_scores", "boxes_objectness_scores", "boxes_score_class"]
+    outputs: tuple[str, ...] = Field(min_length=1, max_length=2)
+    classes: Positive
+    layout: BoxLayout = BoxLayout.ROWS
+    box_form: BoxForm
+    box_units: BoxUnits
+    score_form: ScoreForm = ScoreForm.PROBABILITIES
+    needs_nms: bool = True
+
+    @property
+    def values(self) -> int:
+        """How many numbers one box has, its own four included."""
+        return {
+            "boxes_scores": 4 + self.classes,
+            "boxes_objectness_scores": 5 + self.classes,
+            "boxes_score_class": 6,
+        }[self.kind]
+
+
+Decode = DarknetHeads | DarknetRegionHead | DecodedBoxes
 
 
 class Thresholds(_Value):
@@ -124,8 +198,12 @@ class Thresholds(_Value):
 
 
 class Agreement(_Value):
-    """The largest differences between one engine's decoded output and the reference (torch, FP32) on real pictures."""
+    """The largest differences between one engine's decoded output and the reference's (FP32) on real pictures.
 
+    The reference is torch for Darknet weights, and ONNX Runtime with the file as it was given for an ONNX detector.
+    """
+
+    reference: Literal["torch", "onnxruntime"] = "torch"
     engine: str
     engine_version: str
     pictures: Positive
@@ -165,13 +243,17 @@ class Variant(_Value):
 
 
 class Provenance(_Value):
-    """Where the model came from; `None` where that is not known."""
+    """Where the model came from; `None` where that is not known.
+
+    `weights_sha256` is that of the .weights file, or of the ONNX file as it was given, before its batch or input were
+    adapted. Only an ONNX detector may come without a cfg.
+    """
 
     code_version: str
     created_utc: str
-    source: Literal["darknet"]
+    source: Literal["darknet", "onnx"]
     weights_sha256: Sha256
-    cfg_sha256: Sha256
+    cfg_sha256: Sha256 | None = None
     seen_pictures: int | None = None
     training_run: str | None = None
     dataset_digest: str | None = None
@@ -185,7 +267,7 @@ class FileEntry(_Value):
 
 
 class GoldenFile(_Value):
-    """`golden.json`: reference detections (torch, FP32) that an engine built from this bundle must reproduce."""
+    """`golden.json`: the reference's detections (FP32) that an engine built from this bundle must reproduce."""
 
     schema_version: Literal[1] = 1
     synthetic: bool
@@ -218,12 +300,20 @@ class BundleManifest(_Value):
     licence: str | None = None
     classes: tuple[str, ...] = Field(min_length=1)
     input: InputSpec
-    decode: DarknetDecode = Field(discriminator="kind")
+    decode: Decode = Field(discriminator="kind")
     thresholds: Thresholds = Thresholds()
     provenance: Provenance
     variants: tuple[Variant, ...] = Field(min_length=1)
     golden: FileName | None = None
     files: dict[FileName, FileEntry]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "BundleManifest":
+        if isinstance(self.decode, DecodedBoxes) and self.decode.classes != len(self.classes):
+            raise ValueError(f"decode speaks of {self.decode.classes} classes, {len(self.classes)} are named")
+        if self.provenance.source == "darknet" and self.provenance.cfg_sha256 is None:
+            raise ValueError("provenance: a model from Darknet comes with a cfg, whose digest is missing")
+        return self
 
 
 def is_safe_file_name(name: str) -> bool:

@@ -2,34 +2,23 @@
 
 Source: Darknet's `get_yolo_box`, `get_yolo_detections` and `get_region_box` (AlexeyAB). A candidate is one cell, one
 anchor and one class with objectness * class probability above the score, so one box may come back with several
-classes. Objectness is gated first, as a logit: the product cannot pass unless objectness does, and few cells do; class
-probabilities, a softmax for `[region]`, are worked out for those alone.
+classes; candidates come in the order of head, anchor, row, column, class. Objectness is gated first, as a logit: the
+product cannot pass unless objectness does, and few cells do; class probabilities, a softmax for `[region]`, are worked
+out for those alone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vedette.contracts.bundle import DarknetDecode, RegionHead, YoloHead
+from vedette.vision.candidates import Candidates
 
 # exp(20) = 4.9e8 anchors: wider than any picture, and its square still is a float32
 LARGEST_LOG_SIZE = 20.0
 # float32 logits near the gate may round either way; the exact test on the product follows
 GATE_SLACK = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """Boxes before suppression, in the order of head, anchor, row, column, class."""
-
-    boxes_xyxy_input_px: NDArray[np.float32]  # (n, 4), not clipped
-    scores: NDArray[np.float32]  # (n,)
-    class_ids: NDArray[np.int32]  # (n,)
-
-    def __len__(self) -> int:
-        return len(self.scores)
 
 
 def decode_heads(
@@ -61,7 +50,7 @@ def _decode_head(
     tensor: NDArray[np.float32], head: YoloHead | RegionHead, input_wh_px: tuple[int, int], score: float
 ) -> Candidates:
     cells = _by_anchor(tensor, head)  # (anchors, 5 + classes, grid height * grid width)
-    anchor_ids, places = np.nonzero(cells[:, 4] > _gate(score, activated=_activated(head)))
+    anchor_ids, places = np.nonzero(cells[:, 4] > probability_gate(score, activated=_activated(head)))
     picked = cells[anchor_ids, :, places]  # (k, 5 + classes)
     products = _products(picked[:, 4:], head)  # (k, classes)
     rows, class_ids = np.nonzero(products > score)
@@ -91,8 +80,8 @@ def _by_anchor(tensor: NDArray[np.float32], head: YoloHead | RegionHead) -> NDAr
     return np.ascontiguousarray(tensor, np.float32).reshape(anchors, -1, grid[0] * grid[1])
 
 
-def _gate(score: float, activated: bool) -> float:
-    """The objectness (a logit unless `activated`) below which no class can pass."""
+def probability_gate(score: float, activated: bool) -> float:
+    """The value (a logit unless `activated`) below which a probability cannot exceed `score`."""
     if score <= 0:
         return -np.inf
     if activated:
