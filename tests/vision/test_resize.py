@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.bundle import InputSpec, ResizeMode
 from vedette.contracts.frame import Placement, Sampling
 from vedette.vision.resize import (
     PAD_U8,
@@ -14,8 +14,11 @@ from vedette.vision.resize import (
     boxes_to_source_px,
     fit,
     fit_inner,
-    fit_unrounded,
+    fit_u8,
+    network_pixels,
+    network_tensor,
     plan_placement,
+    prepare,
     resize_corners,
 )
 
@@ -112,8 +115,7 @@ def test_darknets_resize_equals_the_plain_formula(wide: int, high: int, width_px
     expected = naive_resize_corners(picture, width_px, height_px)
     floats = resize_corners(picture.astype(np.float32), width_px, height_px)
     assert floats.dtype == np.float32 and np.abs(floats - expected).max() < 0.01
-    whole = resize_corners(picture, width_px, height_px)
-    assert whole.dtype == np.uint8 and np.abs(whole - expected).max() <= 0.51  # rounded once, to the nearest
+    np.testing.assert_array_equal(resize_corners(picture, width_px, height_px), floats)
 
 
 def test_darknets_resize_keeps_corners_and_opencvs_does_not() -> None:
@@ -122,32 +124,87 @@ def test_darknets_resize_keeps_corners_and_opencvs_does_not() -> None:
     assert cv2.resize(ramp, (3, 1), interpolation=cv2.INTER_LINEAR)[0, :, 0].tolist() == [25, 125, 225]
 
 
-def test_halves_are_rounded_to_the_even_value() -> None:
-    pair = np.array([[[0], [1], [2]]], np.uint8)  # three columns become five: 0, 0.5, 1, 1.5, 2
-    assert resize_corners(pair, 5, 1)[0, :, 0].tolist() == [0, 0, 1, 2, 2]
-
-
 def test_darknet_mode_is_a_stretch_with_darknets_resize() -> None:
     picture = np.random.default_rng(2).integers(0, 256, (37, 53, 3), dtype=np.uint8)
     placement = plan_placement(53, 37, 64, 32, ResizeMode.DARKNET)
     assert placement == Placement(53, 37, 64, 32, 64, 32, sampling=Sampling.CORNERS)
-    np.testing.assert_array_equal(fit(picture, placement), resize_corners(picture, 64, 32)[:, :, ::-1])
+    fitted = fit(picture, placement)
+    assert fitted.dtype == np.float32
+    np.testing.assert_array_equal(fitted, resize_corners(picture, 64, 32)[:, :, ::-1])
 
 
 @pytest.mark.parametrize("mode", list(ResizeMode))
-def test_unrounded_pictures_are_the_8_bit_ones_but_for_rounding(mode: ResizeMode) -> None:
+def test_pictures_to_keep_are_those_of_the_network_in_8_bits(mode: ResizeMode) -> None:
     picture = np.random.default_rng(3).integers(0, 256, (37, 53, 3), dtype=np.uint8)
     placement = plan_placement(53, 37, 64, 64, mode)
-    unrounded = fit_unrounded(picture, placement)
-    assert unrounded.dtype == np.float32 and unrounded.shape == (64, 64, 3)
-    difference = np.abs(unrounded * 255 - fit(picture, placement)).max()
-    assert 0.4 < difference <= 0.501 if mode is ResizeMode.DARKNET else difference < 1e-4
+    kept, fitted = fit_u8(picture, placement), fit(picture, placement)
+    assert kept.dtype == np.uint8 and kept.shape == (64, 64, 3)
+    rounding = np.abs(kept - fitted.astype(np.float64)).max()
+    assert 0.4 < rounding <= 0.5 if mode is ResizeMode.DARKNET else rounding == 0
 
 
 def test_a_picture_of_the_networks_size_is_left_alone() -> None:
     picture = np.random.default_rng(4).integers(0, 256, (32, 64, 3), dtype=np.uint8)
     fitted = fit(picture, plan_placement(64, 32, 64, 32, ResizeMode.DARKNET))
     np.testing.assert_array_equal(fitted, picture[:, :, ::-1])
+
+
+def test_the_grey_of_a_letterbox_is_exactly_a_half() -> None:
+    picture = np.random.default_rng(5).integers(0, 256, (48, 101, 3), dtype=np.uint8)
+    pixels, placement = prepare(picture, InputSpec(width=96, height=64, resize=ResizeMode.LETTERBOX))
+    tensor = network_tensor(pixels)
+    assert (placement.top_px, placement.inner_height_px) == (9, 45)
+    assert (tensor[:, :, :9] == 0.5).all() and (tensor[:, :, 54:] == 0.5).all()
+    inner = cv2.resize(picture, (96, 45), interpolation=cv2.INTER_LINEAR)[:, :, ::-1].transpose(2, 0, 1)
+    np.testing.assert_array_equal(tensor[0, :, 9:54], (inner / 255).astype(np.float32))
+
+
+@given(SIDES, SIDES, st.integers(1, 5), st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_exact_grey_stands_wherever_the_picture_does_not(w: int, h: int, a: int, b: int) -> None:
+    placement = plan_placement(w, h, a * 32, b * 32, ResizeMode.LETTERBOX)
+    white = np.full((placement.inner_height_px, placement.inner_width_px, 3), 255, np.uint8)
+    pixels = network_pixels(fit_inner(white, placement)[None], [placement])
+    values, counts = np.unique(pixels, return_counts=True)
+    area = placement.inner_height_px * placement.inner_width_px * 3
+    assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {
+        value: count for value, count in ((127.5, pixels.size - area), (255, area)) if count
+    }
+
+
+def test_pictures_of_one_batch_are_padded_each_in_its_place() -> None:
+    shapes = [(48, 100, 3), (100, 48, 3), (70, 70, 3)]
+    pictures = [np.random.default_rng(n).integers(0, 256, shape, dtype=np.uint8) for n, shape in enumerate(shapes)]
+    spec = InputSpec(width=64, height=64, resize=ResizeMode.LETTERBOX)
+    placements = [plan_placement(shape[1], shape[0], 64, 64, spec.resize) for shape in shapes]
+    batch = np.stack([fit(*pair) for pair in zip(pictures, placements, strict=True)])
+    before = batch.copy()
+    together = network_pixels(batch, placements)
+    for alone, picture in zip(together, pictures, strict=True):
+        np.testing.assert_array_equal(alone, prepare(picture, spec)[0][0])
+    np.testing.assert_array_equal(batch, before)
+
+
+def test_a_batch_without_padding_is_handed_on_as_it_is() -> None:
+    batch = np.zeros((2, 32, 64, 3), np.uint8)
+    for mode in ResizeMode:  # twice as wide as high, like the input
+        assert network_pixels(batch, [plan_placement(128, 64, 64, 32, mode)] * 2) is batch
+
+
+def test_other_greys_are_written_as_the_bundle_says() -> None:
+    placement = plan_placement(64, 32, 64, 64, ResizeMode.LETTERBOX)
+    fitted = fit(np.zeros((32, 64, 3), np.uint8), placement)[None]
+    assert network_pixels(fitted, [placement], 114 / 255)[0, 0, 0, 0] == np.float32(114)
+
+
+def test_every_8_bit_value_becomes_the_nearest_float() -> None:
+    ramp = np.arange(256, dtype=np.uint8)[None, None, :, None].repeat(3, axis=3)  # (1, 1, 256, 3)
+    expected = (np.arange(256) / 255).astype(np.float32)
+    for pixels in (ramp, ramp.astype(np.float32)):
+        tensor = network_tensor(pixels)
+        assert tensor.dtype == np.float32 and tensor.shape == (1, 3, 1, 256) and tensor.flags.c_contiguous
+        np.testing.assert_array_equal(tensor[0, 1, 0], expected)
+    np.testing.assert_array_equal(network_tensor(ramp, 1.0)[0, 2, 0], np.arange(256, dtype=np.float32))
 
 
 @pytest.mark.parametrize("size", [(0, 10, 32, 32), (10, 10, 32, -1)])

@@ -3,9 +3,13 @@ uses a `Placement` stands in `vision.resize`."""
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+# RGB in 0..255, channels last. float32 where values lie between two of 8 bits: Darknet's resize, Darknet's grey
+Pixels: TypeAlias = NDArray[np.uint8 | np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +63,4 @@ class FittedFrame:
 
     stamp: FrameStamp
     placement: Placement
-    image_hwc_rgb_u8: NDArray[np.uint8]  # (input height, input width, 3)
+    pixels_hwc_rgb: Pixels  # (input height, input width, 3), padding not exact yet: `vision.resize.network_pixels`

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from vedette.contracts.bundle import BundleManifest
 from vedette.contracts.detections import Detections, Tracks
 from vedette.contracts.event import Event
-from vedette.contracts.frame import FittedFrame, FrameStamp, Placement
+from vedette.contracts.frame import FittedFrame, FrameStamp, Pixels, Placement
 
 
 class Detector(Protocol):
@@ -30,8 +30,8 @@ class Detector(Protocol):
         """Detect in one picture of any size (as OpenCV reads it), with the thresholds it was opened with."""
         ...
 
-    def detect_fitted(self, images_nhwc_rgb_u8: NDArray[np.uint8], placements: Sequence[Placement]) -> list[Detections]:
-        """Detect in a batch already resized to the network's input: (n, height, width, 3) uint8. Blocks."""
+    def detect_fitted(self, pixels_nhwc_rgb: Pixels, placements: Sequence[Placement]) -> list[Detections]:
+        """Detect in a batch already resized to the network's input: (n, height, width, 3). Blocks."""
         ...
 
 

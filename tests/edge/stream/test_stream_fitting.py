@@ -66,8 +66,17 @@ def test_darknets_resize_is_that_of_single_pictures(pixel_format: str):
     picture = FullFrame(frame).to_bgr()
     expected = fit(picture, plan_placement(320, 180, 96, 64, ResizeMode.DARKNET))
     assert placement.sampling is Sampling.CORNERS
-    assert np.abs(image.astype(int) - expected).max() <= 1
-    assert np.abs(image.astype(int) - fitter(96, 64).fit(frame)[0]).max() > 10  # OpenCV's sampling shows
+    assert image.dtype == np.float32 and np.abs(image - expected).max() <= 1
+    assert np.abs(image - fitter(96, 64).fit(frame)[0]).max() > 10  # OpenCV's sampling shows
+
+
+@pytest.mark.parametrize("size", [(320, 180), (91, 160), (97, 97)])
+@pytest.mark.parametrize("mode", list(ResizeMode))
+def test_a_frame_is_fitted_as_a_picture_is(mode: ResizeMode, size: tuple[int, int]):
+    image, placement = fitter(96, 64, mode).fit(VideoFrame.from_ndarray(photo(*size), format="rgb24"))
+    expected = plan_placement(*size, 96, 64, mode)
+    assert placement == expected
+    np.testing.assert_array_equal(image, fit(np.ascontiguousarray(photo(*size)[:, :, ::-1]), expected))
 
 
 def test_letterbox_pads_and_says_where_the_picture_lies():

@@ -1,7 +1,7 @@
 """A packed model on any engine as `contracts.ports.Detector`: resizing before, decoding and suppression after.
 
 An engine is a `HeadEngine`: a batch of fitted pictures in, raw heads out. All of them share this module, so that two
-engines can differ only in their arithmetic.
+engines can differ only in their arithmetic. Letterboxed pictures reach them with grey of exactly `pad_value`.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from vedette.contracts.bundle import BundleManifest
 from vedette.contracts.detections import Detections
-from vedette.contracts.frame import Placement
+from vedette.contracts.frame import Pixels, Placement
 from vedette.vision.postprocess import DetectionRules, detections_from_heads
-from vedette.vision.resize import fit, plan_placement
+from vedette.vision.resize import fit, network_pixels, plan_placement
 
 
 class HeadEngine(Protocol):
@@ -31,8 +31,17 @@ class HeadEngine(Protocol):
         """`openvino 2026.4.1 fp32, 2 threads`"""
         ...
 
-    def infer(self, images_nhwc_rgb_u8: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """(n, height, width, 3) uint8 in; for each head, in the manifest's order, (n, channels, gh, gw) float32 out."""
+    def infer(self, pixels_nhwc_rgb: Pixels) -> list[NDArray[np.float32]]:
+        """For each head, in the manifest's order, (n, channels, gh, gw) float32.
+
+        Args:
+            pixels_nhwc_rgb: (n, height, width, 3) as `vision.resize.network_pixels` gives them: uint8 always fits,
+                float32 fits an engine opened for a bundle that letterboxes or has Darknet's resize.
+
+        Raises:
+            EngineError: the engine failed.
+            ValueError: float32 for an engine opened for 8-bit pictures.
+        """
         ...
 
 
@@ -86,32 +95,39 @@ class PackedDetector:
         spec = self._manifest.input
         return plan_placement(source_width_px, source_height_px, spec.width, spec.height, spec.resize)
 
-    def detect_fitted(self, images_nhwc_rgb_u8: NDArray[np.uint8], placements: Sequence[Placement]) -> list[Detections]:
-        """Detect in a batch already resized to the network's input: (n, height, width, 3) uint8. Blocks.
+    def detect_fitted(self, pixels_nhwc_rgb: Pixels, placements: Sequence[Placement]) -> list[Detections]:
+        """Detect in a batch already resized to the network's input, (n, height, width, 3) as `fit` gives it. Blocks.
 
         Raises:
             ValueError: when shapes or counts do not fit.
         """
-        if len(images_nhwc_rgb_u8) != len(placements):
-            raise ValueError(f"{len(images_nhwc_rgb_u8)} pictures, {len(placements)} placements")
+        if len(pixels_nhwc_rgb) != len(placements):
+            raise ValueError(f"{len(pixels_nhwc_rgb)} pictures, {len(placements)} placements")
         if not len(placements):
             return []
-        heads = self.infer(images_nhwc_rgb_u8)
+        self._require_input_size(pixels_nhwc_rgb)
+        heads = self._engine.infer(network_pixels(pixels_nhwc_rgb, placements, self._manifest.input.pad_value))
         return [
             detections_from_heads([head[number] for head in heads], self._rules, placement)
             for number, placement in enumerate(placements)
         ]
 
-    def infer(self, images_nhwc_rgb_u8: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def infer(self, pixels_nhwc_rgb: Pixels) -> list[NDArray[np.float32]]:
         """The raw heads of a batch, each (n, anchors * (5 + classes), grid height, grid width).
+
+        Args:
+            pixels_nhwc_rgb: as they are, padding too: `vision.resize.prepare` and `network_pixels` make it exact.
 
         Raises:
             ValueError: when the pictures do not have the network's input size.
         """
+        self._require_input_size(pixels_nhwc_rgb)
+        return self._engine.infer(pixels_nhwc_rgb)
+
+    def _require_input_size(self, pixels_nhwc_rgb: Pixels) -> None:
         expected = (self._manifest.input.height, self._manifest.input.width, 3)
-        if images_nhwc_rgb_u8.shape[1:] != expected or images_nhwc_rgb_u8.dtype != np.uint8:
+        if pixels_nhwc_rgb.shape[1:] != expected or pixels_nhwc_rgb.dtype not in (np.uint8, np.float32):
             raise ValueError(
-                f"expected (n, {expected[0]}, {expected[1]}, 3) uint8; "
-                f"got {images_nhwc_rgb_u8.dtype} {images_nhwc_rgb_u8.shape}"
+                f"expected (n, {expected[0]}, {expected[1]}, 3) uint8 or float32; "
+                f"got {pixels_nhwc_rgb.dtype} {pixels_nhwc_rgb.shape}"
             )
-        return self._engine.infer(images_nhwc_rgb_u8)

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from vedette.contracts.bundle import BundleManifest, Precision
+from vedette.contracts.frame import Pixels
 from vedette.edge.engines.errors import EngineError
+from vedette.vision.resize import network_tensor
 
 SEVERITY_ERROR = 3
 
@@ -46,7 +48,7 @@ class OnnxRuntimeEngine:
         plural = "" if threads == 1 else "s"
         self.description = f"onnxruntime {self.version} {precision.value}, {threads} thread{plural}"
         self._input = manifest.input.tensor
-        self._scale = np.float32(manifest.input.scale)
+        self._scale = manifest.input.scale
         self._outputs = [head.output for head in manifest.decode.heads]
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
@@ -64,9 +66,8 @@ class OnnxRuntimeEngine:
         if absent:
             raise EngineError(f"the model has no output {', '.join(absent)}; it has {', '.join(sorted(named))}")
 
-    def infer(self, images_nhwc_rgb_u8: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        planes = np.ascontiguousarray(images_nhwc_rgb_u8.transpose(0, 3, 1, 2))  # NCHW, while a pixel is one byte
-        tensor = np.multiply(planes, self._scale, dtype=np.float32)  # (n, 3, height, width)
+    def infer(self, pixels_nhwc_rgb: Pixels) -> list[NDArray[np.float32]]:
+        tensor = network_tensor(pixels_nhwc_rgb, self._scale)
         try:
             return list(self._session.run(self._outputs, {self._input: tensor}))
         except NATIVE_ERRORS as error:

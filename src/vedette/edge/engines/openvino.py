@@ -1,4 +1,7 @@
-"""OpenVINO on the processor: pictures go in as uint8 NHWC; conversion, scale and layout are compiled into the model.
+"""OpenVINO on the processor: 8-bit pictures go in as they are; conversion, scale and layout are compiled in.
+
+Only where 8 bits cannot hold what the network gets (letterbox, Darknet's resize) the tensor is made here, by
+`vision.resize.network_tensor`, in half the time that the compiled model takes to convert a float picture.
 
 One synchronous request, one stream, a dynamic batch: measured on yolov3-tiny 416 (2026.4, batches 1, 2 and 4) a dynamic
 batch is as quick as a model compiled for each size. Threads are not pinned, because decoders share the processors.
@@ -11,8 +14,10 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
 
-from vedette.contracts.bundle import BundleManifest, Precision
+from vedette.contracts.bundle import BundleManifest, Precision, ResizeMode
+from vedette.contracts.frame import Pixels
 from vedette.edge.engines.errors import EngineError
+from vedette.vision.resize import network_tensor
 
 HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
 
@@ -28,6 +33,8 @@ class OpenVinoEngine:
         Raises:
             EngineError: when the processor lacks the precision, or OpenVINO refuses the model.
         """
+        self._takes_u8 = manifest.input.resize is ResizeMode.STRETCH
+        self._scale = manifest.input.scale
         self.version = ov.get_version().partition("-")[0]
         plural = "" if threads == 1 else "s"
         self.description = f"openvino {self.version} {precision.value}, {threads} thread{plural}"
@@ -45,19 +52,34 @@ class OpenVinoEngine:
                 "PERFORMANCE_HINT": "LATENCY",
                 "ENABLE_CPU_PINNING": False,
             }
-            picture_model = _with_picture_input(core.read_model(model=model), manifest)
-            compiled = core.compile_model(picture_model, "CPU", settings)
+            compiled = core.compile_model(self._with_input(core.read_model(model=model), manifest), "CPU", settings)
             self._outputs = [compiled.output(head.output) for head in manifest.decode.heads]
             self._request = compiled.create_infer_request()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO {self.version} will not take the model: {_first_line(error)}") from error
 
-    def infer(self, images_nhwc_rgb_u8: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def infer(self, pixels_nhwc_rgb: Pixels) -> list[NDArray[np.float32]]:
+        if not self._takes_u8:
+            given: NDArray[Any] = network_tensor(pixels_nhwc_rgb, self._scale)
+        elif pixels_nhwc_rgb.dtype == np.uint8:
+            given = np.ascontiguousarray(pixels_nhwc_rgb)
+        else:
+            raise ValueError(
+                f"opened for a bundle that stretches: expected uint8 pictures, got {pixels_nhwc_rgb.dtype}"
+            )
         try:
-            results = self._request.infer({0: np.ascontiguousarray(images_nhwc_rgb_u8)}, share_inputs=True)
+            results = self._request.infer({0: given}, share_inputs=True)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO {self.version} failed: {_first_line(error)}") from error
         return [results[output] for output in self._outputs]
+
+    def _with_input(self, model: Any, manifest: BundleManifest) -> Any:
+        """The model with a batch of any size of what `infer` hands over."""
+        spec = manifest.input
+        if self._takes_u8:
+            return _with_picture_input(model, manifest)
+        model.reshape({spec.tensor: [-1, spec.channels, spec.height, spec.width]})
+        return model
 
 
 def _with_picture_input(model: Any, manifest: BundleManifest) -> Any:

@@ -151,8 +151,8 @@ class CameraWorker:
 
     def _hand_over(self, frame: VideoFrame, index: int, media_time_s: float) -> None:
         captured_unix_s = time.time()
-        image, placement = self._fitter.fit(frame)
+        pixels, placement = self._fitter.fit(frame)
         width_px, height_px = placement.source_width_px, placement.source_height_px
         self.counters.width_px, self.counters.height_px = width_px, height_px
         stamp = FrameStamp(self.spec.name, index, media_time_s, captured_unix_s, width_px, height_px)
-        self.counters.drops += self._mailbox.put(Slot(FittedFrame(stamp, placement, image), FullFrame(frame)))
+        self.counters.drops += self._mailbox.put(Slot(FittedFrame(stamp, placement, pixels), FullFrame(frame)))

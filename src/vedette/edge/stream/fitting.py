@@ -3,7 +3,8 @@
 Only frames that will be detected on come here. Planar YUV is sampled plane by plane exactly as `vision.resize` samples
 (OpenCV's bilinear, half-pixel centres) and coloured afterwards, at the network's size: 0.5 ms for 1080p -> 416x416,
 where converting the whole picture first costs 0.9 ms. `ResizeMode.DARKNET` is what `vision.resize` does on the whole
-converted picture, at that cost. libswscale's FAST_BILINEAR costs the same but samples from the
+converted picture, at that cost, and unrounded. What 8 bits cannot hold of a letterbox comes in with the engine
+(`vision.resize.network_pixels`). libswscale's FAST_BILINEAR costs the same but samples from the
 top left corner, 1.8 source pixels off at 1080p -> 416. Matrices: ITU-T H.273 (matrix coefficients); a stream that does
 not state one is taken as BT.601, as libswscale and OpenCV do. Rotation is display-matrix metadata in quarter turns.
 """
@@ -20,7 +21,7 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from vedette.contracts.bundle import InputSpec
-from vedette.contracts.frame import Placement, Sampling
+from vedette.contracts.frame import Pixels, Placement, Sampling
 from vedette.vision.resize import fit_inner, plan_placement, resize_inner
 
 PLANAR_YUV = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
@@ -77,8 +78,8 @@ class FrameFitter:
         self._input = network_input
         self._placement: Placement | None = None
 
-    def fit(self, frame: VideoFrame) -> tuple[NDArray[np.uint8], Placement]:
-        """(input height, input width, 3) uint8 RGB, contiguous, upright; and where the picture lies in it."""
+    def fit(self, frame: VideoFrame) -> tuple[Pixels, Placement]:
+        """(input height, input width, 3) RGB, contiguous, upright, as `vision.resize.fit`; and where the picture is."""
         turns = quarter_turns(frame)
         size = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
         placement = self._place(*size)
@@ -124,8 +125,8 @@ def quarter_turns(frame: VideoFrame) -> int:
     return round(frame.rotation / 90) % 4
 
 
-def _resized_rgb(frame: VideoFrame, width_px: int, height_px: int, sampling: Sampling) -> NDArray[np.uint8]:
-    """(height, width, 3) uint8 RGB, not rotated."""
+def _resized_rgb(frame: VideoFrame, width_px: int, height_px: int, sampling: Sampling) -> Pixels:
+    """(height, width, 3) RGB, not rotated."""
     size = (width_px, height_px)
     by_planes = frame.format.name in PLANAR_YUV and frame.colorspace in LUMA_WEIGHTS
     if not by_planes or sampling is Sampling.CORNERS:

@@ -103,8 +103,8 @@ class StreamPipeline:
     def _detect(self, batch: Batch) -> None:
         if not batch.slots:
             return
-        images = np.stack([slot.frame.image_hwc_rgb_u8 for slot in batch.slots])  # (n, height, width, 3) uint8
-        found = self._detector.detect_fitted(images, [slot.frame.placement for slot in batch.slots])
+        pixels = np.stack([slot.frame.pixels_hwc_rgb for slot in batch.slots])  # (n, height, width, 3)
+        found = self._detector.detect_fitted(pixels, [slot.frame.placement for slot in batch.slots])
         for slot, detections in zip(batch.slots, found, strict=True):
             counters = self._counters[slot.frame.stamp.camera]
             counters.detected += 1

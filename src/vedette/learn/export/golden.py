@@ -16,7 +16,7 @@ from vedette.learn.export.errors import DisagreementError
 from vedette.learn.export.receipt import HeadSource
 from vedette.vision.golden import golden_differences
 from vedette.vision.postprocess import DetectionRules, detections_from_heads
-from vedette.vision.resize import fit, plan_placement
+from vedette.vision.resize import prepare
 
 GOLDEN_NAME = "golden.json"
 FEWEST, MOST = 4, 6
@@ -80,9 +80,8 @@ def require_golden(manifest: BundleManifest, contents: dict[str, bytes], engines
 
 def detect_with(source: HeadSource, picture: Picture, manifest: BundleManifest, rules: DetectionRules) -> Detections:
     """The detections that a source's heads amount to."""
-    spec = manifest.input
-    placement = plan_placement(picture.shape[1], picture.shape[0], spec.width, spec.height, spec.resize)
-    heads = source.infer(fit(picture, placement)[None])
+    pixels, placement = prepare(picture, manifest.input)
+    heads = source.infer(pixels)
     return detections_from_heads([head[0] for head in heads], rules, placement)
 
 

@@ -34,7 +34,7 @@ from vedette.learn.export.golden import GOLDEN_NAME
 from vedette.learn.export.onnx import export_onnx
 from vedette.learn.export.receipt import Heads, HeadSource, measure_agreement, require_agreement
 from vedette.version import __version__
-from vedette.vision.resize import fit, plan_placement
+from vedette.vision.resize import prepare
 
 MODEL_NAME, CFG_NAME, WEIGHTS_NAME, LABELS_NAME = "model.onnx", "model.cfg", "model.weights", "labels.txt"
 MOST_PICTURES = 16  # for the comparison of engines
@@ -131,10 +131,7 @@ def judge(
         DisagreementError: one of them computes something else; nothing may be written then.
     """
     spec = drafted.manifest.input
-    fitted = [
-        fit(picture, plan_placement(picture.shape[1], picture.shape[0], spec.width, spec.height, spec.resize))
-        for picture in pictures[:MOST_PICTURES]
-    ]
+    fitted = [prepare(picture, spec)[0][0] for picture in pictures[:MOST_PICTURES]]
     progress.start("comparing engines with torch", len(fitted) + len(engines), "steps")
     expected: list[Heads] = []
     for picture in fitted:

@@ -24,7 +24,7 @@ from vedette.learn.data.samples import Sample
 from vedette.learn.training.augment import IGNORED_CLASS, AugmentSettings, LabelledPicture, augment
 from vedette.learn.training.average_precision import Truths
 from vedette.learn.training.evaluate import truths_of
-from vedette.vision.resize import boxes_to_input_px, fit, plan_placement
+from vedette.vision.resize import boxes_to_input_px, fit_u8, plan_placement
 
 NO_OBJECT = -2  # as in learn.darknet.loss: pads the class array
 MEMORY_BYTES = 3 << 30  # of resized pictures: 10 000 at 320x320
@@ -117,7 +117,7 @@ class PictureStore:
         placement = plan_placement(width, height, *self._size_px, self._resize)
         truths = truths_of(sample, (width, height), self._class_ids)
         labelled = LabelledPicture(
-            fit(picture, placement),
+            fit_u8(picture, placement),
             boxes_to_input_px(truths.boxes_xyxy_px, placement).astype(np.float32),
             np.where(truths.ignored, IGNORED_CLASS, truths.class_ids).astype(np.int64),
         )

@@ -1,6 +1,6 @@
 """Detections of a network in training on the pictures of a split, batch by batch, and what they are worth.
 
-Decoding, suppression and clipping are those of detection (`vision.postprocess`). The arithmetic is the caller's choice:
+Preprocessing, decoding, suppression and clipping are those of detection (`vision`). The arithmetic is the caller's:
 training validates in FP32 even when it learns in BF16, so that epochs are compared by the figures of what is delivered
 (BF16 read 0.7 points of mAP50 too high on BCCD).
 """
@@ -15,13 +15,14 @@ from vedette.learn.training.arithmetic import Arithmetic
 from vedette.learn.training.evaluate import Evaluation, summarise
 from vedette.learn.training.loading import PictureStore
 from vedette.vision.postprocess import DetectionRules, detections_from_heads
+from vedette.vision.resize import network_pixels
 
 BATCH = 16
 
 
-def to_input(images_nhwc_rgb_u8: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """(batch, height, width, 3) uint8 to the network's (batch, 3, height, width) float32 in 0..1, channels last."""
-    return images_nhwc_rgb_u8.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255.0)
+def to_input(pixels_nhwc_rgb: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """`vision.resize.network_tensor` on a device: (batch, 3, height, width) float32 in 0..1, channels last."""
+    return pixels_nhwc_rgb.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255.0)
 
 
 def detect_all(
@@ -38,9 +39,10 @@ def detect_all(
     with torch.inference_mode():
         for start in range(0, len(store), BATCH):
             pictures = [store.get(index) for index in range(start, min(start + BATCH, len(store)))]
-            images = torch.from_numpy(np.stack([p.labelled.image_hwc_rgb_u8 for p in pictures]))
+            images = np.stack([p.labelled.image_hwc_rgb_u8 for p in pictures])  # (batch, height, width, 3)
+            pixels = network_pixels(images, [p.placement for p in pictures])
             with arithmetic.autocast():
-                heads = network(to_input(images, arithmetic.device))
+                heads = network(to_input(torch.from_numpy(pixels), arithmetic.device))
             arrays = [head.float().cpu().numpy() for head in heads]  # each (batch, channels, grid height, grid width)
             found += [
                 detections_from_heads([head[row] for head in arrays], rules, picture.placement)
