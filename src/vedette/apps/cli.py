@@ -38,6 +38,7 @@ def build_app() -> App:
     model.command("vedette.apps.model_files:convert", name="convert", help="Darknet weights to ONNX, or back.")
     model.command("vedette.apps.model_files:diff", name="diff", help="How two networks and their weights differ.")
     model.command("vedette.apps.model_files:cut", name="cut", help="Keep the weights of the first layers only.")
+    model.command("vedette.apps.model_fetch:fetch", name="fetch", help="Download well-known public weights.")
     app.command(model)
     app.command("vedette.apps.train:train", name="train", help="Train a detector on labelled pictures.")
     app.command("vedette.apps.evaluate:evaluate", name="evaluate", help="Measure mAP of a bundle or Darknet weights.")

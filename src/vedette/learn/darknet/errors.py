@@ -4,6 +4,7 @@ InputError
 └── DarknetError
     ├── CfgError      a .cfg that cannot be read, or asks for what is not supported; names file and line
     ├── WeightsError  a .weights file that does not fit its cfg, or holds numbers that are not finite
+    ├── PublicFileError  no such public weights, or a file that is not the published one
     └── FamilyError   a family, size, class count or set of anchors that no cfg can be written for
 """
 
@@ -20,6 +21,10 @@ class CfgError(DarknetError):
 
 class WeightsError(DarknetError):
     """A .weights file is missing, of the wrong size, or holds values that no network can use."""
+
+
+class PublicFileError(DarknetError):
+    """A name that no public weights have, or a file whose size or checksum is not the published one."""
 
 
 class FamilyError(DarknetError, UsageError):
