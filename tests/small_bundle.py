@@ -1,8 +1,9 @@
 """A detector small enough to reason about, for every test that needs a bundle: it finds coloured squares.
 
-Input 64x64. Head 0 (stride 16, anchor 16x16) looks at the mean of each 16-pixel cell: red and green; head 1 (stride
-32, anchor 32x32) at each 32-pixel cell: blue. A cell that is wholly red, green or blue gives a box that covers it
-exactly, with a score above 0.99; black, white and grey give none. Nothing is trained: the numbers are chosen.
+Input 64x64, or any other whose sides are multiples of 32. Head 0 (stride 16, anchor 16x16) looks at the mean of each
+16-pixel cell: red and green; head 1 (stride 32, anchor 32x32) at each 32-pixel cell: blue. A cell that is wholly red,
+green or blue gives a box that covers it exactly, with a score above 0.99; black, white and grey give none. Nothing is
+trained: the numbers are chosen.
 """
 
 from pathlib import Path
@@ -32,9 +33,10 @@ BGR = {"red": (0, 0, 255), "green": (0, 255, 0), "blue": (255, 0, 0)}
 STEEP = 40.0
 
 
-def make_model(broken: bool = False) -> bytes:
+def make_model(broken: bool = False, size_px: tuple[int, int] = (SIDE_PX, SIDE_PX)) -> bytes:
     """The ONNX model; `broken` shifts head 1's objectness, as an engine with a fault would."""
     nodes, weights, outputs = [], [], []
+    width, height = size_px
     for number, stride in enumerate((16, 32)):
         matrix = np.zeros((8, 3, 1, 1), np.float32)  # (4 box + objectness + 3 classes, RGB, 1, 1)
         bias = np.zeros(8, np.float32)
@@ -55,23 +57,25 @@ def make_model(broken: bool = False) -> bytes:
         ]
         outputs.append(
             helper.make_tensor_value_info(
-                f"head_{number}", TensorProto.FLOAT, ["batch", 8, SIDE_PX // stride, SIDE_PX // stride]
+                f"head_{number}", TensorProto.FLOAT, ["batch", 8, height // stride, width // stride]
             )
         )
-    inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, SIDE_PX, SIDE_PX])]
+    inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, height, width])]
     graph = helper.make_graph(nodes, "coloured_squares", inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
 
-def make_manifest(resize: ResizeMode = ResizeMode.STRETCH, **thresholds: object) -> BundleManifest:
+def make_manifest(
+    resize: ResizeMode = ResizeMode.STRETCH, size_px: tuple[int, int] = (SIDE_PX, SIDE_PX), **thresholds: object
+) -> BundleManifest:
     """The manifest of the coloured-squares detector, without files."""
     heads = tuple(
         YoloHead(
             output=f"head_{number}",
-            grid_width=SIDE_PX // stride,
-            grid_height=SIDE_PX // stride,
+            grid_width=size_px[0] // stride,
+            grid_height=size_px[1] // stride,
             anchors=((float(stride), float(stride)),),
         )
         for number, stride in enumerate((16, 32))
@@ -79,7 +83,7 @@ def make_manifest(resize: ResizeMode = ResizeMode.STRETCH, **thresholds: object)
     return BundleManifest(
         name="coloured-squares",
         classes=CLASSES,
-        input=InputSpec(width=SIDE_PX, height=SIDE_PX, resize=resize),
+        input=InputSpec(width=size_px[0], height=size_px[1], resize=resize),
         decode=DarknetHeads(heads=heads),
         thresholds=Thresholds.model_validate(thresholds),
         provenance=Provenance(
@@ -94,10 +98,18 @@ def make_manifest(resize: ResizeMode = ResizeMode.STRETCH, **thresholds: object)
     )
 
 
-def make_bundle(folder: Path, resize: ResizeMode = ResizeMode.STRETCH, **thresholds: object) -> OpenBundle:
+def make_bundle(
+    folder: Path,
+    resize: ResizeMode = ResizeMode.STRETCH,
+    size_px: tuple[int, int] = (SIDE_PX, SIDE_PX),
+    **thresholds: object,
+) -> OpenBundle:
     """Write the coloured-squares bundle."""
-    contents = {"model.onnx": make_model(), "labels.txt": "".join(f"{name}\n" for name in CLASSES).encode()}
-    return write_bundle(folder, make_manifest(resize, **thresholds), contents)
+    contents = {
+        "model.onnx": make_model(size_px=size_px),
+        "labels.txt": "".join(f"{name}\n" for name in CLASSES).encode(),
+    }
+    return write_bundle(folder, make_manifest(resize, size_px, **thresholds), contents)
 
 
 def make_picture(
