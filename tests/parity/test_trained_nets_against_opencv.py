@@ -43,6 +43,7 @@ def test_trained_nets_decode_exactly_as_in_opencv_with_the_same_epsilon(real_dat
         assert difference.boxes > 500
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize("trained", CASES, indirect=True, ids=named)
 def test_trained_nets_decode_as_in_opencv_within_what_its_epsilon_makes(real_data, tmp_path, trained):

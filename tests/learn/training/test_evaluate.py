@@ -1,4 +1,7 @@
-"""Evaluation: means, best score, curves, class matching, ignored objects; and Darknet's figures on real nets."""
+"""Evaluation: means, best score, curves, class matching, ignored objects.
+
+Darknet's figures on real nets are held in tests/parity/test_detections_against_darknet.py.
+"""
 
 from pathlib import Path
 
@@ -6,26 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from vedette.contracts.bundle import NmsKind, ResizeMode
 from vedette.contracts.detections import Detections
 from vedette.contracts.errors import InputError
-from vedette.learn.darknet.cfg import read_cfg
-from vedette.learn.darknet.plan import decode_spec, plan_network
-from vedette.learn.darknet.weights import read_weights
 from vedette.learn.data.errors import ClassMatchError, PictureError
-from vedette.learn.data.reading import read_data_set
 from vedette.learn.data.samples import DataSet, LabelledObject, Layout, Sample
 from vedette.learn.training.average_precision import Truths
 from vedette.learn.training.evaluate import (
-    SCORE_FLOOR,
     choose_split,
-    detections_needed,
     evaluate_pictures,
     summarise,
     truths_of,
 )
-from vedette.learn.training.predictor import DarknetPredictor
-from vedette.vision.postprocess import DetectionRules
 
 NAMES = ("cat", "dog")
 LEFT, MIDDLE, RIGHT = (0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10)
@@ -173,53 +167,3 @@ def test_truths_keep_difficult_and_crowd_as_ignored_and_drop_broken_boxes(street
     assert result.boxes_xyxy_px.tolist() == [[0, 0, 10, 10], [40, 0, 60, 10], [20, 0, 30, 10]]
     assert result.class_ids.tolist() == [0, 1, 0]
     assert result.ignored.tolist() == [False, False, True]
-
-
-# Darknet itself (AlexeyAB, C, FP32) on the same pictures, all scores >= 0.001: oracles/README.md.
-DARKNET = {
-    ("yolo-fastest-1.1", ResizeMode.STRETCH): (33.80, 14.79),
-    ("yolo-fastest-1.1", ResizeMode.LETTERBOX): (31.74, 14.30),
-    ("yolo-fastest-1.1-xl", ResizeMode.STRETCH): (45.25, 22.63),
-    ("yolo-fastest-1.1-xl", ResizeMode.LETTERBOX): (39.81, 19.61),
-}
-
-
-# The same with Darknet's own JPEG loader and resize, stretched; and that with NMS by DIoU (greedynms).
-DARKNET_OWN_RESIZE = {"yolo-fastest-1.1": (33.59, 14.56), "yolo-fastest-1.1-xl": (45.43, 23.33)}
-DARKNET_DIOU = {"yolo-fastest-1.1": (33.17, 14.77), "yolo-fastest-1.1-xl": (45.17, 23.42)}
-
-
-@pytest.mark.slow
-@pytest.mark.real_data
-@pytest.mark.parametrize(("net", "resize"), DARKNET)
-def test_darknets_own_figures_on_coco_within_two_tenths_of_a_point(
-    real_data: Path, net: str, resize: ResizeMode
-) -> None:
-    assert coco_points(real_data, net, resize) == pytest.approx(DARKNET[net, resize], abs=0.2)
-
-
-@pytest.mark.slow
-@pytest.mark.real_data
-@pytest.mark.parametrize("net", DARKNET_OWN_RESIZE)
-def test_darknets_figures_with_its_own_resize_within_three_tenths_of_a_point(real_data: Path, net: str) -> None:
-    """Three, not two: Darknet's rows include its own JPEG loader, here OpenCV reads the pictures."""
-    assert coco_points(real_data, net, ResizeMode.DARKNET) == pytest.approx(DARKNET_OWN_RESIZE[net], abs=0.3)
-
-
-@pytest.mark.slow
-@pytest.mark.real_data
-@pytest.mark.parametrize("net", DARKNET_DIOU)
-def test_darknets_figures_with_diou_within_two_tenths_of_a_point(real_data: Path, net: str) -> None:
-    points = coco_points(real_data, net, ResizeMode.DARKNET, NmsKind.DIOU)
-    assert points == pytest.approx(DARKNET_DIOU[net], abs=0.2)
-
-
-def coco_points(real_data: Path, net: str, resize: ResizeMode, nms_kind: NmsKind = NmsKind.IOU) -> tuple[float, float]:
-    """AP50 and AP50-95 in percent."""
-    zoo = real_data / "weights/yolo-fastest/ModelZoo/yolo-fastest-1.1_coco"
-    names = tuple((zoo / "coco.names").read_text().split("\n")[:80])
-    plan = plan_network(read_cfg(zoo / f"{net}.cfg"))
-    rules = DetectionRules(decode_spec(plan), names, SCORE_FLOOR, 0.45, nms_kind, detections_needed(80))
-    predictor = DarknetPredictor(plan, read_weights(zoo / f"{net}.weights", plan), rules, resize)
-    result = evaluate_pictures(predictor, read_data_set(real_data / "coco"), names)
-    return result.map50 * 100, result.map50_95 * 100
