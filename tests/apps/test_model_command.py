@@ -140,6 +140,54 @@ def test_a_backbone_is_described_when_asked_for(tmp_path, capsys):
     }
 
 
+@pytest.mark.real_data
+def test_what_fp16_would_do_is_a_warning(real_data, capsys):
+    folder = real_data / "weights" / "mobilenet-yolo" / "MobileNetV2-YOLO-Fastest" / "v1"
+    cfg = folder / "MobileNetV2-YOLO-Fastest-voc.cfg"
+
+    code, out, err = run(capsys, "info", cfg, "--weights", cfg.with_suffix(".weights"), "--json")
+
+    assert code == 0
+    found = json.loads(out)
+    assert [warning for warning in found["fp16"] if "beyond 65504 in layer 64" in warning]
+    assert err.count("FP16: ") == len(found["fp16"]) == 2
+    assert all(f"vedette: {warning}" in err for warning in found["fp16"])
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("width", "height"), [(320, 256), (352, 288)])
+def test_nets_that_are_not_square_are_described(real_data, tmp_path, capsys, width, height):
+    source = real_data / "weights" / "yolo-fastest" / "ModelZoo" / "yolo-fastest-1.1_coco" / "yolo-fastest-1.1.cfg"
+    cfg = tmp_path / "wide.cfg"
+    cfg.write_text(source.read_text().replace("width=320", f"width={width}").replace("height=320", f"height={height}"))
+
+    code, out, err = run(capsys, "info", cfg, "--weights", source.with_suffix(".weights"), "--json")
+
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["input"] == {"width": width, "height": height, "channels": 3}
+    assert [head["shape"] for head in found["heads"]] == [
+        [255, height // 32, width // 32],
+        [255, height // 16, width // 16],
+    ]
+
+
+@pytest.mark.real_data
+def test_the_old_header_is_described(real_data, capsys):
+    folder = real_data / "weights" / "yolo-lite"
+
+    code, out, _ = run(
+        capsys,
+        *("info", folder / "cfg" / "tiny-yolov2-trial5.cfg"),
+        *("--weights", folder / "weights" / "tiny-yolov2-trial5.weights", "--json"),
+    )
+
+    assert code == 0
+    found = json.loads(out)
+    assert (found["weights"]["version"], found["weights"]["bytes"], found["params"]) == ("0.1.0", 69_056, 17_260)
+    assert found["weights"]["bytes"] == 16 + 4 * found["params"]
+
+
 def test_strict_refuses_with_the_line_what_the_plain_mode_takes(tmp_path, capsys):
     cfg = tmp_path / "model.cfg"
     assert run(capsys, "new", "yolov3-tiny", "--classes", 2, "--out", cfg)[0] == 0

@@ -76,7 +76,7 @@ def info(
     strict: Annotated[bool, Parameter(help="Refuse what the hank-ai fork of Darknet refuses.", negative="")] = False,
     json: Annotated[bool, Parameter(help="Print JSON.", negative="")] = False,
 ) -> None:
-    """Say what a Darknet cfg is: layers, parameters, BFLOPs, heads; with weights, whether they fit.
+    """Say what a Darknet cfg is: layers, parameters, BFLOPs, heads; with weights, whether they fit, and fit FP16.
 
     BFLOPs are 10^9 additions and multiplications of the convolutions for one picture, as Darknet counts them. The
     shape of a head is (channels, grid height, grid width). With --strict a key that stands twice in a section, an
@@ -86,14 +86,18 @@ def info(
     from vedette.learn.darknet.cfg import read_cfg
     from vedette.learn.darknet.plan import plan_network
     from vedette.learn.darknet.weights import read_weights
+    from vedette.learn.export.half_precision import half_precision_warnings
 
     if partial and weights is None:
         raise UsageError("--partial speaks about weights: give --weights too")
     parsed = read_cfg(cfg, strict)
     plan = plan_network(parsed)
     description = describe_plan(plan)
+    warnings = list(parsed.warnings)
     if weights is not None:
         loaded = read_weights(weights, plan, partial)
+        description["fp16"] = list(half_precision_warnings(plan, loaded))
+        warnings += description["fp16"]
         description["weights"] = {
             "file": str(weights),
             "bytes": weights.stat().st_size,
@@ -101,7 +105,7 @@ def info(
             "seen": loaded.seen,
             "layers_loaded": loaded.layers_loaded,
         }
-    for warning in parsed.warnings:
+    for warning in warnings:
         warn(f"vedette: {warning}")
     if json:
         print_json(description)

@@ -131,6 +131,7 @@ def _read_header(path: Path, file: BinaryIO, found_bytes: int) -> tuple[tuple[in
     if not all(0 <= number <= _LARGEST_VERSION for number in version):
         raise WeightsError(
             f"{path}: not a Darknet .weights file: its header says version {version[0]}.{version[1]}.{version[2]}"
+            + _text_hint(file)
         )
     wide = _is_wide(version[0], version[1])
     raw = file.read(8 if wide else 4)
@@ -170,11 +171,22 @@ def _layers_in(path: Path, plan: NetworkPlan, file: BinaryIO, found_bytes: int, 
     raise WeightsError(message + _damage_hint(file))
 
 
+def _text_hint(file: BinaryIO) -> str:
+    """What a file is that was taken for weights: the two that people have most."""
+    file.seek(0)
+    start = file.read(64).lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "; it is a pointer of Git LFS to the weights: fetch them with `git lfs pull`"
+    if start.startswith((b"<!doctype", b"<html")):
+        return "; it is a web page: the download went to another address than the file's"
+    return ""
+
+
 def _damage_hint(file: BinaryIO) -> str:
     sample = file.read(1 << 16)
     if sample.count(_REPLACEMENT) * 32 < len(sample):
         return ""
-    return ". It is full of the bytes EF BF BD: it was once saved as text, which destroyed it; fetch the file again"
+    return ". It is full of the bytes EF BF BD: once saved as text, which destroyed it; download it again, as binary"
 
 
 def _read_layer(path: Path, file: BinaryIO, layer: ConvolutionalLayer) -> ConvolutionalWeights:

@@ -72,13 +72,20 @@ def export_onnx(plan: NetworkPlan, weights: DarknetWeights) -> bytes:
 
 
 def fold_batch_norm(given: ConvolutionalWeights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The kernel and bias of a convolution that does what convolution and batch norm do; computed in float64."""
+    """The kernel and bias of a convolution that does what convolution and batch norm do; computed in float64.
+
+    Raises:
+        WeightsError: the result is beyond float32; torch, which folds nothing, would overflow in its own way.
+    """
     if given.batch_norm is None:
         return given.kernel, given.biases
     norm = given.batch_norm
     factors = norm.scales.astype(np.float64) / np.sqrt(norm.variances.astype(np.float64) + BATCH_NORM_EPSILON)
     kernel = given.kernel.astype(np.float64) * factors[:, None, None, None]  # (filters, channels / groups, size, size)
     biases = given.biases.astype(np.float64) - norm.means.astype(np.float64) * factors  # (filters,)
+    largest = max(float(np.abs(kernel).max()), float(np.abs(biases).max()))
+    if largest > float(np.finfo(np.float32).max):
+        raise WeightsError(f"batch norm folded into its convolution gives {largest:.3g}, which is beyond float32")
     return kernel.astype(np.float32), biases.astype(np.float32)
 
 
@@ -164,7 +171,10 @@ class _Graph:
 
 
 def _convolutional(graph: _Graph, layer: ConvolutionalLayer, given: ConvolutionalWeights) -> None:
-    kernel, biases = fold_batch_norm(given)
+    try:
+        kernel, biases = fold_batch_norm(given)
+    except WeightsError as error:
+        raise WeightsError(f"{graph.plan.source}, line {layer.line}: layer {layer.index}: {error}") from error
     inputs = [
         *graph.inputs(layer),
         graph.constant(f"layer_{layer.index}_kernel", kernel),
