@@ -7,6 +7,7 @@ of two nets against Darknet's own. Families run at their cfg's size where that i
 real data: the folder that VEDETTE_DATA names.
 """
 
+import itertools
 import json
 import os
 import sys
@@ -82,23 +83,23 @@ def _detections(data: Path, oracle: Path) -> list[dict[str, Any]]:
     from darknet_detections import NETS, RESIZES, compare_detections
 
     figures = []
-    for net in NETS:
-        for resize in RESIZES:
-            verdict = compare_detections(data, oracle, net, resize)
-            figures.append(
-                {
-                    "net": net,
-                    "resize": resize.value,
-                    "here": verdict.here.total(),
-                    "darknet": verdict.darknets.total(),
-                    "matched": verdict.matched,
-                    "same_count_in_every_class": verdict.here == verdict.darknets,
-                    "least_iou": round(verdict.least_iou, 5),
-                    "largest_score_difference": verdict.largest_score_difference,
-                    "on_the_edge": verdict.on_the_edge,
-                    "wrong": verdict.wrong,
-                }
-            )
+    for net, resize, engine in itertools.product(NETS, RESIZES, ENGINES):
+        verdict = compare_detections(data, oracle, net, resize, engine=engine)
+        figures.append(
+            {
+                "net": net,
+                "resize": resize.value,
+                "engine": engine,
+                "here": verdict.here.total(),
+                "darknet": verdict.darknets.total(),
+                "matched": verdict.matched,
+                "same_count_in_every_class": verdict.here == verdict.darknets,
+                "least_iou": round(verdict.least_iou, 5),
+                "largest_score_difference": verdict.largest_score_difference,
+                "on_the_edge": verdict.on_the_edge,
+                "wrong": verdict.wrong,
+            }
+        )
     return figures
 
 
@@ -115,55 +116,55 @@ def _average_precision(data: Path) -> list[dict[str, Any]]:
 
 def as_markdown(figures: dict[str, Any]) -> str:
     """The four tables, one after another."""
-    worst = {name: _worst(entry["engines"]) for name, entry in figures["families"].items()}
-    families = [
-        (
-            name,
-            entry["input"] + ("" if entry["own_size"] else " (reduced)"),
-            _compared(worst[name]),
-            *_cells(entry["engines"]),
-        )
-        for name, entry in figures["families"].items()
-    ]
-    trained = [
-        (name, "not in this copy of the data", "", "", "", "", "")
-        if "absent" in entry
-        else (
-            name,
-            entry["input"],
-            _compared(_worst(entry["same_epsilon"])),
-            *_cells(entry["same_epsilon"]),
-            _pixels(_worst(entry["as_it_is"]), entry["input"]),
-        )
-        for name, entry in figures["trained"].items()
-    ]
-    detections = [
-        (
-            entry["net"], entry["resize"], f"{entry['here']} / {entry['darknet']}", str(entry["matched"]),
-            f"{entry['least_iou']:.4f}", f"{entry['largest_score_difference']:.0e}",
-            "; ".join(entry["on_the_edge"]) or "none", "; ".join(entry["wrong"]) or "none",
-        )
-        for entry in figures["detections"]
-    ]  # fmt: skip
-    precision = [
-        (
-            entry["net"], entry["resize"], entry["nms_kind"], _pair(entry["darknet"]), _pair(entry["here"]),
-            f"{max(abs(a - b) for a, b in zip(entry['here'], entry['darknet'], strict=True)):.2f}",
-        )
-        for entry in figures["average_precision"]
-    ]  # fmt: skip
     return "\n\n".join(
         [
-            _table(("cfg", "input", "boxes / scores compared", *ENGINES), families),
-            _table(("net", "input", "boxes / scores compared", *ENGINES, "file as it is, worst engine"), trained),
-            _table(
-                ("net", "resize", "here / Darknet", "same", "least IoU", "largest score difference",
-                 "one side only, decided by rounding", "one side only, otherwise"),
-                detections,
-            ),
-            _table(("net", "resize", "NMS", "Darknet", "here", "largest difference"), precision),
+            _families_table(figures["families"]),
+            _trained_table(figures["trained"]),
+            _detections_table(figures["detections"]),
+            _precision_table(figures["average_precision"]),
         ]
-    )  # fmt: skip
+    )
+
+
+def _families_table(families: dict[str, Any]) -> str:
+    rows = []
+    for name, entry in families.items():
+        size = entry["input"] + ("" if entry["own_size"] else " (reduced)")
+        rows.append((name, size, _compared(_worst(entry["engines"])), *_cells(entry["engines"])))
+    return _table(("cfg", "input", "boxes / scores compared", *ENGINES), rows)
+
+
+def _trained_table(trained: dict[str, Any]) -> str:
+    rows = []
+    for name, entry in trained.items():
+        if "absent" in entry:
+            rows.append((name, "not in this copy of the data", "", "", "", "", ""))
+            continue
+        same, as_it_is = entry["same_epsilon"], _worst(entry["as_it_is"])
+        side_px = max(int(side) for side in entry["input"].split("x"))
+        loose = f"{as_it_is['box'] * side_px:.2f} px / {as_it_is['score']:.4f}"
+        rows.append((name, entry["input"], _compared(_worst(same)), *_cells(same), loose))
+    return _table(("net", "input", "boxes / scores compared", *ENGINES, "file as it is, worst engine"), rows)
+
+
+def _detections_table(detections: list[dict[str, Any]]) -> str:
+    head = ("net", "resize", "engine", "here / Darknet", "same", "least IoU", "largest score difference")
+    rows = []
+    for entry in detections:
+        counts = (f"{entry['here']} / {entry['darknet']}", str(entry["matched"]))
+        worst = (f"{entry['least_iou']:.4f}", f"{entry['largest_score_difference']:.0e}")
+        alone = ("; ".join(entry[key]) or "none" for key in ("on_the_edge", "wrong"))
+        rows.append((entry["net"], entry["resize"], entry["engine"], *counts, *worst, *alone))
+    return _table((*head, "one side only, decided by rounding", "one side only, otherwise"), rows)
+
+
+def _precision_table(precision: list[dict[str, Any]]) -> str:
+    rows = []
+    for entry in precision:
+        apart = max(abs(a - b) for a, b in zip(entry["here"], entry["darknet"], strict=True))
+        figures = (_pair(entry["darknet"]), _pair(entry["here"]), f"{apart:.2f}")
+        rows.append((entry["net"], entry["resize"], entry["nms_kind"], *figures))
+    return _table(("net", "resize", "NMS", "Darknet", "here", "largest difference"), rows)
 
 
 def _worst(engines: dict[str, Any]) -> dict[str, Any]:
@@ -176,10 +177,6 @@ def _compared(worst: dict[str, Any]) -> str:
 
 def _cells(engines: dict[str, Any]) -> list[str]:
     return [f"{engines[name]['box']:.0e} / {engines[name]['score']:.0e}" for name in ENGINES]
-
-
-def _pixels(worst: dict[str, Any], size: str) -> str:
-    return f"{worst['box'] * max(int(side) for side in size.split('x')):.2f} px / {worst['score']:.4f}"
 
 
 def _pair(values: list[float]) -> str:

@@ -9,16 +9,22 @@ its score is within 0.002 of the floor, or its overlap with a stronger box of it
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from small_bundle import make_manifest
 from vedette.contracts.bundle import NmsKind, ResizeMode
+from vedette.contracts.pipeline import EngineChoice
+from vedette.edge.engines.detector import PackedDetector
+from vedette.edge.engines.opening import open_engine
 from vedette.learn.darknet.cfg import read_cfg
 from vedette.learn.darknet.plan import decode_spec, plan_network
 from vedette.learn.darknet.weights import read_weights
 from vedette.learn.data.pictures import read_picture
 from vedette.learn.data.reading import read_data_set
+from vedette.learn.export.onnx import export_onnx
 from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed, evaluate_pictures
 from vedette.learn.training.predictor import DarknetPredictor
 from vedette.vision.boxes import iou_matrix
@@ -27,6 +33,7 @@ from vedette.vision.postprocess import DetectionRules
 FLOOR, NMS_IOU = 0.05, 0.45
 LEAST_IOU, SCORE_TOLERANCE, NMS_TOLERANCE = 0.99, 0.002, 0.001
 NETS = ("yolo-fastest-1.1", "yolo-fastest-1.1-xl")
+ENGINES = ("torch", "onnxruntime", "openvino")
 RESIZES = (ResizeMode.STRETCH, ResizeMode.LETTERBOX)  # those of the oracle's files
 ZOO = Path("weights/yolo-fastest/ModelZoo/yolo-fastest-1.1_coco")
 
@@ -66,12 +73,15 @@ class Verdict:
     wrong: list[str] = field(default_factory=list)
 
 
-def compare_detections(data: Path, oracle: Path, net: str, resize: ResizeMode, pictures: int | None = None) -> Verdict:
+def compare_detections(
+    data: Path, oracle: Path, net: str, resize: ResizeMode, *, engine: str = "torch", pictures: int | None = None
+) -> Verdict:
     """Over the first so many pictures, or all; `data` and `oracle` are the folders of the fixtures."""
     coco = json.loads((data / "coco" / "instances.json").read_text())
     categories = np.array([category["id"] for category in coco["categories"]])
     expected = _oracle_detections(oracle / f"{net}_{resize.value}.json")
-    predictor = open_predictor(data, net, resize, FLOOR)
+    rules = rules_of(data, net, FLOOR)
+    predictor = (open_torch if engine == "torch" else partial(open_packed, engine=engine))(data, net, resize, rules)
     verdict = Verdict()
     for image in coco["images"][:pictures]:
         theirs = expected.get(image["id"], Found(np.zeros((0, 4)), np.zeros(0), np.zeros(0, int)))
@@ -83,20 +93,32 @@ def compare_detections(data: Path, oracle: Path, net: str, resize: ResizeMode, p
 
 def measure_ap(data: Path, net: str, resize: ResizeMode, nms_kind: NmsKind = NmsKind.IOU) -> tuple[float, float]:
     """AP50 and AP50-95 in percent on the COCO pictures, as `vedette evaluate` has them."""
-    names = tuple((data / ZOO / "coco.names").read_text().split("\n")[:80])
-    predictor = open_predictor(data, net, resize, SCORE_FLOOR, nms_kind, names)
-    result = evaluate_pictures(predictor, read_data_set(data / "coco"), names)
+    rules = rules_of(data, net, SCORE_FLOOR, nms_kind)
+    predictor = open_torch(data, net, resize, rules)
+    result = evaluate_pictures(predictor, read_data_set(data / "coco"), rules.class_names)
     return result.map50 * 100, result.map50_95 * 100
 
 
-def open_predictor(
-    data: Path, net: str, resize: ResizeMode, score: float, nms_kind: NmsKind = NmsKind.IOU, names: tuple = ()
-) -> DarknetPredictor:
-    """One of `NETS` in torch, with Darknet's NMS limit."""
+def rules_of(data: Path, net: str, score: float, nms_kind: NmsKind = NmsKind.IOU) -> DetectionRules:
+    """One of `NETS` with Darknet's NMS limit, and as many detections as there are."""
+    names = tuple((data / ZOO / "coco.names").read_text().split("\n")[:80])
+    spec = decode_spec(plan_network(read_cfg(data / ZOO / f"{net}.cfg")))
+    return DetectionRules(spec, names, score, NMS_IOU, nms_kind, detections_needed(len(names)))
+
+
+def open_torch(data: Path, net: str, resize: ResizeMode, rules: DetectionRules) -> DarknetPredictor:
+    """What `vedette evaluate --cfg --weights` runs."""
     plan = plan_network(read_cfg(data / ZOO / f"{net}.cfg"))
-    names = names or tuple(str(number) for number in range(plan.class_count))
-    rules = DetectionRules(decode_spec(plan), names, score, NMS_IOU, nms_kind, detections_needed(len(names)))
     return DarknetPredictor(plan, read_weights(data / ZOO / f"{net}.weights", plan), rules, resize)
+
+
+def open_packed(data: Path, net: str, resize: ResizeMode, rules: DetectionRules, *, engine: str) -> PackedDetector:
+    """What runs on the edge: the exported graph on one of its engines, FP32."""
+    plan = plan_network(read_cfg(data / ZOO / f"{net}.cfg"))
+    model = export_onnx(plan, read_weights(data / ZOO / f"{net}.weights", plan))
+    manifest = make_manifest(resize, (plan.input_width, plan.input_height))
+    manifest = manifest.model_copy(update={"decode": rules.decode, "classes": rules.class_names})
+    return PackedDetector(manifest, open_engine(manifest, model, EngineChoice(engine)), rules)
 
 
 def _compare_picture(verdict: Verdict, name: str, ours: Found, theirs: Found) -> None:

@@ -12,6 +12,7 @@ import pytest
 import darknet_detections
 from darknet_detections import (
     AVERAGE_PRECISION,
+    ENGINES,
     LEAST_IOU,
     NETS,
     RESIZES,
@@ -28,10 +29,10 @@ AP_TOLERANCE = {ResizeMode.STRETCH: 0.1, ResizeMode.LETTERBOX: 0.1, ResizeMode.D
 
 
 @pytest.mark.real_data
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("resize", RESIZES, ids=lambda mode: mode.value)
-@pytest.mark.parametrize("net", NETS)
-def test_trained_net_detects_what_darknet_detects(real_data, darknet_oracle, net, resize):
-    verdict = compare_detections(real_data, darknet_oracle, net, resize, FAST_PICTURES)
+def test_trained_net_detects_what_darknet_detects(real_data, darknet_oracle, resize, engine):
+    verdict = compare_detections(real_data, darknet_oracle, NETS[0], resize, engine=engine, pictures=FAST_PICTURES)
 
     assert verdict.matched > 200
     assert_same(verdict)
@@ -39,11 +40,13 @@ def test_trained_net_detects_what_darknet_detects(real_data, darknet_oracle, net
 
 @pytest.mark.slow
 @pytest.mark.real_data
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("resize", RESIZES, ids=lambda mode: mode.value)
 @pytest.mark.parametrize("net", NETS)
-def test_trained_net_detects_what_darknet_detects_on_all_pictures(real_data, darknet_oracle, net, resize):
-    verdict = compare_detections(real_data, darknet_oracle, net, resize)
-    sys.stdout.write("\n".join([f"\n{net} {resize.value}: {verdict.matched} matched", *verdict.on_the_edge, ""]))
+def test_trained_net_detects_what_darknet_detects_on_all_pictures(real_data, darknet_oracle, net, resize, engine):
+    verdict = compare_detections(real_data, darknet_oracle, net, resize, engine=engine)
+    counts = f"{net} {resize.value} {engine}: {verdict.matched} matched"
+    sys.stdout.write("\n".join(["", counts, *verdict.on_the_edge, ""]))
 
     assert verdict.matched > 2700
     assert_same(verdict)
@@ -63,7 +66,7 @@ def assert_same(verdict: Verdict) -> None:
 @pytest.mark.real_data
 def test_comparison_notices_another_nms_limit(real_data, darknet_oracle, monkeypatch):
     monkeypatch.setattr(darknet_detections, "NMS_IOU", 0.5)
-    assert compare_detections(real_data, darknet_oracle, NETS[0], ResizeMode.STRETCH, FAST_PICTURES).wrong
+    assert compare_detections(real_data, darknet_oracle, NETS[0], ResizeMode.STRETCH, pictures=FAST_PICTURES).wrong
 
 
 @pytest.mark.slow
