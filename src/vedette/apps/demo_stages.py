@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vedette.apps.pack import PackOptions, pack_model
+from vedette.apps.pack_darknet import PackOptions, pack_model
 from vedette.contracts.errors import ResultError
 from vedette.contracts.ports import Progress
 from vedette.edge.live.page import LivePage

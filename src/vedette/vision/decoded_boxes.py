@@ -81,7 +81,8 @@ def corners_px(boxes: Floats, spec: DecodedBoxes, input_width_px: int, input_hei
     first, second = boxes[:2], boxes[2:]  # each (2, k)
     with np.errstate(over="ignore", invalid="ignore"):  # infinite ones are the caller's to refuse
         if spec.box_form is BoxForm.CXCYWH:
-            first, second = first - second / 2, first + second / 2
+            half = second * np.float32(0.5)
+            first, second = first - half, first + half
         corners = np.concatenate([first, second]).T  # (k, 4)
         if spec.box_units is BoxUnits.NORMALISED:
             corners = corners * np.array([input_width_px, input_height_px] * 2, np.float32)

@@ -49,7 +49,7 @@ class OnnxRuntimeEngine:
         self.description = f"onnxruntime {self.version} {precision.value}, {threads} thread{plural}"
         self._input = manifest.input.tensor
         self._scale = manifest.input.scale
-        self._outputs = [head.output for head in manifest.decode.heads]
+        self._outputs = list(manifest.decode.outputs)
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

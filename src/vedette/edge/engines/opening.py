@@ -8,6 +8,7 @@ from vedette.contracts.bundle import BundleManifest, Precision, Variant
 from vedette.contracts.pipeline import EngineChoice
 from vedette.edge.engines.detector import HeadEngine, PackedDetector
 from vedette.edge.engines.errors import EngineError
+from vedette.edge.engines.fixed_batch import FixedBatchEngine
 from vedette.vision.postprocess import DetectionRules
 
 
@@ -48,6 +49,11 @@ def open_engine(
     """
     chosen = resolve_engine(engine)
     count = threads if threads is not None else available_processors()
+    opened = _open(chosen, manifest, model, precision, count)
+    return opened if manifest.input.batch is None else FixedBatchEngine(opened, manifest.input.batch)
+
+
+def _open(chosen: EngineChoice, manifest: BundleManifest, model: bytes, precision: Precision, count: int) -> HeadEngine:
     if chosen is EngineChoice.OPENVINO:
         from vedette.edge.engines.openvino import OpenVinoEngine
 

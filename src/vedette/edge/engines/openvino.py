@@ -53,7 +53,7 @@ class OpenVinoEngine:
                 "ENABLE_CPU_PINNING": False,
             }
             compiled = core.compile_model(self._with_input(core.read_model(model=model), manifest), "CPU", settings)
-            self._outputs = [compiled.output(head.output) for head in manifest.decode.heads]
+            self._outputs = [compiled.output(name) for name in manifest.decode.outputs]
             self._request = compiled.create_infer_request()
         except RuntimeError as error:
             raise EngineError(f"OpenVINO {self.version} will not take the model: {_first_line(error)}") from error
@@ -78,7 +78,7 @@ class OpenVinoEngine:
         spec = manifest.input
         if self._takes_u8:
             return _with_picture_input(model, manifest)
-        model.reshape({spec.tensor: [-1, spec.channels, spec.height, spec.width]})
+        model.reshape({spec.tensor: [spec.batch or -1, spec.channels, spec.height, spec.width]})
         return model
 
 
@@ -91,7 +91,7 @@ def _with_picture_input(model: Any, manifest: BundleManifest) -> Any:
     picture.model().set_layout(ov.Layout("NCHW"))
     picture.preprocess().convert_element_type(ov.Type.f32).scale(1 / spec.scale)
     built = steps.build()
-    built.reshape({spec.tensor: [-1, spec.height, spec.width, spec.channels]})
+    built.reshape({spec.tensor: [spec.batch or -1, spec.height, spec.width, spec.channels]})
     return built
 
 

@@ -54,22 +54,59 @@ def read_model(path: Path) -> Any:
     Raises:
         OnnxError: unreadable, too large, or not ONNX.
     """
+    return parse_model(read_onnx_bytes(path), str(path))
+
+
+def read_onnx_bytes(path: Path) -> bytes:
+    """The bytes of a file that is small enough to be ONNX.
+
+    Raises:
+        OnnxError: unreadable or too large.
+    """
     try:
         if path.stat().st_size > MAX_ONNX_BYTES:
             raise OnnxError(f"{path}: larger than 2 GiB, which no ONNX file can be")
-        model = onnx.load_from_string(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise OnnxError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def parse_model(content: bytes, source: str) -> Any:
+    """Parse the bytes of an ONNX file; `source` is its name, for messages.
+
+    Raises:
+        OnnxError: not ONNX.
+    """
+    try:
+        model = onnx.load_from_string(content)
     except DecodeError as error:
-        raise OnnxError(f"{path}: not an ONNX file") from error
+        raise OnnxError(f"{source}: not an ONNX file, or one that was cut off") from error
     if not model.graph.node:
-        raise OnnxError(f"{path}: not an ONNX file, or one without a graph")
+        raise OnnxError(f"{source}: not an ONNX file, or one without a graph")
     return model
 
 
 def metadata_of(model: Any) -> dict[str, str]:
     """The metadata of a parsed file, also where Vedette did not write it."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def names_of(model: Any, source: str) -> tuple[str, ...] | None:
+    """The class names in the metadata, where Vedette wrote them.
+
+    Raises:
+        OnnxError: they are no list of names.
+    """
+    text = metadata_of(model).get(NAMES_KEY)
+    if text is None:
+        return None
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise OnnxError(f"{source}: its metadata {NAMES_KEY} is no JSON; give --names FILE") from error
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise OnnxError(f"{source}: its metadata {NAMES_KEY} is no list of names; give --names FILE")
+    return tuple(names)
 
 
 def weights_from_model(model: Any, plan: NetworkPlan, source: str) -> DarknetWeights:

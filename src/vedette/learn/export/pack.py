@@ -1,12 +1,13 @@
 """Assembles a bundle: the manifest, the model, the golden pictures and the receipts, in one order that cannot be left.
 
-Nothing here opens an engine or evaluates: `apps.pack` does, and hands in what was opened and measured. The order is:
-`draft` (ONNX and manifest) -> engines opened on the draft -> `judge` (agreement with torch, or refusal) -> accuracy
--> `assemble` (golden pictures, receipts, all contents) -> `bundle_folder.write_bundle`.
+Nothing here opens an engine or evaluates: `apps` does, and hands in what was opened and measured. The order is: `draft`
+(ONNX and manifest; `pack_onnx.draft_onnx` for an ONNX detector) -> engines opened on the draft -> `judge` (agreement
+with the reference, or refusal) -> accuracy -> `assemble` (golden pictures, receipts, all contents) ->
+`bundle_folder.write_bundle`.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -29,10 +30,11 @@ from vedette.contracts.bundle import (
 from vedette.contracts.ports import Progress
 from vedette.learn.darknet.plan import NetworkPlan, decode_spec
 from vedette.learn.darknet.weights import DarknetWeights
+from vedette.learn.export.comparison import Heads
 from vedette.learn.export.errors import PackError
 from vedette.learn.export.golden import GOLDEN_NAME
 from vedette.learn.export.onnx import export_onnx
-from vedette.learn.export.receipt import Heads, HeadSource, measure_agreement, require_agreement
+from vedette.learn.export.receipt import HeadSource, ReferenceName, measure_agreement, require_agreement
 from vedette.version import __version__
 from vedette.vision.resize import prepare
 
@@ -62,10 +64,11 @@ class PackRequest:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A manifest without files, and the model it speaks of."""
+    """A manifest without files, the model it speaks of, and the files that it was made from, as the bundle has them."""
 
     manifest: BundleManifest
     model: bytes
+    origin: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def draft(request: PackRequest) -> Draft:
         variants=(Variant(name="fp32", file=MODEL_NAME, precision=Precision.FP32, receipt=Receipt()),),
         files={},
     )
-    return Draft(manifest, model)
+    return Draft(manifest, model, {CFG_NAME: request.cfg_bytes, WEIGHTS_NAME: request.weights_bytes})
 
 
 def judge(
@@ -124,22 +127,26 @@ def judge(
     engines: Sequence[HeadSource],
     pictures: Sequence[Picture],
     progress: Progress,
+    *,
+    reference_name: ReferenceName = "torch",
 ) -> tuple[Agreement, ...]:
-    """Compare engines with torch on pictures of any size.
+    """Compare engines with the reference on pictures of any size.
 
     Raises:
         DisagreementError: one of them computes something else; nothing may be written then.
     """
     spec = drafted.manifest.input
     fitted = [prepare(picture, spec)[0][0] for picture in pictures[:MOST_PICTURES]]
-    progress.start("comparing engines with torch", len(fitted) + len(engines), "steps")
+    progress.start(f"comparing engines with {reference_name}", len(fitted) + len(engines), "steps")
     expected: list[Heads] = []
     for picture in fitted:
         expected.append(reference.infer(picture[None]))
         progress.advance()
     agreements = []
     for engine in engines:
-        agreement = measure_agreement(engine, expected, fitted, drafted.manifest.decode, spec)
+        agreement = measure_agreement(
+            engine, expected, fitted, drafted.manifest.decode, spec, reference_name=reference_name
+        )
         require_agreement(agreement)
         agreements.append(agreement)
         progress.advance()
@@ -147,10 +154,7 @@ def judge(
 
 
 def assemble(
-    request: PackRequest,
-    drafted: Draft,
-    measured: Measured,
-    golden: dict[str, bytes],
+    drafted: Draft, measured: Measured, golden: Mapping[str, bytes]
 ) -> tuple[BundleManifest, dict[str, bytes]]:
     """The manifest with its receipts, and every file of the bundle."""
     receipt = Receipt(
@@ -165,9 +169,8 @@ def assemble(
     manifest = drafted.manifest.model_copy(update={"variants": (variant,), "golden": GOLDEN_NAME})
     contents = {
         MODEL_NAME: drafted.model,
-        CFG_NAME: request.cfg_bytes,
-        WEIGHTS_NAME: request.weights_bytes,
-        LABELS_NAME: "".join(f"{name}\n" for name in request.class_names).encode(),
+        **drafted.origin,
+        LABELS_NAME: "".join(f"{name}\n" for name in manifest.classes).encode(),
         **golden,
     }
     return manifest, contents

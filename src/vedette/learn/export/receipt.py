@@ -1,4 +1,4 @@
-"""Does an engine compute what the reference computes? Measured on pictures, before suppression, over every box and class.
+"""Does an engine compute what the reference computes? Measured on pictures, before suppression, over every box.
 
 The reference is torch for Darknet weights, ONNX Runtime on the file as given for an ONNX detector. Engines are opened
 by the caller and passed in. What is compared is `comparison`'s; the limits are the product's promise: score 1e-3, box
@@ -66,9 +66,12 @@ def measure_agreement(
     *,
     reference_name: ReferenceName = "torch",
 ) -> Agreement:
-    """Compare an engine with reference heads, one batch of one for each of the pictures `fitted` ((h, w, 3), padding exact).
+    """Compare an engine with reference heads, one batch of one for each of the pictures `fitted`.
 
-    A value that is not a number counts as an infinite difference.
+    These are (h, w, 3), padding exact. A value that is not a number counts as an infinite difference.
+
+    Raises:
+        DisagreementError: the engine's outputs do not even have the reference's shapes.
     """
     largest = Difference(0.0, 0.0, 0)
     for number, expected in enumerate(reference):
@@ -106,9 +109,10 @@ def require_agreement(agreement: Agreement) -> None:
     ):
         return
     raise DisagreementError(
-        f"{agreement.engine} {agreement.engine_version} does not compute what {agreement.reference} computes: on {agreement.pictures} "
-        f"pictures scores differ by up to {agreement.max_score_difference:.2g} (limit {SCORE_TOLERANCE:g}) and boxes "
-        f"by up to {agreement.max_box_difference_px:.2g} px (limit {BOX_TOLERANCE_PX:g}); no bundle is written"
+        f"{agreement.engine} {agreement.engine_version} does not compute what {agreement.reference} computes: on "
+        f"{agreement.pictures} pictures scores differ by up to {agreement.max_score_difference:.2g} (limit "
+        f"{SCORE_TOLERANCE:g}) and boxes by up to {agreement.max_box_difference_px:.2g} px (limit "
+        f"{BOX_TOLERANCE_PX:g}); no bundle is written"
     )
 
 
