@@ -20,6 +20,7 @@ from vedette.learn.data.coco_json import CocoPlace, read_coco
 from vedette.learn.data.errors import DataError
 from vedette.learn.data.problems import Problem
 from vedette.learn.data.voc import VocPlace, read_voc
+from vedette.learn.export.half_precision import half_precision_warnings
 
 MOST_SECONDS = 1.0
 
@@ -97,7 +98,9 @@ def read_cfg_bytes(content: bytes, folder: Path) -> None:
 def read_weights_bytes(content: bytes, folder: Path) -> None:
     path, plan = folder / "a.weights", plan_network(parse_cfg(WEIGHTS_CFG))
     path.write_bytes(content)
-    assert read_weights(path, plan, partial=bool(content) and content[-1] % 2 == 1).layers_loaded <= len(plan.layers)
+    weights = read_weights(path, plan, partial=bool(content) and content[-1] % 2 == 1)
+    assert weights.layers_loaded <= len(plan.layers)
+    assert all("\n" not in warning for warning in half_precision_warnings(plan, weights))
 
 
 def read_voc_bytes(content: bytes, folder: Path) -> None:

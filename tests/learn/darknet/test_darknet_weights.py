@@ -1,6 +1,8 @@
 """Files of Darknet's weights: bytes in, the same bytes out; sizes refused by arithmetic, damage named."""
 
+import os
 import struct
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -184,6 +186,34 @@ def test_a_wrong_size_is_refused_before_anything_is_allocated(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
+    assert peak < 1 << 20
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_a_file_of_a_terabyte_is_refused_unread(tmp_path, partial):
+    path = small_file(tmp_path / "a.weights", np.ones(FIRST + SECOND))
+    os.truncate(path, 1 << 40)  # sparse
+    began = time.perf_counter()
+
+    with pytest.raises(WeightsError, match="the file has 1099511627776"):
+        read_weights(path, PLAN, partial)
+
+    assert time.perf_counter() - began < 1.0
+
+
+def test_a_value_that_is_not_finite_ends_the_reading_at_its_layer(tmp_path):
+    plan = plan_network(parse_cfg(make_cfg("yolov3", 80, 416, 416)))  # 248 MB of weights
+    path = small_file(tmp_path / "a.weights", [np.nan])
+    os.truncate(path, 20 + 4 * plan.params)
+    began = time.perf_counter()
+
+    tracemalloc.start()
+    with pytest.raises(WeightsError, match=r"layer 0 \[convolutional\] holds 1 of 992 values that are not finite"):
+        read_weights(path, plan)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert time.perf_counter() - began < 1.0
     assert peak < 1 << 20
 
 

@@ -1,6 +1,7 @@
 """Shapes, sizes and refusals by arithmetic. Published figures: facts 1.4."""
 
 import time
+import tracemalloc
 
 import pytest
 
@@ -221,15 +222,52 @@ ABSURD = {
     "upsampling without end": "[upsample]\nstride=16384\n" * 200,
     "padding without end": "[convolutional]\npadding=2147483647\n",
     "many large layers": "[convolutional]\nfilters=10000\n" * 4000,
+    "a route to itself": "[route]\nlayers=0\n",
+    "two routes to each other": "[route]\nlayers=1\n[route]\nlayers=0\n",
+    "a shortcut round the whole net": "[convolutional]\n[shortcut]\nfrom=2\n[route]\nlayers=1\n",
+    "routes that double without end": "[convolutional]\n" + "[route]\nlayers=-1,-1\n" * 60,
+    "reorg of a product beyond 64 bits": "[reorg]\nstride=16384\n",
+    "anchors without end": "[convolutional]\nfilters=7\n[yolo]\nclasses=2\nnum=1000000000\nanchors=1,1\n",
+    "classes without end": "[convolutional]\nfilters=7\n[yolo]\nclasses=1000000000\nanchors=1,1\n",
 }
 
 
 @pytest.mark.parametrize("body", ABSURD.values(), ids=ABSURD.keys())
-def test_absurd_networks_are_refused_in_under_a_second(body):
+def test_absurd_networks_are_refused_in_under_a_second_and_without_room(body):
+    began = time.perf_counter()
+    with pytest.raises(CfgError, match="line"):
+        plan(body)
+    assert time.perf_counter() - began < 1.0
+
+    tracemalloc.start()
+    with pytest.raises(CfgError, match="line"):
+        plan(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+NUMBERS_OF_SECTIONS = {
+    "convolutional": ("filters", "size", "stride", "padding", "groups"),
+    "maxpool": ("size", "stride", "padding"),
+    "route": ("layers", "groups", "group_id"),
+    "shortcut": ("from",),
+    "upsample": ("stride",),
+    "reorg": ("stride",),
+    "scale_channels": ("from",),
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "key"), [(name, key) for name, keys in NUMBERS_OF_SECTIONS.items() for key in keys]
+)
+def test_a_thousand_million_anywhere_is_refused_with_its_line(section, key):
+    listed = {"route": "layers=-1\n", "shortcut": "from=-1\n", "scale_channels": "from=-1\n"}.get(section, "")
+    others = "" if listed.startswith(key) else listed
     began = time.perf_counter()
 
     with pytest.raises(CfgError, match="line"):
-        plan(body)
+        plan(f"[convolutional]\nfilters=4\n[{section}]\n{others}{key}=1000000000\n")
 
     assert time.perf_counter() - began < 1.0
 

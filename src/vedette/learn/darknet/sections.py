@@ -111,7 +111,7 @@ def _convolutional(section: Section, growing: Growing) -> ConvolutionalLayer:
     source, given = growing.previous(section)
     filters = section.integer("filters", 1, minimum=1)
     size = section.integer("size", 1, minimum=1)
-    stride = section.integer("stride", 1, minimum=1)
+    stride = section.integer("stride", 1, minimum=1, maximum=MAX_INPUT_SIDE)
     padding = size // 2 if section.integer("pad", 0) else section.integer("padding", 0)
     groups = section.integer("groups", 1, minimum=1)
     if given.channels % groups or filters % groups:
@@ -138,7 +138,7 @@ def _convolutional(section: Section, growing: Growing) -> ConvolutionalLayer:
 def _maxpool(section: Section, growing: Growing) -> MaxpoolLayer:
     _refuse_not_built(section, _MAXPOOL_NOT_BUILT)
     source, given = growing.previous(section)
-    stride = section.integer("stride", 1, minimum=1)
+    stride = section.integer("stride", 1, minimum=1, maximum=MAX_INPUT_SIDE)
     size = section.integer("size", stride, minimum=1, maximum=MAX_INPUT_SIDE)
     padding = section.integer("padding", size - 1, maximum=2 * (size - 1))  # more: windows with no value
     height, width = (pooled_length(length, size, stride, padding) for length in (given.height, given.width))
