@@ -77,6 +77,7 @@ def _request(options: PackOptions, progress: Progress) -> PackRequest:
     from vedette.learn.darknet.plan import plan_network
     from vedette.learn.darknet.weights import read_weights
     from vedette.learn.data.label_text import read_bytes, read_names
+    from vedette.learn.export.half_precision import half_precision_warnings
     from vedette.learn.export.pack import PackRequest
 
     cfg = read_cfg(options.cfg)
@@ -87,9 +88,12 @@ def _request(options: PackOptions, progress: Progress) -> PackRequest:
     if options.nms_kind == "iou" and any(head.nms_kind is not DarknetNms.DEFAULT for head in plan.heads):
         wanted = ", ".join(sorted({head.nms_kind.value for head in plan.heads}))
         progress.say(f"the cfg asks for nms_kind={wanted}; packed with plain IoU (--nms-kind diou for greedynms)")
+    weights = read_weights(options.weights, plan)
+    for warning in half_precision_warnings(plan, weights):
+        progress.say(f"{options.weights}: {warning}")
     return PackRequest(
         plan=plan,
-        weights=read_weights(options.weights, plan),
+        weights=weights,
         cfg_bytes=read_bytes(options.cfg),
         weights_bytes=read_bytes(options.weights, MOST_FILE_BYTES),
         class_names=names,
