@@ -27,7 +27,7 @@ from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.plan import decode_spec, plan_network
 from vedette.learn.data.samples import LabelledObject, Sample
 from vedette.learn.export.golden import detect_with
-from vedette.learn.export.pack import Draft, judge
+from vedette.learn.export.pack import PackRequest, draft, judge
 from vedette.learn.export.receipt import TorchReference
 from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice, choose_arithmetic
 from vedette.learn.training.loading import PictureStore
@@ -117,8 +117,9 @@ def by_golden_picture(picture: np.ndarray, mode: ResizeMode) -> np.ndarray:
 
 
 def by_receipt(picture: np.ndarray, mode: ResizeMode) -> np.ndarray:
+    drafted = draft(PackRequest(PLAN, WEIGHTS, b"cfg", b"weights", CLASSES, "small", resize=mode))
     with tensors_of_networks() as seen:
-        judge(Draft(manifest_of(mode), b""), TorchReference(PLAN, WEIGHTS), [], [picture], SilentProgress())
+        judge(drafted, TorchReference(PLAN, WEIGHTS), [], [picture], SilentProgress())
     return seen[0]
 
 
