@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_a_file_comes_whole_and_nothing_else_is_left(server, place):
 
     assert place.read_bytes() == CONTENT
     assert names_in(place.parent) == ["a.weights"]
-    assert (notes.total, notes.done) == (102, 102)  # kB
+    assert (notes.total, notes.done) == (103, 103)  # kB
     assert server.requests == [("a.weights", None, None)]
 
 
@@ -91,7 +92,7 @@ def test_what_was_broken_off_goes_on_where_it_stopped(server, place):
     assert place.read_bytes() == CONTENT
     assert server.requests[-1][1] == "bytes=40000-"
     assert notes.lines == ["a.weights: goes on at 0.0 MB"]
-    assert (notes.total, notes.done) == (62, 62)
+    assert (notes.total, notes.done) == (63, 63)
     assert names_in(place.parent) == ["a.weights"]
 
 
@@ -281,6 +282,21 @@ def test_the_next_address_is_tried(server, place):
     assert place.read_bytes() == CONTENT
 
 
+def test_a_broken_download_is_not_begun_anew_at_the_next_address(server, place):
+    wanted = Wanted("a.weights", (server.url("a.weights"), server.url("b.weights")), place)
+    server.files["b.weights"] = CONTENT
+    server.manner("a.weights", close_after_bytes=40_000)
+    with pytest.raises(UnavailableError, match="the 40000 bytes that have come stay"):
+        download(wanted, accept_anything, Notes())
+    assert [path for path, _, _ in server.requests] == ["a.weights"]
+
+    server.manner("a.weights", status=404)  # gone for good: the next address is no longer a loss
+
+    assert download(wanted, accept_anything, Notes()) == server.url("b.weights")
+    assert place.read_bytes() == CONTENT
+    assert names_in(place.parent) == ["a.weights"]
+
+
 def test_a_place_that_cannot_be_written_is_one_message(server, tmp_path):
     (tmp_path / "file").write_text("")
 
@@ -325,6 +341,24 @@ def test_two_downloads_of_one_file_do_not_meet(server, place):
 
     fetch(server, place)  # a lock file whose owner is gone holds nobody up
 
+    assert names_in(place.parent) == ["a.weights"]
+
+
+def test_of_two_downloads_at_once_one_is_refused_and_the_file_is_whole(server, place):
+    server.manner("a.weights", slow_s=0.005)
+
+    def outcome() -> str:
+        try:
+            return fetch(server, place)
+        except UnavailableError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(lambda _: outcome(), range(4)))
+
+    assert told.count(server.url("a.weights")) >= 1
+    assert all(line == server.url("a.weights") or "another program downloads it" in line for line in told)
+    assert place.read_bytes() == CONTENT
     assert names_in(place.parent) == ["a.weights"]
 
 

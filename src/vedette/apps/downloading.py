@@ -84,11 +84,17 @@ def _from_any(wanted: Wanted, accept: Callable[[Path], object], progress: Progre
             attempt.bring()
             attempt.take(accept)
             return url
+        except _BrokenOffError:
+            raise  # the next address would begin anew; this one can be gone on with
         except (UnavailableError, ResultError) as error:
             if number == len(wanted.urls) - 1:
                 raise
             progress.say(f"{error}; trying {_host(wanted.urls[number + 1])}")
     raise AssertionError("a file to download has an address")
+
+
+class _BrokenOffError(UnavailableError):
+    """The body of the file ended before its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +228,7 @@ class _Attempt:
         most = self.wanted.most_bytes if known is None else known
         if answer.offset:
             self.progress.say(f"{self.wanted.name}: goes on at {answer.offset / 1e6:.1f} MB")
-        self.progress.start(self.wanted.name, max(0, (known or 0) // _KB - answer.offset // _KB), "kB")
+        self.progress.start(self.wanted.name, max(0, _kb(known or 0) - _kb(answer.offset)), "kB")
         count = answer.offset
         with self.part.bytes_file.open("ab") as file:
             for block in self._blocks(response):
@@ -235,11 +241,11 @@ class _Attempt:
                     )
                 file.write(block)
                 file.flush()  # what is counted is there, also when this program is ended now
-                self.progress.advance((count + len(block)) // _KB - count // _KB)
+                self.progress.advance(_kb(count + len(block)) - _kb(count))
                 count += len(block)
             os.fsync(file.fileno())
         if known is not None and count < known:
-            raise self._failed(f"ended after {count} of {known} bytes; {self._what_stays()}")
+            raise self._broken_off(f"ended after {count} of {known} bytes")
 
     def _blocks(self, response: Any) -> Iterator[bytes]:
         """What comes, as it comes; errors of the connection (not of the disk) are translated here."""
@@ -247,9 +253,9 @@ class _Attempt:
             try:
                 block: bytes = response.read1(_BLOCK_BYTES)
             except TimeoutError as error:
-                raise self._failed(f"sent nothing for {self.wanted.stall_s:g} s; {self._what_stays()}") from error
+                raise self._broken_off(f"sent nothing for {self.wanted.stall_s:g} s") from error
             except (http.client.HTTPException, OSError) as error:
-                raise self._failed(f"broke the connection ({_reason(error)}); {self._what_stays()}") from error
+                raise self._broken_off(f"broke the connection ({_reason(error)})") from error
             if not block:
                 return
             yield block
@@ -269,6 +275,9 @@ class _Attempt:
 
     def _say(self, what: str) -> None:
         self.progress.say(f"{self.wanted.name}: {_host(self.url)} {what}")
+
+    def _broken_off(self, what: str) -> _BrokenOffError:
+        return _BrokenOffError(f"{self.wanted.name}: {_host(self.url)} {what}; {self._what_stays()}")
 
     def _failed(self, what: str) -> UnavailableError:
         return UnavailableError(f"{self.wanted.name}: {_host(self.url)} {what}")
@@ -332,6 +341,10 @@ def _is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _kb(count: int) -> int:
+    return -(-count // _KB)
 
 
 def _host(url: str) -> str:
