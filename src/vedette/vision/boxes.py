@@ -43,19 +43,3 @@ def iou_matrix(a_xyxy: Floats, b_xyxy: Floats) -> Floats:
     inside = np.maximum(wide, 0) * np.maximum(high, 0)  # (a, b)
     union = areas(a_xyxy)[:, None] + areas(b_xyxy)[None, :] - inside
     return np.asarray(np.divide(inside, union, out=np.zeros_like(inside), where=union > 0))
-
-
-def diou_matrix(a_xyxy: Floats, b_xyxy: Floats) -> Floats:
-    """What Darknet's `greedynms` compares: IoU - (d / c)^0.6, (len(a), len(b)).
-
-    `d` is the squared distance of the centres, `c` the squared diagonal of the smallest box around both. The exponent
-    0.6 is AlexeyAB's (`box_diou`); the DIoU paper (arXiv 1911.08287) has 1. Unlike IoU it changes when one axis is
-    scaled alone: Darknet takes fractions of the picture's sides.
-    """
-    left_top = np.minimum(a_xyxy[:, None, :2], b_xyxy[None, :, :2])
-    right_bottom = np.maximum(a_xyxy[:, None, 2:], b_xyxy[None, :, 2:])
-    diagonal = np.square(right_bottom - left_top).sum(axis=2)  # (a, b)
-    twice_apart = (a_xyxy[:, None, :2] + a_xyxy[:, None, 2:]) - (b_xyxy[None, :, :2] + b_xyxy[None, :, 2:])
-    distance = np.square(twice_apart / 2).sum(axis=2)
-    ratio = np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal > 0)
-    return np.asarray(iou_matrix(a_xyxy, b_xyxy) - np.power(ratio, 0.6))
