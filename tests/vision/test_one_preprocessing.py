@@ -205,3 +205,32 @@ def test_an_engine_for_8_bit_pictures_refuses_fractions() -> None:
     engine = identity_engine(ResizeMode.STRETCH, EngineChoice.OPENVINO)
     with pytest.raises(ValueError, match="expected uint8 pictures, got float32"):
         engine.infer(np.zeros((1, HEIGHT, WIDTH, 3), np.float32))
+
+
+@pytest.mark.parametrize("choice", [EngineChoice.OPENVINO, EngineChoice.ONNXRUNTIME])
+@pytest.mark.parametrize("mode", [ResizeMode.STRETCH, ResizeMode.LETTERBOX])
+def test_a_model_from_elsewhere_gets_its_own_grey_and_range(mode: ResizeMode, choice: EngineChoice) -> None:
+    """Such as one that was trained with 114 around its pictures and 0..255 inside."""
+    manifest = manifest_of(mode)
+    spec = manifest.input.model_copy(update={"pad_value": 114 / 255, "scale": 1.0})
+    manifest = manifest.model_copy(update={"input": spec})
+    keeping = Keeping(open_engine(manifest, identity_model(manifest), choice, threads=1))
+    picture = photo((WIDTH, HEIGHT // 2))
+    PackedDetector(manifest, keeping, DetectionRules.of(manifest))(picture)
+    tensor = keeping.tensors[0][0]
+    if mode is ResizeMode.LETTERBOX:
+        assert (tensor[:, :16] == np.float32(114)).all() and (tensor[:, 48:] == np.float32(114)).all()
+        np.testing.assert_array_equal(tensor[:, 16:48], picture[:, :, ::-1].transpose(2, 0, 1))
+    else:
+        assert tensor.max() > 250 and (tensor == np.rint(tensor)).all()
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((1, HEIGHT, WIDTH, 3)), np.zeros((1, WIDTH, HEIGHT, 3), np.uint8)])
+def test_pictures_of_another_type_or_turned_are_refused(wrong: np.ndarray) -> None:
+    manifest = manifest_of(ResizeMode.LETTERBOX)
+    engine = identity_engine(ResizeMode.LETTERBOX, EngineChoice.ONNXRUNTIME)
+    detector = PackedDetector(manifest, engine, DetectionRules.of(manifest))
+    with pytest.raises(ValueError, match=r"expected \(n, 64, 96, 3\) uint8 or float32"):
+        detector.infer(wrong)
+    with pytest.raises(ValueError, match=r"expected \(n, 64, 96, 3\) uint8 or float32"):
+        detector.detect_fitted(wrong, [detector.place(10, 20)])
