@@ -267,7 +267,7 @@ _ALL = (
         PublicFile(
             "darknet53.conv.74",
             _pjreddie("darknet53.conv.74"),
-            None,
+            162_482_580,
             Checksum(
                 "sha512",
                 "8983e1c129e2d6e8e3da0cc0781ecb7a07813830ef5a87c24b53100df6a5f23d"
@@ -285,13 +285,8 @@ _ALL = (
         PublicFile(
             "yolov4-tiny.conv.29",
             (f"{_ALEXEYAB}/darknet_yolo_v4_pre/yolov4-tiny.conv.29",),
-            None,
-            Checksum(
-                "sha512",
-                "318e47f4bdf43b7f4eff8f3669bc9ba66cd7bd8ffb31df5bc1978682c85fec8e"
-                "63a8349958022fd933cc676cbf5241953f2181bf4d1789f7cf9d371e012e3e49",
-                _VCPKG,
-            ),
+            19_789_716,
+            None,  # the one sum that was published is from before yolov4-tiny.weights were replaced
         ),
         _V4_TINY_CFG,
         _COCO_NAMES,
@@ -303,7 +298,7 @@ _ALL = (
         PublicFile(
             "yolov4.conv.137",
             (f"{_ALEXEYAB}/darknet_yolo_v3_optimal/yolov4.conv.137",),
-            None,
+            170_038_676,
             Checksum(
                 "sha512",
                 "d146a61762bf6ef91deb6c627ede475f63b3975fbeeb1ff5e0949470b29be8fc"
