@@ -238,6 +238,14 @@ def test_misbehaviour_is_one_sentence_and_no_file(server, place, manner, wanted,
         assert names_in(place.parent) == []
 
 
+def test_bytes_after_the_stated_end_are_not_read(server, place):
+    server.manner("a.weights", extra_bytes=9)
+
+    fetch(server, place)
+
+    assert place.read_bytes() == CONTENT
+
+
 def test_a_page_that_calls_itself_binary_is_recognised(server, place):
     server.files["a.weights"] = b"\n<!DOCTYPE html><html>404"
 
