@@ -144,6 +144,8 @@ def _draft(options: OnnxPackOptions, progress: Progress) -> Draft:
     model, spec = adapt_input(detector.model, spec, bgr=options.flags.colour == "bgr")
     request = _request(options, detector, plan, None if cfg is None else cfg[1])
     decode = choose_decode(request, _output_shapes(model, spec))
+    if plan is not None:
+        _refuse_box_flags(options.flags, decode.kind)
     progress.say(f"{options.onnx}: decoded as {decode.kind} from {', '.join(decode.outputs)}")
     return draft_onnx(request, model, spec, decode)
 
@@ -212,6 +214,22 @@ def _cfg(options: OnnxPackOptions, detector: OnnxDetector) -> tuple[Cfg, bytes] 
     if text is None or kind not in {"auto", *HEAD_KINDS}:
         return None
     return parse_cfg(text, f"{detector.source} (its vedette.cfg)"), text.encode()
+
+
+def _refuse_box_flags(flags: OnnxFlags, kind: str) -> None:
+    """Raw heads leave nothing to say about boxes and scores."""
+    if flags.decode not in {"auto", kind}:
+        raise UsageError(f"--decode {flags.decode}: the cfg describes {kind}")
+    given = {
+        "--box-layout": flags.box_layout,
+        "--box-form": flags.box_form,
+        "--box-units": flags.box_units,
+        "--score-form": None if flags.score_form == "probabilities" else flags.score_form,
+        "--nms": flags.nms,
+    }
+    wrong = [flag for flag, value in given.items() if value is not None]
+    if wrong:
+        raise UsageError(f"{', '.join(wrong)}: these say something about boxes, and the outputs are {kind}")
 
 
 def _plan(cfg: Cfg, detector: OnnxDetector, size: tuple[int, int] | None) -> NetworkPlan:
