@@ -99,6 +99,15 @@ def test_a_batch_that_is_only_promised_is_run_one_by_one(net: Path, capsys: pyte
     assert len(load(net / "bundle")(make_picture(SQUARES[2]))) == 3
 
 
+def test_outputs_that_are_not_decoded_do_not_travel(net: Path) -> None:
+    model = onnx.load_from_string(decoded_model(make_model(), SPEC, "scores_columns"))
+    for name in ("head_0", "head_1"):  # raw heads beside the boxes, as older exports have them
+        model.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 8, None, None]))
+    assert pack(net, model.SerializeToString()) == 0
+    packed = onnx.load_from_string(open_bundle(net / "bundle").read("model.onnx"))
+    assert [output.name for output in packed.graph.output] == ["output0"]
+
+
 def test_logits_pixels_of_255_and_bgr_are_taken_as_stated(net: Path, tmp_path: Path) -> None:
     model = onnx.load_from_string(decoded_model(make_model(), SPEC, "objectness_rows", logits=True))
     for name in ("w0", "w1"):

@@ -63,6 +63,10 @@ def move_weights_away(model) -> None:
     entry.key, entry.value = "location", "/etc/hostname"
 
 
+def drop_outputs(model) -> None:
+    del model.graph.output[:]
+
+
 def break_graph(model) -> None:
     model.graph.node[0].input[0] = "nowhere"
 
@@ -84,6 +88,8 @@ def break_graph(model) -> None:
         (changed(add_hidden_operator), "operators outside the ONNX standard: mine.Odd"),
         (changed(move_weights_away), "'w0' lies in another file; save the model as one file"),
         (changed(break_graph), "onnx.checker refuses it"),
+        (changed(drop_outputs), "it has no output"),
+        (make_model().replace(b"AveragePool", b"Average\xff\xfe\xfd\xfc"), "damaged: a name in it is no text"),
     ],
 )
 def test_what_cannot_travel_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
@@ -126,6 +132,9 @@ def test_an_open_size_must_be_given_and_a_fixed_one_must_not_be_contradicted(tmp
         input_spec(detector, (9000, 64), ResizeMode.STRETCH, 1 / 255)
     spec = input_spec(detector, (96, 64), ResizeMode.LETTERBOX, 1.0)
     assert (spec.width, spec.height, spec.batch, spec.scale) == (96, 64, None, 1.0)
+    path.write_bytes(changed(set_sides(100_000, 3, 64, 64)))
+    with pytest.raises(OnnxError, match="its input has 1228800000 values; at most"):
+        input_spec(read_detector(path), None, ResizeMode.STRETCH, 1 / 255)
     path.write_bytes(make_model())
     with pytest.raises(OnnxError, match="its input's height is 64, not 32"):
         input_spec(read_detector(path), (64, 32), ResizeMode.STRETCH, 1 / 255)

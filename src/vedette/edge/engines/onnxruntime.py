@@ -14,7 +14,7 @@ from vedette.contracts.frame import Pixels
 from vedette.edge.engines.errors import EngineError
 from vedette.vision.resize import network_tensor
 
-SEVERITY_ERROR = 3
+SEVERITY_FATAL = 4  # what goes wrong is raised, and needs no second line on standard error
 
 # every exception of its own derives from Exception directly
 NATIVE_ERRORS = (
@@ -54,7 +54,7 @@ class OnnxRuntimeEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = SEVERITY_ERROR
+        options.log_severity_level = SEVERITY_FATAL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:

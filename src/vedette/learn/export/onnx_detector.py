@@ -20,6 +20,7 @@ from vedette.learn.export.onnx_files import parse_model, read_onnx_bytes
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 LARGEST_INPUT_SIDE = 8192
+LARGEST_INPUT_VALUES = 1 << 28  # of a whole batch: 1 GiB as float32
 REVERSED_INPUT = "vedette_rgb"
 REVERSAL = (2, 1, 0)
 
@@ -48,18 +49,29 @@ def read_detector(path: Path) -> OnnxDetector:
     source = str(path)
     content = read_onnx_bytes(path)
     model = parse_model(content, source)
+    try:
+        name, batch, height, width = _check(model, source)
+    except UnicodeDecodeError as error:
+        raise OnnxError(f"{source}: damaged: a name in it is no text") from error
+    return OnnxDetector(source, model, hashlib.sha256(content).hexdigest(), name, batch, width, height)
+
+
+def _check(model: Any, source: str) -> tuple[str, int | None, int | None, int | None]:
+    """Refuse what cannot travel; gives the input's name, batch, height and width."""
     _refuse_external_data(model, source)
     _refuse_custom_operators(model, source)
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise OnnxError(f"{source}: onnx.checker refuses it: {str(error).strip().splitlines()[0]}") from error
+    if not model.graph.output:
+        raise OnnxError(f"{source}: it has no output")
     name, (batch, channels, height, width) = _picture_input(model, source)
     if channels not in {3, None}:
         hint = "it is NHWC: export it with channels first (NCHW)" if width == 3 else "it must have 3 channels"
         shape = ", ".join(str(side or "?") for side in (batch, channels, height, width))
         raise OnnxError(f"{source}: the input {name!r} has the shape ({shape}); {hint}")
-    return OnnxDetector(source, model, hashlib.sha256(content).hexdigest(), name, batch, width, height)
+    return name, batch, height, width
 
 
 def input_spec(detector: OnnxDetector, size: Size | None, resize: ResizeMode, scale: float) -> InputSpec:
@@ -80,6 +92,9 @@ def input_spec(detector: OnnxDetector, size: Size | None, resize: ResizeMode, sc
         if not 1 <= side <= LARGEST_INPUT_SIDE:
             raise OnnxError(f"{detector.source}: an input {name} of {side}; at most {LARGEST_INPUT_SIDE}")
         sides.append(side)
+    values = (detector.batch or 1) * 3 * sides[0] * sides[1]
+    if values > LARGEST_INPUT_VALUES:
+        raise OnnxError(f"{detector.source}: its input has {values} values; at most {LARGEST_INPUT_VALUES}")
     return InputSpec(
         tensor=detector.input_name, batch=detector.batch, width=sides[0], height=sides[1], resize=resize, scale=scale
     )

@@ -66,9 +66,14 @@ def choose_decode(request: OnnxPackRequest, shapes: Shapes) -> Decode:
 def draft_onnx(request: OnnxPackRequest, model: Any, spec: InputSpec, decode: Decode) -> Draft:
     """The manifest without receipts and files, and the bytes of `model`, checked once more as it was adapted.
 
+    Outputs that are not decoded are dropped: they would be computed and copied for every picture.
+
     Raises:
         OnnxError: onnx.checker refuses the model as adapted.
     """
+    decoded = [output for output in model.graph.output if output.name in decode.outputs]
+    del model.graph.output[:]
+    model.graph.output.extend(decoded)
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
