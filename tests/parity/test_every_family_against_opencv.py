@@ -1,7 +1,7 @@
 """Every published detector cfg with random weights: torch, ONNX Runtime and OpenVINO against OpenCV's importer.
 
 Input sizes are reduced (`darknet_families.reduced`), filters are not. OpenCV reads all of them, so none needs another
-judge. `python -m benchmarks parity` records the same, small cfgs at their own size.
+judge. `python -m benchmarks parity` records the same, most cfgs at their own size.
 """
 
 import pytest
