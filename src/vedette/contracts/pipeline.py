@@ -60,6 +60,18 @@ class EngineChoice(str, Enum):
     ONNXRUNTIME = "onnxruntime"
 
 
+class GateMode(str, Enum):
+    """What is spared while nothing happens. `motion`: detection; `bitstream`: decoding too.
+
+    `auto` is `bitstream` for live cameras and paced files, `off` for files that are read as fast as possible.
+    """
+
+    AUTO = "auto"
+    OFF = "off"
+    MOTION = "motion"
+    BITSTREAM = "bitstream"
+
+
 class Line(_Value):
     """A counting line from `start` to `end`. `a_to_b` is from the left to the right of that vector."""
 
@@ -131,6 +143,7 @@ class Detect(_Value):
     max_detections: int | None = Field(default=None, ge=1)
     engine: EngineChoice = EngineChoice.AUTO
     precision: Precision = Precision.FP32
+    gate: GateMode = Field(default=GateMode.AUTO, description="what is spared while nothing happens")
     batch: int = Field(default=4, ge=1, le=64, description="largest batch across cameras")
 
 

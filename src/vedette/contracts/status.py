@@ -22,6 +22,15 @@ class CameraState(str, Enum):
     FAILED = "failed"
 
 
+class GateState(str, Enum):
+    """Whether a camera is spared work: `shut` means that nothing happens and only keyframes are decoded."""
+
+    OFF = "off"
+    LEARNING = "learning"
+    OPEN = "open"
+    SHUT = "shut"
+
+
 @dataclass(frozen=True, slots=True)
 class PlacedLine:
     """A counting line in source pixels; `a_to_b` is from the left to the right of start -> end."""
@@ -55,6 +64,10 @@ class CameraStatus:
     lines: tuple[PlacedLine, ...] = ()
     zones: tuple[PlacedZone, ...] = ()
     counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)  # label for a person -> count
+    gate: GateState = GateState.OFF
+    gate_note: str = ""  # a sentence for a person, where there is something to say
+    gated: int = 0  # frames left undecoded since nothing happened
+    gated_slots: int = 0  # frames that would have been detected on had something happened
 
     def to_json(self) -> dict[str, Any]:
         """All fields under their own names; the geometry as `[{"name", "xy_px": [[x, y], ...]}]`."""
@@ -63,6 +76,9 @@ class CameraStatus:
             for name in ("name", "error", "width_px", "height_px", "frames", "fps", "detections_per_s", "drops")
         }
         document["state"] = self.state.value
+        document["gate"] = {
+            "state": self.gate.value, "note": self.gate_note, "gated": self.gated, "gated_slots": self.gated_slots,
+        }  # fmt: skip
         document["lines"] = [{"name": line.name, "xy_px": [line.start_xy_px, line.end_xy_px]} for line in self.lines]
         document["zones"] = [{"name": zone.name, "xy_px": list(zone.polygon_xy_px)} for zone in self.zones]
         document["counts"] = dict(self.counts)

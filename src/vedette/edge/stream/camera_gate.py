@@ -1,0 +1,151 @@
+"""One camera's gate: what packets and pictures say together, whether frames are decoded, whether detection is due.
+
+Open, every frame is decoded and each slot looked at: what moves is detected on, and once the picture has been still for
+a second and packets have their normal sizes the gate shuts. Shut, only keyframes are decoded, compared and detected on;
+it opens when packet sizes rise or a keyframe shows a change. Whatever happens, a detection is made at least every two
+seconds, at every keyframe at the latest, so that what stands still is not forgotten. Each cheap judge is taught by the
+dearer one: pictures say which packets were still. Time is passed in; decoding is `gated_decoder`'s.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from av import VideoFrame
+
+from vedette.contracts.pipeline import GateMode
+from vedette.contracts.status import GateState
+from vedette.edge.stream.gate import PacketGate
+from vedette.edge.stream.luma import cell_size_px, small_luma
+from vedette.edge.stream.motion import ChangeFinder, Look, Luma, MotionWatch, Reference
+
+VERIFY_S = 2.0  # while open and still
+VERIFY_KEYFRAME_S = 0.9  # at keyframes; cameras that send several a second need not detect on each
+ADAPT_S = 4.0  # a picture this long still under large packets: they are its new normal
+
+
+class WhyOpen(str, Enum):
+    """What keeps packets from being passed over; each is a sentence for a person."""
+
+    LONG_GOP = "keyframes are too far apart to keep the packets between them: every frame is decoded"
+    NO_TIMES = "packets have no time stamps: every frame is decoded"
+    NO_KEYFRAMES = "keyframes cannot be decoded alone: every frame is decoded"
+
+
+NO_SIGNAL = "no signal: packet sizes do not tell movement from noise, keyframes decide"
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """How a gate stands; `note` is a sentence where there is something to say."""
+
+    state: GateState = GateState.OFF
+    note: str = ""
+    openings: int = 0
+
+
+class CameraGate:
+    """The gate of one camera, over all rounds of a looped file. For the camera's own thread but for `report`."""
+
+    def __init__(self, mode: GateMode) -> None:
+        self.mode = mode
+        self.shut = False
+        self.openings = 0
+        self.why_open: WhyOpen | None = None
+        self._packets: PacketGate | None = None
+        self._finder: ChangeFinder | None = None
+        self._motion: MotionWatch | None = None
+        self._reference: Reference | None = None
+        self._keyframe: tuple[Luma, float] | None = None
+        self._due_s = self._uncalm_s = float("-inf")
+
+    @property
+    def gates_packets(self) -> bool:
+        """Whether it may shut at all."""
+        return self.mode is GateMode.BITSTREAM
+
+    def report(self) -> GateReport:
+        """From any thread."""
+        if self.mode is GateMode.OFF:
+            return GateReport()
+        packets = self._packets
+        if packets is None or (self.gates_packets and not packets.ready):
+            state, note = GateState.LEARNING, ""
+        else:
+            state = GateState.SHUT if self.shut else GateState.OPEN
+            note = NO_SIGNAL if self.gates_packets and not packets.has_signal else ""
+        if self.why_open is not None:
+            note = self.why_open.value
+        return GateReport(state, note, self.openings)
+
+    # -- for `gated_decoder` ----------------------------------------------------------------------------------------
+
+    @property
+    def has_signal(self) -> bool:
+        """Whether packet sizes can be relied on."""
+        return self._packets is not None and self._packets.has_signal
+
+    def see_packet(self, size_bytes: int, is_keyframe: bool, time_s: float) -> bool:
+        """Whether packet sizes say that something happens."""
+        return self._packets is not None and self._packets.see(size_bytes, is_keyframe, time_s)
+
+    def keyframe_differs(self, frame: VideoFrame, time_s: float) -> bool:
+        """While shut: whether this keyframe shows anything new. If not, the packets before it were still."""
+        luma = small_luma(frame)
+        since_s = 0.0 if self._keyframe is None else max(time_s - self._keyframe[1], 0.0)
+        self._keyframe = (luma, time_s)
+        if self._reference is None or self._reference.differs(luma, since_s):
+            return True
+        if self._packets is not None:
+            self._packets.settle(moving=False)
+        return False
+
+    def open(self) -> None:
+        """Frames are decoded from now on."""
+        if self.shut:
+            self.openings += 1
+        self.shut = False
+        self._reference = self._keyframe = None
+
+    def stay_open(self) -> None:
+        """Shutting, if it was asked for, cannot be done."""
+        self.shut = False
+
+    # -- for `camera` -----------------------------------------------------------------------------------------------
+
+    def is_due(self, frame: VideoFrame, time_s: float, is_lone_keyframe: bool) -> bool:
+        """Whether to detect on this frame, which is a slot. A lone keyframe is one decoded while shut."""
+        if is_lone_keyframe and self._keyframe is not None and self._motion is not None:
+            self._motion.restart(self._keyframe[0], time_s)
+            due = time_s - self._due_s >= VERIFY_KEYFRAME_S
+        else:
+            due = self._look(frame, time_s) or time_s - self._due_s >= VERIFY_S
+        if due:
+            self._due_s = time_s
+        return due
+
+    def _look(self, frame: VideoFrame, time_s: float) -> bool:
+        """Whether something moves, or may; shuts when nothing does."""
+        if self._packets is None or self._finder is None or self._motion is None:
+            self._packets = PacketGate(frame.width * frame.height)
+            self._finder = ChangeFinder(cell_size_px(frame.width))
+            self._motion = MotionWatch(self._finder)
+        luma = small_luma(frame)
+        look = self._motion.see(luma, time_s)
+        packets = self._packets
+        if look is not Look.UNSURE:
+            packets.settle(moving=look is Look.MOVING)
+        self.shut = False  # asked for anew by every look that finds stillness
+        if look is not Look.STILL:
+            self._uncalm_s = float("inf")
+            return True
+        if not self.gates_packets:
+            return False
+        if packets.calm:
+            self._uncalm_s = float("inf")
+            if packets.ready and self.why_open is None:
+                self.shut, self._reference = True, Reference(self._finder, luma)
+            return False
+        self._uncalm_s = min(self._uncalm_s, time_s)
+        if time_s - self._uncalm_s >= ADAPT_S:
+            packets.start_afresh()
+        return True

@@ -1,0 +1,266 @@
+"""Between demuxing and decoding: while a camera's gate is shut only keyframes are decoded, and nothing is lost by it.
+
+The packets since the last keyframe are kept, bounded in number and bytes. When the gate opens they are decoded from
+where the decoder stopped or from their keyframe, and what was handed on before is not handed on again; when it is a
+keyframe that shows a change, so are those of the group before it. Every frame left undecoded is reported with its time,
+in order of presentation, ahead of the frame that follows it, so numbering and media time are those of plain decoding. A
+keyframe whose leading pictures (open groups: H.264 recovery points, H.265 RASL) may still come waits for them. Streams
+for which this cannot work (keyframes too far apart, no time stamps) are decoded as a whole, and the gate says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeAlias
+
+from av import VideoFrame
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from vedette.edge.stream.camera_gate import WhyOpen
+
+MOST_PACKETS = 300  # 10 s at 30 frames a second; replaying more would take seconds
+MOST_BYTES = 16 << 20
+SHORTEST_GROUP = 4  # below it there is nothing to save
+MOST_UNDECODABLE = 3  # keyframes in a row
+
+VideoPacket: TypeAlias = "Packet[VideoStream]"
+
+
+class Gate(Protocol):
+    """What is asked of `camera_gate.CameraGate`."""
+
+    shut: bool
+    why_open: WhyOpen | None
+
+    @property
+    def has_signal(self) -> bool: ...
+
+    def see_packet(self, size_bytes: int, is_keyframe: bool, time_s: float) -> bool: ...
+
+    def keyframe_differs(self, frame: VideoFrame, time_s: float) -> bool: ...
+
+    def open(self) -> None: ...
+
+    def stay_open(self) -> None: ...
+
+
+class GatedDecoder:
+    """One opened stream. `decode` takes a packet, or None to drain; `flush` makes the decoder forget everything.
+
+    Beside each frame that `take` gives: `lone_keyframe` (decoded while shut), `backlog` (decoded from kept packets, so
+    later than it came), and `undecoded`, times of the frames left out before it, which the reader takes away.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        decode: Callable[[VideoPacket | None], list[VideoFrame]],
+        flush: Callable[[], None],
+    ) -> None:
+        self._gate = gate
+        self._decode = decode
+        self._flush = flush
+        self.lone_keyframe = self.backlog = False
+        self.undecoded: list[float] = []
+        self.packet_time_s: float | None = None  # of the packet taken last
+        self._open = True
+        self._group: list[VideoPacket] = []  # since the last keyframe, with it
+        self._bytes = 0
+        self._whole = False  # the group is kept from its keyframe on
+        self._too_long = False  # the last group did not fit
+        self._fed = 0  # packets of the group that the decoder has, in a state to go on from
+        self._before: list[VideoPacket] = []  # the group before, while the keyframe after it is not yet judged
+        self._waiting = False  # the group's keyframe is not yet judged
+        self._alarmed = False  # by sizes, while waiting
+        self._handed_on: int | None = None  # pts of the last frame given out
+        self._beyond: int | None = None  # what comes out of a replay up to here was given out before
+        self._keyframe_out = False  # the group's keyframe was given out, and so was all before it
+        self._reordered = False
+        self._newest: int | None = None
+        self._undecodable = 0
+
+    def take(self, packet: VideoPacket) -> Iterator[VideoFrame | None]:
+        """Frames to hand on, in order of presentation. None: nothing yet, though time passes."""
+        if not packet.size:
+            yield from self._finish(packet)
+            return
+        pts = packet.pts
+        if pts is None:
+            yield from self._give_up(WhyOpen.NO_TIMES)
+            yield from self._handed(self._decode(packet))
+            return
+        self.packet_time_s = float(pts * packet.time_base)
+        self._reordered |= self._newest is not None and pts < self._newest
+        self._newest = pts
+        alarm = self._gate.see_packet(packet.size, packet.is_keyframe, self.packet_time_s)
+        if packet.is_keyframe:
+            yield from self._begin_group(packet, alarm)
+        else:
+            if self._waiting and pts > _pts(self._group[0]):
+                yield from self._judge()
+            self._keep(packet)
+        if self._open:
+            yield from self._feed()
+            self._shut_if_asked()
+        elif alarm or self._too_long:
+            yield from self._open_up()
+        else:
+            yield None
+
+    @property
+    def kept(self) -> int:
+        """Packets kept now."""
+        return len(self._group) + len(self._before)
+
+    def restart(self) -> None:
+        """Packets were left out by somebody else: decode from the next one on, which is a keyframe."""
+        self._open, self._whole, self._waiting = True, False, False
+        self._group, self._before, self._fed, self._bytes = [], [], 0, 0
+        self._beyond = None
+        self._gate.stay_open()
+
+    # -- groups of packets ------------------------------------------------------------------------------------------
+
+    def _begin_group(self, packet: VideoPacket, alarm: bool) -> Iterator[VideoFrame | None]:
+        if self._waiting:
+            yield from self._judge()
+        if not self._open:
+            self._before, self._waiting, self._alarmed = self._group, True, alarm
+        elif self._whole:
+            self._set_too_long(False)
+        self._group, self._bytes, self._fed = [packet], packet.size, 0
+        self._whole, self._keyframe_out = True, False
+        if self._waiting and not self._reordered:
+            yield from self._judge()
+
+    def _keep(self, packet: VideoPacket) -> None:
+        self._group.append(packet)
+        self._bytes += packet.size
+        if len(self._group) > MOST_PACKETS or self._bytes > MOST_BYTES:
+            self._set_too_long(True)
+
+    def _set_too_long(self, too_long: bool) -> None:
+        self._too_long = too_long
+        if too_long:
+            self._whole = False
+            self._gate.why_open = WhyOpen.LONG_GOP
+        elif self._gate.why_open is WhyOpen.LONG_GOP:
+            self._gate.why_open = None
+
+    def _shut_if_asked(self) -> None:
+        if not self._gate.shut:
+            return
+        if self._whole and self._keyframe_out and len(self._group) >= SHORTEST_GROUP and not self._gate.why_open:
+            self._open = False
+        else:
+            self._gate.stay_open()
+
+    # -- decoding ---------------------------------------------------------------------------------------------------
+
+    def _feed(self) -> Iterator[VideoFrame]:
+        """Give the decoder what it lacks of the group."""
+        while self._fed < len(self._group):
+            self._fed += 1
+            yield from self._handed(self._decode(self._group[self._fed - 1]))
+        if not self._whole:  # nothing to come back to
+            self._group, self._fed, self._bytes = [], 0, 0
+
+    def _handed(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
+        """Those of these frames that were not handed on before."""
+        for frame in frames:
+            if self._beyond is not None and frame.pts is not None:
+                if frame.pts <= self._beyond:
+                    continue
+                self._beyond = None
+            self._handed_on = frame.pts
+            if self._group and frame.pts == self._group[0].pts:
+                self._keyframe_out = True
+            yield frame
+
+    def _open_up(self) -> Iterator[VideoFrame]:
+        """Decode what was kept since the last keyframe; from then on everything."""
+        if self._waiting:
+            self._alarmed = True
+            yield from self._judge()
+            return
+        if not self._fed:
+            self._flush()
+            self._beyond = self._handed_on
+        yield from self._replay(self._group[self._fed :])
+
+    def _judge(self) -> Iterator[VideoFrame]:
+        """Decode the group's keyframe alone: does it show anything new? Then the group before it is decoded too."""
+        self._waiting = False
+        key, before, self._before = self._group[0], self._before, []
+        pts = _pts(key)
+        frame, goes_on = (None, False) if self._alarmed else self._decode_alone(key)
+        if frame is None or self._gate.keyframe_differs(frame, float(pts * key.time_base)):
+            self._flush()
+            self._beyond = self._handed_on
+            if self._handed_on is not None and pts <= self._handed_on:  # a clock that was set back
+                yield from self._replay(before)
+                self._beyond, before = None, []
+            yield from self._replay([*before, *self._group])
+            return
+        self._leave_out([*before, *(packet for packet in self._group[1:] if _pts(packet) < pts)])
+        self._handed_on, self._keyframe_out, self._fed = pts, True, int(goes_on)
+        self.lone_keyframe = True
+        yield frame
+        self.lone_keyframe = False
+
+    def _decode_alone(self, key: VideoPacket) -> tuple[VideoFrame | None, bool]:
+        """A keyframe's picture; and whether the decoder stands right behind it."""
+        self._flush()
+        frames = self._decode(key)
+        goes_on = bool(frames)
+        if not frames:
+            frames = self._decode(None)
+            self._flush()
+            for frame in frames:
+                frame.time_base = key.time_base  # frames that were drained come without
+        self._undecodable = 0 if frames else self._undecodable + 1
+        if self._undecodable >= MOST_UNDECODABLE:
+            self._gate.why_open = WhyOpen.NO_KEYFRAMES
+        return (frames[0] if frames else None), goes_on
+
+    def _replay(self, packets: list[VideoPacket]) -> Iterator[VideoFrame]:
+        """Decode kept packets, the group's last; the gate is open from here on."""
+        self._open, self.backlog = True, True
+        self._gate.open()
+        for packet in packets:
+            yield from self._handed(self._decode(packet))
+        self.backlog, self._fed = False, len(self._group)
+        self._gate.stay_open()  # what was asked for while looking back does not count: news came since
+        if not self._whole:
+            self._group, self._fed, self._bytes = [], 0, 0
+
+    def _leave_out(self, packets: list[VideoPacket]) -> None:
+        """Report frames that will not be decoded."""
+        last = self._handed_on
+        left = sorted((packet for packet in packets if last is None or _pts(packet) > last), key=_pts)
+        self.undecoded += [float(_pts(packet) * packet.time_base) for packet in left]
+
+    def _give_up(self, why: WhyOpen) -> Iterator[VideoFrame]:
+        if self._gate.why_open is None:
+            self._gate.why_open = why
+        if not self._open:
+            yield from self._open_up()
+
+    def _finish(self, end: VideoPacket) -> Iterator[VideoFrame | None]:
+        """The stream is over; `end` drains the decoder."""
+        if self._waiting:
+            yield from self._judge()
+        if not self._open and not self._gate.has_signal:  # no keyframe will come to judge the last group by
+            yield from self._open_up()
+        if self._open:
+            yield from self._handed(self._decode(end))
+        else:
+            self._leave_out(self._group)
+        yield None
+
+
+def _pts(packet: VideoPacket) -> int:
+    """Of a packet that was taken, hence has one."""
+    assert packet.pts is not None
+    return packet.pts
