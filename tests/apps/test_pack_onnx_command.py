@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import onnx
@@ -193,6 +194,39 @@ def test_receipts_map_and_golden_pictures_are_as_for_other_bundles(
     assert run_command(found) == 0
     assert [len(entry["detections"]) for entry in json.loads(capsys.readouterr().out)] == [1, 2, 3, 2, 0]
     assert BGR.keys() == set(bundle.manifest.classes)
+
+
+def write_walk(path: Path, columns: list[int]) -> Path:
+    """A clip in which a red square stands in each column for five frames."""
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=25)
+        video.width = video.height = 256
+        video.pix_fmt = "yuv420p"
+        video.options = {"preset": "ultrafast", "crf": "10"}
+        for column in columns:
+            picture = np.ascontiguousarray(make_picture({(column, 1): "red"}, 4)[..., ::-1])
+            for _ in range(5):
+                output.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(video.encode())
+    return path
+
+
+@pytest.mark.parametrize(("layout", "frozen"), [("scores_columns", False), ("chosen", True)])
+def test_cameras_are_watched_with_such_a_bundle(
+    net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str, frozen: bool
+) -> None:
+    content = decoded_model(make_model(), SPEC, layout, batch=1 if frozen else None, frozen=frozen)
+    assert pack(net, content) == 0
+    make_bundle(tmp_path / "raw")
+    clips = [write_walk(tmp_path / "there.mp4", [0, 1, 2, 3]), write_walk(tmp_path / "back.mp4", [3, 2, 1, 0])]
+    counts = []
+    for bundle in (net / "bundle", tmp_path / "raw"):
+        cameras = [part for clip in clips for part in ("--camera", str(clip))]
+        capsys.readouterr()
+        assert run_command(["run", "--bundle", str(bundle), *cameras, "--line", "gate=50%,0%,50%,100%", "--json"]) == 0
+        counts.append(json.loads(capsys.readouterr().out)["counts"])
+    assert counts[0] == counts[1]
+    assert counts[0]["there"]["lines"] == {"gate": {"red": {"a_to_b": 0, "b_to_a": 1}}}
 
 
 def with_nan(content: bytes) -> bytes:
