@@ -1,15 +1,30 @@
-"""A result handler that remembers, and the run of a pipeline that it belongs to."""
+"""A result handler that remembers, and the run of a pipeline that it belongs to.
 
+All runs of a test session share one spawner, which takes longer to start than most of them take to run.
+"""
+
+import atexit
 import threading
 from collections.abc import Sequence
+from functools import cache
 
 from simulators.blob_detector import BlobDetector
 from vedette.contracts.detections import Detections
 from vedette.contracts.frame import FittedFrame, FrameStamp
+from vedette.contracts.pipeline import Isolation
 from vedette.contracts.ports import FullPicture
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.pipeline import StreamPipeline
+from vedette.edge.stream.spawner import Spawner
 from vedette.edge.stream.statistics import CameraStatistics
+
+
+@cache
+def shared_spawner() -> Spawner:
+    """Started on first use, closed at the end of the session."""
+    spawner = Spawner()
+    atexit.register(spawner.close)
+    return spawner
 
 
 class ResultLog:
@@ -47,11 +62,14 @@ def run_cameras(
     every: int = 5,
     stop_after_results: int | None = None,
     detector: BlobDetector | None = None,
+    isolation: Isolation | None = None,
     **settings: float,
 ) -> tuple[ResultLog, tuple[CameraStatistics, ...]]:
     """Run a pipeline to its end, or stop it from another thread after so many results."""
     log = ResultLog()
-    pipeline = StreamPipeline(cameras, detector or BlobDetector(), log, every=every, **settings)  # type: ignore[arg-type]
+    pipeline = StreamPipeline(
+        cameras, detector or BlobDetector(), log, every, isolation=isolation, spawner=shared_spawner(), **settings
+    )
     if stop_after_results is not None:
 
         def stop() -> None:

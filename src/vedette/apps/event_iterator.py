@@ -7,10 +7,11 @@ stops the cameras; what goes wrong in the run is raised in the loop.
 import queue
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from vedette.apps.pipeline_file import read_pipeline
-from vedette.apps.run import build_watch, open_page, open_pipeline_detector
+from vedette.apps.run import build_watch, open_page, open_pipeline_detector, start_spawner
 from vedette.apps.watching import Watch
 from vedette.contracts.errors import UnavailableError
 from vedette.contracts.event import Event
@@ -50,11 +51,14 @@ class _QueueSink:
 def watch_pipeline(pipeline: str | Path | Pipeline) -> Iterator[Event]:
     """Events as they happen; see `vedette.watch`."""
     settings = pipeline if isinstance(pipeline, Pipeline) else read_pipeline(Path(pipeline))
-    opened, detector = open_pipeline_detector(settings)
-    page = open_page(settings)
-    sink = _QueueSink()
-    try:
-        watch = build_watch(settings, opened, detector, page, sinks=[sink])
+    with ExitStack() as closing:
+        spawner = closing.enter_context(start_spawner(settings))
+        opened, detector = open_pipeline_detector(settings)
+        page = open_page(settings)
+        if page is not None:
+            closing.callback(page.close)
+        sink = _QueueSink()
+        watch = build_watch(settings, opened, detector, page, sinks=[sink], spawner=spawner)
         thread = threading.Thread(target=_run, args=(watch, sink), name="vedette-watch", daemon=True)
         thread.start()
         try:
@@ -66,9 +70,6 @@ def watch_pipeline(pipeline: str | Path | Pipeline) -> Iterator[Event]:
             sink.left.set()
             watch.stop()
             thread.join()
-    finally:
-        if page is not None:
-            page.close()
 
 
 def _run(watch: Watch, sink: _QueueSink) -> None:

@@ -17,7 +17,8 @@ from vedette.contracts.pipeline import Pipeline, check_camera_url, is_live_url
 
 _NAMED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)=(.*)$", re.DOTALL)
 _COORDINATE = re.compile(r"^-?\d+(\.\d+)?%?$")
-_DETECT_PATH = re.compile(r"^detect\.|^(?=anchor:)")  # what a mistake in a flag without grammar of its own begins with
+# What a mistake in a flag without grammar of its own begins with
+_DETECT_PATH = re.compile(r"^detect\.|^(?=anchor:|isolation:)")
 MQTT_PORT, MQTTS_PORT = 1883, 8883
 Parsed = TypeVar("Parsed")
 
@@ -37,7 +38,9 @@ def flags_to_pipeline(
     record: PurePath | str | None = None,
     **settings: Any,
 ) -> Pipeline:
-    """The pipeline that flags describe. `settings`: anchor, every field of `detect`, and, for files, loop and realtime.
+    """The pipeline that flags describe.
+
+    `settings`: anchor, isolation, every field of `detect`, and, for files, loop and realtime.
 
     Raises:
         UsageError: lists every mistake, each with its flag.
@@ -62,8 +65,9 @@ def flags_to_pipeline(
     for camera in files or document["cameras"]:  # live cameras beside files need neither; alone, they are refused below
         if loop or realtime:
             camera.update(loop=loop, realtime=realtime)
-    if "anchor" in settings:
-        document["anchor"] = settings.pop("anchor")
+    for name in ("anchor", "isolation"):
+        if name in settings:
+            document[name] = settings.pop(name)
     document |= {"bundle": str(bundle or "?"), "detect": settings}
     if record is not None:
         document["record"] = str(record)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vedette.contracts.pipeline import Pipeline
     from vedette.contracts.ports import Detector, EventSink, View
     from vedette.edge.live.page import LivePage
+    from vedette.edge.stream.spawner import Spawner
 
 
 def run(  # noqa: PLR0913 - the flags of a command
@@ -47,6 +48,9 @@ def run(  # noqa: PLR0913 - the flags of a command
     score: Annotated[float | None, Parameter(help="least score (default: the bundle's)")] = None,
     engine: Annotated[str | None, Parameter(help="auto (default), openvino or onnxruntime")] = None,
     precision: Annotated[str | None, Parameter(help="fp32 (default) or bf16, where the processor has it")] = None,
+    isolation: Annotated[
+        str | None, Parameter(help="how each camera decodes: processes (default on Linux) or threads")
+    ] = None,
     duration: Annotated[str | None, Parameter(help="stop after this long, for example 90s, 15m, 2h")] = None,
     json: Annotated[bool, Parameter(negative="", help="print one JSON document at the end")] = False,
 ) -> int:
@@ -74,6 +78,7 @@ def run(  # noqa: PLR0913 - the flags of a command
         "score": score,
         "engine": engine,
         "precision": precision,
+        "isolation": isolation,
     }
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     if pipeline is not None:
@@ -101,13 +106,14 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
     from vedette.apps.console import warn
     from vedette.apps.run_progress import shown_progress
 
-    opened, detector = open_pipeline_detector(settings)
     with ExitStack() as closing:
+        spawner = closing.enter_context(start_spawner(settings))
+        opened, detector = open_pipeline_detector(settings)
         page = open_page(settings)
         if page is not None:
             closing.enter_context(page)
             warn(f"live page: {page.url}")
-        watch = build_watch(settings, opened, detector, page)
+        watch = build_watch(settings, opened, detector, page, spawner=spawner)
         interrupted = closing.enter_context(_stopped_by_signals(watch))
         if duration_s is not None:
             timer = threading.Timer(duration_s, watch.stop)
@@ -136,6 +142,20 @@ def _stopped_by_signals(watch: Watch) -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def start_spawner(settings: Pipeline) -> Iterator[Spawner | None]:
+    """What decoder processes are forked from, starting while the detector is opened; None where cameras are threads."""
+    from vedette.contracts.pipeline import Isolation
+    from vedette.edge.stream.isolation import resolve_isolation
+    from vedette.edge.stream.spawner import Spawner
+
+    if resolve_isolation(settings.isolation) is Isolation.THREADS:
+        yield None
+        return
+    with Spawner() as spawner:
+        yield spawner.start()
 
 
 def open_pipeline_detector(settings: Pipeline) -> tuple[OpenBundle, Detector]:
@@ -174,6 +194,7 @@ def build_watch(
     *,
     views: Sequence[View] = (),
     sinks: Sequence[EventSink] = (),
+    spawner: Spawner | None = None,
 ) -> Watch:
     """Wire one run, with more views and sinks than the pipeline names; the caller closes the page, the run all else."""
     from vedette.apps.console import warn
@@ -196,6 +217,7 @@ def build_watch(
         opened.digest,
         outlets,
         on_camera_error=lambda _, error: warn(error),
+        spawner=spawner,
     )
     if page is not None:
         page.set_status(watch.status)

@@ -24,6 +24,7 @@ from vedette.edge.analytics.rules import CameraRules
 from vedette.edge.analytics.track import ByteTracker, TrackerSettings
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.pipeline import StreamPipeline
+from vedette.edge.stream.spawner import Spawner
 from vedette.edge.stream.statistics import CameraStatistics
 
 WEAK_SHARE = 0.4  # detections down to this share of the least score may continue a track, never start one (ByteTrack)
@@ -72,7 +73,9 @@ class Watch:
         outlets: WatchOutlets,
         *,
         on_camera_error: Callable[[str, str], None] | None = None,
+        spawner: Spawner | None = None,
     ) -> None:
+        """A `spawner` started before the detector was opened saves its start-up time; it stays the caller's."""
         self.pipeline = pipeline
         self._detector = detector
         self.outlets = outlets
@@ -84,7 +87,16 @@ class Watch:
         run = f"{time.time_ns():x}-{os.getpid():x}"
         self._maker = EventMaker(self.box, BundleReference(name=detector.manifest.name, digest=bundle_digest), run)
         self._started_unix_s = time.time()
-        self._stream = StreamPipeline(cameras, detector, self, every=pipeline.detect.every, batch=pipeline.detect.batch)
+        self._stream = StreamPipeline(
+            cameras,
+            detector,
+            self,
+            every=pipeline.detect.every,
+            batch=pipeline.detect.batch,
+            isolation=pipeline.isolation,
+            spawner=spawner,
+            pictures=bool(self._onlookers),
+        )
 
     def run(self) -> RunSummary:
         """Watch until every camera has ended, failed or been stopped."""

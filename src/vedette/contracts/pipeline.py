@@ -60,6 +60,13 @@ class EngineChoice(str, Enum):
     ONNXRUNTIME = "onnxruntime"
 
 
+class Isolation(str, Enum):
+    """A fault in a native decoder ends only its camera's process, which is replaced; with `threads` the whole run."""
+
+    PROCESSES = "processes"
+    THREADS = "threads"
+
+
 class GateMode(str, Enum):
     """What is spared while nothing happens. `motion`: detection; `bitstream`: decoding too.
 
@@ -185,6 +192,9 @@ class Pipeline(_Value):
     zones: tuple[Zone, ...] = ()
     anchor: Anchor = Anchor.BOTTOM_CENTRE
     events: tuple[Annotated[FileTarget | MqttTarget, Field(discriminator="kind")], ...] = ()
+    isolation: Isolation | None = Field(
+        default=None, description="how each camera decodes; 'processes' on Linux when left out, else 'threads'"
+    )
     show: Show | None = None
     record: PathText | None = Field(default=None, description="a folder for annotated MP4 files")
     box: Name | None = Field(default=None, description="this box's name in event sources; the host name when left out")

@@ -11,6 +11,7 @@ import pytest
 from simulators.blob_detector import BlobDetector
 from simulators.clips import turn_clip, write_clip
 from simulators.result_log import ResultLog, run_cameras
+from vedette.contracts.pipeline import Isolation
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.pipeline import StreamPipeline
 from vedette.edge.stream.source import AvSource
@@ -46,18 +47,18 @@ def test_the_full_picture_belongs_to_the_frame(clip: Path):
     assert picture[44, 4 + 2 * 50 + 12].min() > 200 and picture[44, 4].max() < 100
 
 
-def test_two_runs_over_files_of_different_length_are_identical(tmp_path: Path):
+def test_runs_over_files_of_different_length_are_identical_in_processes_and_threads(tmp_path: Path):
     cameras = [
         CameraSpec(name, str(write_clip(tmp_path / f"{name}.mp4", frames, size=(side * 16, side * 9))))
         for name, frames, side in [("a", 30, 10), ("b", 61, 20), ("c", 7, 12)]
     ]
     runs = []
-    for _ in range(2):
+    for isolation in (Isolation.PROCESSES, Isolation.PROCESSES, Isolation.THREADS):
         detector = BlobDetector()
-        log, _ = run_cameras(cameras, every=2, detector=detector)
+        log, _ = run_cameras(cameras, every=2, detector=detector, isolation=isolation)
         results = [(s.camera, s.index, s.media_time_s, boxes) for s, boxes in log.results]
         runs.append((results, log.ends, detector.batch_sizes))
-    assert runs[0] == runs[1]
+    assert runs[0] == runs[1] == runs[2]
     assert len(runs[0][0]) == 15 + 31 + 4
     assert [camera for camera, _ in runs[0][1]] == ["c", "a", "b"]
 
@@ -231,7 +232,8 @@ def test_when_the_detector_is_slow_the_newest_frame_wins_and_drops_are_counted(c
 def test_a_paced_file_that_was_held_up_skips_to_a_keyframe_and_counts_it(tmp_path: Path):
     path = write_clip(tmp_path / "long.mp4", frames=90)
     log = ResultLog()
-    pipeline = StreamPipeline([CameraSpec("a", str(path), realtime=True)], BlobDetector(), log, every=1)
+    camera = CameraSpec("a", str(path), realtime=True)
+    pipeline = StreamPipeline([camera], BlobDetector(), log, every=1, isolation=Isolation.THREADS)
 
     def hold_up() -> None:
         with log.seen:
@@ -275,12 +277,16 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_stop_ends_soon_and_leaves_no_thread_or_file(clip: Path):
+@pytest.mark.parametrize("isolation", Isolation)
+def test_stop_ends_soon_and_leaves_no_thread_or_file(clip: Path, isolation: Isolation):
     files_before, threads_before = open_files(), threading.active_count()
     for _ in range(5):
         log = ResultLog()
         pipeline = StreamPipeline(
-            [CameraSpec(n, str(clip), loop=True, realtime=n == "b") for n in "abc"], BlobDetector(), log
+            [CameraSpec(n, str(clip), loop=True, realtime=n == "b") for n in "abc"],
+            BlobDetector(),
+            log,
+            isolation=isolation,
         )
         threading.Timer(0.3, pipeline.stop).start()
         began = time.monotonic()
@@ -305,10 +311,14 @@ class FailingLog(ResultLog):
         raise self.error_to_raise
 
 
+@pytest.mark.parametrize("isolation", Isolation)
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a bug in the handler")])
-def test_what_interrupts_the_run_stops_the_cameras_and_is_raised(clip: Path, error: BaseException):
+def test_what_interrupts_the_run_stops_the_cameras_and_is_raised(
+    clip: Path, error: BaseException, isolation: Isolation
+):
     threads_before = threading.active_count()
-    pipeline = StreamPipeline([CameraSpec("a", str(clip), loop=True)], BlobDetector(), FailingLog(error))
+    camera = CameraSpec("a", str(clip), loop=True)
+    pipeline = StreamPipeline([camera], BlobDetector(), FailingLog(error), isolation=isolation)
     with pytest.raises(type(error)):
         pipeline.run()
     assert threading.active_count() == threads_before
@@ -316,7 +326,7 @@ def test_what_interrupts_the_run_stops_the_cameras_and_is_raised(clip: Path, err
 
 
 def test_a_bug_in_a_cameras_thread_is_raised_by_the_run(clip: Path):
-    pipeline = StreamPipeline([CameraSpec("a", str(clip))], BlobDetector(), ResultLog())
+    pipeline = StreamPipeline([CameraSpec("a", str(clip))], BlobDetector(), ResultLog(), isolation=Isolation.THREADS)
     pipeline._workers[0]._fitter = None  # type: ignore[assignment]
     with pytest.raises(AttributeError):
         pipeline.run()

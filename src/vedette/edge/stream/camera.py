@@ -1,8 +1,9 @@
-"""One camera's thread: open, decode, keep time, fit every Nth frame, hand it over, count everything.
+"""One camera: open, decode, keep time, fit every Nth frame, hand it over, count everything.
 
-Guarantees for the others: whatever happens to this camera ends here, in its counters, as one sentence. Every
-frame is numbered, also those left undecoded to catch up, so that detection stays on every Nth frame of the stream.
-An error that is no camera's fault (a bug) is kept in `crash` for the pipeline to raise.
+The body of a thread, or of a process (`decoder_process`). Guarantees for the others: whatever happens to this camera
+ends here, in its counters, as one sentence. Every frame is numbered, also those left undecoded to catch up, so that
+detection stays on every Nth frame of the stream. An error that is no camera's fault (a bug) is kept in `crash` for the
+pipeline to raise.
 """
 
 import threading
@@ -16,7 +17,8 @@ from vedette.contracts.frame import FittedFrame, FrameStamp
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import CameraError
 from vedette.edge.stream.fitting import FrameFitter, FullFrame
-from vedette.edge.stream.mailbox import Mailbox, Slot
+from vedette.edge.stream.mailbox import Outbox, Slot
+from vedette.edge.stream.position import BEGINNING, Position
 from vedette.edge.stream.source import FrameSource, open_source
 from vedette.edge.stream.statistics import CameraCounters, CameraState
 from vedette.edge.stream.timing import LATE_SLOT_S, TOO_LATE_S, FilePace, LivePace, MediaClock
@@ -34,9 +36,20 @@ class CameraSettings:
 
 
 class CameraWorker:
-    """Runs one camera; `run` is the body of its thread."""
+    """Runs one camera; `run` is the body of its thread.
 
-    def __init__(self, spec: CameraSpec, settings: CameraSettings, mailbox: Mailbox, counters: CameraCounters) -> None:
+    `start` is where another worker, which died, had come to, and `silent_s` how long ago that was.
+    """
+
+    def __init__(  # noqa: PLR0917 - the last two are for a successor only
+        self,
+        spec: CameraSpec,
+        settings: CameraSettings,
+        mailbox: Outbox,
+        counters: CameraCounters,
+        start: Position = BEGINNING,
+        silent_s: float = 0.0,
+    ) -> None:
         self.spec = spec
         self.counters = counters
         self.crash: BaseException | None = None
@@ -46,9 +59,20 @@ class CameraWorker:
         self._fitter = FrameFitter(settings.network_input)
         self._clock: MediaClock | None = None
         self._pace: FilePace | LivePace | None = None
-        self._index = 0
+        self._start = start
+        self._silent_s = silent_s
+        self._index = start.index
+        self._round_began = start.index - start.round_frames
         self._errors_before = 0  # of a looped file's earlier rounds
         self._skipping_since: tuple[float, float] | None = None  # media time, monotonic clock
+
+    @property
+    def position(self) -> Position:
+        """How far it is; for its own thread."""
+        if self._clock is None:
+            return self._start
+        pace_start_s = None if self._pace is None else self._pace.start_s
+        return Position(self._index, *self._clock.last, self._index - self._round_began, pace_start_s)
 
     def run(self) -> None:
         """Watch until the end, the stop or the death of the camera. Never raises."""
@@ -66,6 +90,13 @@ class CameraWorker:
         self.counters.finish(state, error, time.monotonic())
         self._mailbox.finish()
 
+    def stop(self) -> None:
+        """Let `run` end soon; from any thread."""
+        self._stop.set()
+
+    def kill(self) -> None:
+        """Nothing to do: a thread cannot be ended from outside."""
+
     def _watch(self) -> None:
         while True:
             source = open_source(self.spec, self._settings.open_timeout_s, self._settings.read_timeout_s)
@@ -76,6 +107,7 @@ class CameraWorker:
             if not self.spec.loop or self._stop.is_set():
                 return
             self.counters.loops += 1
+            self._round_began = self._index
             if self._clock is not None:
                 self._clock.restart()
 
@@ -83,12 +115,15 @@ class CameraWorker:
         counters, stop = self.counters, self._stop
         counters.codec = source.codec
         counters.expected_frames = None if self.spec.loop else source.expected_frames
+        skipped_before = 0
         if self._clock is None:
             self._clock = MediaClock(source.interval_s, source.live)
             if not self.spec.is_lossless:
-                self._pace = LivePace() if source.live else FilePace()
+                self._pace = LivePace() if source.live else FilePace(self._start.pace_start_s)
+            if self._start.index:
+                skipped_before = -self._go_on(source, self._clock)
         counters.state = CameraState.RUNNING
-        self._errors_before, skipped_before = counters.decode_errors, 0
+        self._errors_before = counters.decode_errors
         try:
             for frame in source.frames():
                 if stop.is_set():
@@ -96,8 +131,21 @@ class CameraWorker:
                 left_out = source.skipped - skipped_before
                 skipped_before += left_out
                 self._take(frame, source, left_out)
+                self._mailbox.keep_informed(time.monotonic())
+            if source.skipped > skipped_before and not source.live:  # left undecoded up to the very end
+                self._count_left_out(source.skipped - skipped_before)
         finally:
             counters.decode_errors = self._errors_before + source.decode_errors
+
+    def _go_on(self, source: FrameSource, clock: MediaClock) -> int:
+        """Continue where another worker died; returns how many frames of a live camera nobody saw meanwhile."""
+        pts_s, media_time_s = self._start.pts_s, self._start.media_time_s
+        if source.live:
+            clock.go_on(None, media_time_s)
+            return round(self._silent_s / clock.interval_s)
+        clock.go_on(pts_s, media_time_s)
+        source.resume_after(pts_s, self._start.round_frames)
+        return 0
 
     def _take(self, frame: VideoFrame, source: FrameSource, left_out: int) -> None:
         """Number and time one frame; hand it over when it is due."""

@@ -8,6 +8,9 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
+OPEN_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 5.0
+
 
 class SourceKind(str, Enum):
     """What stands behind a camera's URL."""

@@ -64,6 +64,9 @@ class CsiSource:
     def skip_to(self, pts_s: float | None) -> None:
         """Nothing to skip: only the newest frame is ever kept."""
 
+    def resume_after(self, pts_s: float | None, frames: int) -> None:
+        """Nothing to go back to: a sensor has only the present."""
+
     def close(self) -> None:
         """Free the sensor."""
         self._capture.release()

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from vedette.contracts.bundle import InputSpec
 from vedette.contracts.frame import Pixels, Placement, Sampling
-from vedette.vision.resize import fit_inner, plan_placement, resize_inner
+from vedette.edge.stream.placing import Placing
+from vedette.vision.resize import fit_inner, resize_inner
 
 PLANAR_YUV = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
@@ -75,14 +76,13 @@ class FrameFitter:
     """Fits the frames of one camera; the placement follows when its resolution changes. For one thread."""
 
     def __init__(self, network_input: InputSpec) -> None:
-        self._input = network_input
-        self._placement: Placement | None = None
+        self._placing = Placing(network_input)
 
     def fit(self, frame: VideoFrame) -> tuple[Pixels, Placement]:
         """(input height, input width, 3) RGB, contiguous, upright, as `vision.resize.fit`; and where the picture is."""
         turns = quarter_turns(frame)
         size = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
-        placement = self._place(*size)
+        placement = self._placing.place(*size)
         inner = (placement.inner_width_px, placement.inner_height_px)
         if turns % 2:
             inner = (inner[1], inner[0])
@@ -91,25 +91,19 @@ class FrameFitter:
             image = np.ascontiguousarray(np.rot90(image, turns))
         return fit_inner(image, placement), placement
 
-    def _place(self, width_px: int, height_px: int) -> Placement:
-        placed = self._placement
-        if placed is None or (placed.source_width_px, placed.source_height_px) != (width_px, height_px):
-            wanted = self._input
-            placed = plan_placement(width_px, height_px, wanted.width, wanted.height, wanted.resize)
-            self._placement = placed
-        return placed
-
 
 class FullFrame:
     """`contracts.ports.FullPicture` over a decoded frame; converts when asked, in the asking thread."""
 
-    def __init__(self, frame: VideoFrame) -> None:
-        self._frame = frame
+    def __init__(self, frame: VideoFrame, turns: int | None = None) -> None:
+        """`turns` are quarter turns counter-clockwise; the frame's own when left out."""
+        self.frame = frame
+        self._turns = quarter_turns(frame) if turns is None else turns
         self._lock = threading.Lock()  # a conversion writes into the frame's colour fields for its duration
 
     def to_bgr(self, max_width_px: int | None = None) -> NDArray[np.uint8]:
         """(height, width, 3) uint8 BGR, upright; scaled down, aspect kept, when wider than `max_width_px`."""
-        frame, turns = self._frame, quarter_turns(self._frame)
+        frame, turns = self.frame, self._turns
         width, height = frame.width, frame.height
         upright_width = height if turns % 2 else width
         if max_width_px is not None and upright_width > max_width_px:

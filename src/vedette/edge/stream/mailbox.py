@@ -7,9 +7,10 @@ batcher can look at every camera at once. Boxes are closed by the camera (`finis
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from vedette.contracts.frame import FittedFrame
-from vedette.edge.stream.fitting import FullFrame
+from vedette.contracts.ports import FullPicture
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,23 @@ class Slot:
     """A frame that detection is due on, fitted, with the full picture behind it."""
 
     frame: FittedFrame
-    picture: FullFrame
+    picture: FullPicture
+
+
+class Outbox(Protocol):
+    """What a camera hands its slots to: a `Mailbox`, or from another process the way to one."""
+
+    def put(self, slot: Slot) -> int:
+        """Hand a slot over; returns how many slots were lost by it."""
+        ...
+
+    def keep_informed(self, now: float) -> None:
+        """Called after every frame with the monotonic clock."""
+        ...
+
+    def finish(self) -> None:
+        """The camera is over."""
+        ...
 
 
 @dataclass(slots=True)
@@ -72,6 +89,9 @@ class Mailbox:
         """Hand a slot over; returns how many slots were lost by it."""
         raise NotImplementedError
 
+    def keep_informed(self, now: float) -> None:
+        """Nothing to do: whoever looks sees the camera's counters themselves."""
+
     def finish(self) -> None:
         """The camera is over; what waits will still be taken."""
         with self._arrivals.lock:
@@ -79,7 +99,8 @@ class Mailbox:
             self._arrivals.bell.notify_all()
 
     def wake(self) -> None:
-        """Called with the lock held when the run is closed."""
+        """Called with the lock held when the run is closed: what waits will not be taken any more."""
+        self._slots.clear()
 
 
 class NewestWins(Mailbox):
@@ -90,8 +111,9 @@ class NewestWins(Mailbox):
         with self._arrivals.lock:
             lost = len(self._slots)
             self._slots.clear()
-            self._slots.append(slot)
-            self._arrivals.bell.notify_all()
+            if not self._arrivals.closed:
+                self._slots.append(slot)
+                self._arrivals.bell.notify_all()
         return lost
 
 
@@ -121,4 +143,5 @@ class LosslessQueue(Mailbox):
 
     def wake(self) -> None:
         """Let the camera go."""
+        super().wake()
         self._taken.notify_all()

@@ -1,35 +1,55 @@
-"""Many cameras, one detector: one thread per camera decodes, the caller's thread detects and hands results on.
+"""Many cameras, one detector: each camera decodes by itself, the caller's thread detects and hands results on.
+
+By itself means in a process of its own (`Isolation.PROCESSES`, the default where the system can), so that a fault in a
+native decoder ends that process alone, or in a thread. Both give the same slots in the same order.
 
 Unpaced files are lossless: cameras wait for the detector, nothing is dropped, and when all cameras are such files two
 runs give the same batches and results. Live and paced cameras never wait: the newest frame wins and what is lost is
 counted. No queue is unbounded. A camera that fails is reported once and the others go on. Memory held per camera: at
 most `room` slots (a decoded frame and a fitted picture each).
 
-A read that blocks inside FFmpeg cannot be broken off; it ends by itself after the read timeout. `run` does not wait for
-it longer than `JOIN_S`: such a thread is a daemon, holds nothing but its connection, and ends soon after.
+A read that blocks inside FFmpeg cannot be broken off: a process is killed for it; a thread ends by itself after the
+read timeout. `run` does not wait for it longer than `JOIN_S`: such a thread is a daemon, holds but its connection.
 """
 
 import threading
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
+from vedette.contracts.pipeline import Isolation
 from vedette.contracts.ports import Detector, ResultHandler
 from vedette.edge.stream.batcher import AsReady, Batch, Batcher, InTurn
-from vedette.edge.stream.camera import CameraSettings, CameraWorker
-from vedette.edge.stream.camera_spec import CameraSpec
+from vedette.edge.stream.camera_spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, CameraSpec
+from vedette.edge.stream.isolation import resolve_isolation
 from vedette.edge.stream.mailbox import Arrivals, LosslessQueue, Mailbox, NewestWins
-from vedette.edge.stream.source import OPEN_TIMEOUT_S, READ_TIMEOUT_S
+from vedette.edge.stream.spawner import Spawner
 from vedette.edge.stream.statistics import CameraCounters, CameraState, CameraStatistics
 
+ASK_S = 0.4  # for a camera to end by itself
 JOIN_S = 1.0
+
+
+class Worker(Protocol):
+    """One camera, in a thread (`camera.CameraWorker`) or behind one (`isolated_camera.IsolatedCamera`)."""
+
+    spec: CameraSpec
+    counters: CameraCounters
+    crash: BaseException | None
+
+    def run(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def kill(self) -> None: ...
 
 
 class StreamPipeline:
     """Runs once. `stop` and `snapshot` may be called from any thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings with defaults, by name
         self,
         cameras: Sequence[CameraSpec],
         detector: Detector,
@@ -39,7 +59,15 @@ class StreamPipeline:
         *,
         open_timeout_s: float = OPEN_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
+        isolation: Isolation | None = None,
+        spawner: Spawner | None = None,
+        pictures: bool = True,
     ) -> None:
+        """`isolation` is by processes where the system can, unless told otherwise.
+
+        A `spawner` started earlier saves its start-up time and stays the caller's. Without `pictures` the handler gets
+        no full picture, which saves copying every one of them between processes.
+        """
         names = [camera.name for camera in cameras]
         if not names or len(set(names)) < len(names) or every < 1 or batch < 1:
             raise ValueError(
@@ -48,7 +76,6 @@ class StreamPipeline:
         self._detector = detector
         self._handler = handler
         self._batch = batch
-        self._stop = threading.Event()
         self._arrivals = Arrivals()
         room = max(2, -(-2 * batch // len(cameras)))  # the next batch can be decoded while this one is detected on
         boxes: list[Mailbox] = [
@@ -57,11 +84,11 @@ class StreamPipeline:
         ]
         lossless = all(camera.is_lossless for camera in cameras)
         self._batcher: Batcher = (InTurn if lossless else AsReady)(self._arrivals, boxes)
-        settings = CameraSettings(detector.manifest.input, every, open_timeout_s, read_timeout_s, self._stop)
-        self._workers = [
-            CameraWorker(camera, settings, box, CameraCounters(camera.name))
-            for camera, box in zip(cameras, boxes, strict=True)
-        ]
+        self._spawner, self._owns_spawner = spawner, spawner is None
+        timeouts_s = (open_timeout_s, read_timeout_s)
+        counters = [CameraCounters(camera.name) for camera in cameras]
+        make = self._isolated if resolve_isolation(isolation) is Isolation.PROCESSES else self._threaded
+        self._workers = make(list(zip(cameras, boxes, counters, strict=True)), every, timeouts_s, pictures)
         self._counters = {worker.spec.name: worker.counters for worker in self._workers}
 
     def run(self) -> tuple[CameraStatistics, ...]:
@@ -76,6 +103,8 @@ class StreamPipeline:
             for worker in self._workers
         ]
         waiting = dict(enumerate(self._workers))
+        if self._owns_spawner and self._spawner is not None:
+            self._spawner.start()
         try:
             for thread in threads:
                 thread.start()
@@ -86,14 +115,17 @@ class StreamPipeline:
         finally:
             self.stop()
             self._join(threads)
+            if self._owns_spawner and self._spawner is not None:
+                self._spawner.close()
         for worker in waiting.values():
             self._report_end(worker)
         return self.snapshot()
 
     def stop(self) -> None:
         """End the run soon: no further batch is begun."""
-        self._stop.set()
         self._arrivals.close()
+        for worker in self._workers:
+            worker.stop()
 
     def snapshot(self) -> tuple[CameraStatistics, ...]:
         """How every camera is doing now, in their order."""
@@ -111,15 +143,40 @@ class StreamPipeline:
             counters.objects += len(detections)
             self._handler.on_result(slot.frame, slot.picture, detections)
 
-    def _report_end(self, worker: CameraWorker) -> None:
+    def _report_end(self, worker: Worker) -> None:
         if worker.crash is not None:
             raise worker.crash
         self._handler.on_camera_end(worker.spec.name, worker.counters.error)
 
     def _join(self, threads: Sequence[threading.Thread]) -> None:
-        deadline = time.monotonic() + JOIN_S
+        began = time.monotonic()
+        for until_s in (began + ASK_S, began + JOIN_S):
+            for thread, worker in zip(threads, self._workers, strict=True):
+                if thread.ident is not None:
+                    thread.join(max(until_s - time.monotonic(), 0.0))
+                if thread.is_alive():
+                    worker.kill()
         for thread, worker in zip(threads, self._workers, strict=True):
-            if thread.ident is not None:
-                thread.join(max(deadline - time.monotonic(), 0.0))
             if thread.is_alive():
                 worker.counters.finish(CameraState.STOPPED, None, time.monotonic())
+
+    def _isolated(
+        self, parts: "Sequence[Parts]", every: int, timeouts_s: tuple[float, float], pictures: bool
+    ) -> Sequence[Worker]:
+        from vedette.edge.stream.isolated_camera import IsolatedCamera, IsolationSettings
+
+        if self._spawner is None:
+            self._spawner = Spawner()
+        settings = IsolationSettings(self._detector.manifest.input, every, *timeouts_s, pictures, self._spawner)
+        return [IsolatedCamera(camera, settings, box, counters) for camera, box, counters in parts]
+
+    def _threaded(
+        self, parts: "Sequence[Parts]", every: int, timeouts_s: tuple[float, float], _pictures: bool
+    ) -> Sequence[Worker]:
+        from vedette.edge.stream.camera import CameraSettings, CameraWorker
+
+        settings = CameraSettings(self._detector.manifest.input, every, *timeouts_s, threading.Event())
+        return [CameraWorker(camera, settings, box, counters) for camera, box, counters in parts]
+
+
+Parts = tuple[CameraSpec, Mailbox, CameraCounters]

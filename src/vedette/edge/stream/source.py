@@ -5,6 +5,7 @@ passed over up to a limit, network silence ends in an error after the timeout, e
 passwords. Leaves pace, numbering and conversion to `camera`. A live stream is decoded from its first keyframe on.
 """
 
+import contextlib
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -19,12 +20,11 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from vedette.edge.stream.address import resolve_address
-from vedette.edge.stream.camera_spec import CameraSpec, SourceKind
+from vedette.edge.stream.camera_spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, CameraSpec, SourceKind
 from vedette.edge.stream.diagnosis import check_file, explain_opening, explain_reading
 from vedette.edge.stream.errors import CameraInputError, CameraUnavailableError
+from vedette.edge.stream.resuming import Resuming
 
-OPEN_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 5.0
 MAX_ERRORS_IN_A_ROW = 300  # damaged packets without one frame between them: 10 s at 30 frames a second
 MAX_PACKETS_TO_KEYFRAME = 300  # streams that refresh without keyframes exist; then decode what comes
 TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg draws text files as video
@@ -44,6 +44,8 @@ class FrameSource(Protocol):
     def frames(self) -> Iterator[VideoFrame]: ...
 
     def skip_to(self, pts_s: float | None) -> None: ...
+
+    def resume_after(self, pts_s: float | None, frames: int) -> None: ...
 
     def close(self) -> None: ...
 
@@ -77,6 +79,7 @@ class AvSource:
         self._skip_until_s: float | None = float("-inf") if self.live and spec.kind is not SourceKind.USB else None
         self._starting = self._skip_until_s is not None
         self._packets_skipped = 0
+        self._resuming: Resuming | None = None
         self._container = _open_container(spec, open_timeout_s, read_timeout_s)
         try:
             self._stream = _video_stream(self._container, spec)
@@ -114,6 +117,14 @@ class AvSource:
         self._skip_until_s = float("-inf") if pts_s is None else pts_s
         self._packets_skipped = 0
 
+    def resume_after(self, pts_s: float | None, frames: int) -> None:
+        """Go on behind a file's frame of this time stamp (or, without time stamps, number) with the next keyframe."""
+        self._resuming = Resuming(pts_s, frames)
+        if pts_s is not None and self._stream.time_base:
+            # Only saves time: what cannot be sought in is read from its beginning
+            with contextlib.suppress(FFmpegError):
+                self._container.seek(int(pts_s / self._stream.time_base), stream=self._stream)
+
     def frames(self) -> Iterator[VideoFrame]:
         """Every decoded frame, in order of presentation, to the end of the file or the death of the camera.
 
@@ -125,6 +136,8 @@ class AvSource:
         while not ended:
             try:
                 for packet in self._container.demux(self._stream):
+                    if self._resuming is not None and not self._is_resumed(self._resuming, packet):
+                        continue
                     yield from self._decode(packet)
                 ended = True
             except FFmpegError as error:
@@ -135,7 +148,7 @@ class AvSource:
             raise CameraUnavailableError(
                 f"camera '{self._spec.name}': {self._spec.url} closed the connection; check the camera"
             )
-        if not self._frames:
+        if not self._frames and self._resuming is None:
             raise CameraInputError(
                 f"camera '{self._spec.name}': {self._spec.url} holds a {self.codec} video stream, but not one frame of "
                 "it can be decoded; copy or record it again"
@@ -156,6 +169,12 @@ class AvSource:
                 if frame.is_corrupt:
                     self.decode_errors += 1
         return frames
+
+    def _is_resumed(self, resuming: Resuming, packet: "Packet[VideoStream]") -> bool:
+        skipped_before = resuming.skipped
+        wanted = resuming.wants(packet)
+        self.skipped += resuming.skipped - skipped_before
+        return wanted
 
     def _skips(self, packet: "Packet[VideoStream]") -> bool:
         until_s = self._skip_until_s

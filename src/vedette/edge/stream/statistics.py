@@ -1,8 +1,9 @@
 """What each camera has done so far: counters written on the way, frozen snapshots for whoever looks.
 
 Every counter has one writing thread (named beside it) and any number of readers, so counting takes no lock; a snapshot
-may be one frame out of date. Rates are over the last seconds, and fall to 0 when nothing comes any more. Invariant at
-the end of a run that was not stopped: slots = detected + drops.
+may be one frame out of date. A camera in a process of its own counts there and sends its `Tally` over. Rates are over
+the last seconds, and fall to 0 when nothing comes any more. Invariant at the end of a run that was not stopped:
+slots = detected + drops.
 """
 
 import time
@@ -10,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, TypeAlias
 
 RATE_WINDOW_S = 5.0
 SAMPLE_EVERY_S = 0.5
@@ -25,13 +27,31 @@ class CameraState(str, Enum):
     FAILED = "failed"
 
 
+# What a camera's own thread counts, by the names of `CameraCounters`
+Tally: TypeAlias = dict[str, int | str | None]
+TALLY_COUNTS = ("width_px", "height_px", "frames", "skipped", "slots", "drops", "decode_errors", "loops")
+
+
+def check_tally(document: Any) -> Tally:
+    """A tally that came from elsewhere.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none.
+    """
+    tally: Tally = {name: int(document[name]) for name in TALLY_COUNTS}
+    expected = document["expected_frames"]
+    tally["expected_frames"] = None if expected is None else int(expected)
+    return tally | {"codec": str(document["codec"]), "state": CameraState(document["state"]).value}
+
+
 @dataclass(frozen=True, slots=True)
 class CameraStatistics:
     """One camera at one moment.
 
     `expected_frames` is what a file says it holds, None for live and looped cameras. `frames` counts decoded frames;
     `skipped` those left undecoded to catch up with the clock. A slot is a frame that detection is due on (every Nth);
-    each is `detected` or counted in `drops`. `objects` counts detections. `fps` and `detections_per_s` (slots detected
+    each is `detected` or counted in `drops`. `objects` counts detections. `restarts` counts how often its decoder died
+    and another went on. `fps` and `detections_per_s` (slots detected
     a second) are those of the last seconds, `mean_fps` of the whole run.
     """
 
@@ -50,6 +70,7 @@ class CameraStatistics:
     objects: int
     decode_errors: int
     loops: int
+    restarts: int
     fps: float
     mean_fps: float
     detections_per_s: float
@@ -68,6 +89,8 @@ class CameraCounters:
         self.codec = ""
         self.expected_frames: int | None = None
         self.frames = self.skipped = self.slots = self.drops = self.decode_errors = self.loops = 0
+        # Written by the thread that listens to a camera in another process.
+        self.restarts = self.overtaken = 0  # overtaken: slots lost here, on top of the camera's own drops
         # Written by the thread that runs the detector.
         self.detected = self.objects = 0
         self._began: float | None = None
@@ -84,6 +107,23 @@ class CameraCounters:
     def count_frame(self, now: float) -> None:
         """One more decoded frame."""
         self.frames += 1
+        self._sample(now)
+
+    def tally(self) -> Tally:
+        """What the camera's own thread has counted."""
+        counts: Tally = {name: getattr(self, name) for name in TALLY_COUNTS}
+        return counts | {"expected_frames": self.expected_frames, "codec": self.codec, "state": self.state.value}
+
+    def adopt(self, tally: Tally, now: float) -> None:
+        """Take over what a camera's thread elsewhere has counted, here or before."""
+        frames_before = self.frames
+        for name, value in tally.items():
+            setattr(self, name, value)
+        self.state = CameraState(tally["state"])
+        if self.frames > frames_before:
+            self._sample(now)
+
+    def _sample(self, now: float) -> None:
         self._last_frame = now
         if now >= self._next_sample:
             self._samples.append((now, self.frames, self.detected))
@@ -111,10 +151,11 @@ class CameraCounters:
             skipped=self.skipped,
             slots=self.slots,
             detected=self.detected,
-            drops=self.drops,
+            drops=self.drops + self.overtaken,
             objects=self.objects,
             decode_errors=self.decode_errors,
             loops=self.loops,
+            restarts=self.restarts,
             fps=fps,
             mean_fps=self.frames / seconds if seconds > 0 else 0.0,
             detections_per_s=detections_per_s,

@@ -40,6 +40,15 @@ class MediaClock:
         self._last_pts_s = pts_s
         return self._last_s
 
+    @property
+    def last(self) -> tuple[float | None, float | None]:
+        """Presentation time, where there is one, and media time of the last frame."""
+        return self._last_pts_s, self._last_s
+
+    def go_on(self, pts_s: float | None, media_time_s: float | None) -> None:
+        """Continue a clock by its `last`; without a presentation time the next frame is one interval later."""
+        self._last_pts_s, self._last_s = pts_s, media_time_s
+
     def restart(self) -> None:
         """The file begins again: its next frame comes one interval after the last."""
         self._last_pts_s = None
@@ -48,8 +57,13 @@ class MediaClock:
 class FilePace:
     """Plays a file in its own time: a frame is due at the start plus its media time."""
 
-    def __init__(self) -> None:
-        self._start_s: float | None = None
+    def __init__(self, start_s: float | None = None) -> None:
+        self._start_s = start_s
+
+    @property
+    def start_s(self) -> float | None:
+        """When media time 0 was, on the clock of `lateness_s`; None before the first frame."""
+        return self._start_s
 
     def lateness_s(self, now_s: float, media_time_s: float) -> float:
         """How late this frame is; negative when it is early and must wait."""
@@ -67,6 +81,8 @@ class LivePace:
     The earliest is forgotten slowly (`DRIFT`), because the camera's clock is not ours. A camera that had to be waited
     for while skipping was not behind at all (its stream had stalled): what it is late by is then its new normal.
     """
+
+    start_s: float | None = None
 
     def __init__(self) -> None:
         self._offset_s: float | None = None

@@ -1,0 +1,128 @@
+"""The body of a decoder process: runs one camera as `camera.CameraWorker` does, and hands its slots to the parent.
+
+A thread listens to the parent: freed slots of the ring, and the end of the conversation, which means stop. There is
+always an `EndMessage`, but when the process is killed or its native code dies, which is what it is there for.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+import traceback
+from collections import deque
+from typing import NoReturn
+
+from vedette.edge.stream.camera import CameraSettings, CameraWorker
+from vedette.edge.stream.decoder_messages import (
+    MESSAGE_BYTES,
+    REPORT_EVERY_S,
+    EndMessage,
+    Message,
+    Order,
+    Report,
+    SlotMessage,
+    encode_message,
+)
+from vedette.edge.stream.fitting import FullFrame, quarter_turns
+from vedette.edge.stream.mailbox import Slot
+from vedette.edge.stream.shared_frames import FrameRing
+from vedette.edge.stream.shared_picture import share_picture
+from vedette.edge.stream.statistics import CameraCounters
+
+
+def decode_camera(socket_fd: int, ring_fd: int) -> NoReturn:
+    """Take the order, run the camera to its end, say so, end the process."""
+    link = socket.socket(fileno=socket_fd)
+    packet = link.recv(MESSAGE_BYTES)
+    if packet:
+        _run(link, Order.decode(packet), ring_fd)
+    os._exit(0)
+
+
+def _run(link: socket.socket, order: Order, ring_fd: int) -> None:
+    counters = CameraCounters(order.spec.name)
+    counters.adopt(order.tally, time.monotonic())
+    stop = threading.Event()
+    ring = FrameRing(ring_fd, order.ring_slots, order.network_input.width, order.network_input.height)
+    outbox = RingOutbox(link, ring, stop, order)
+    settings = CameraSettings(order.network_input, order.every, order.open_timeout_s, order.read_timeout_s, stop)
+    worker = CameraWorker(order.spec, settings, outbox, counters, order.position, order.silent_s)
+    outbox.worker = worker
+    threading.Thread(target=outbox.listen, name="listener", daemon=True).start()
+    worker.run()
+    crash = None if worker.crash is None else "".join(traceback.format_exception(worker.crash))
+    outbox.send(EndMessage(outbox.report(), counters.state, counters.error, crash))
+
+
+class RingOutbox:
+    """`mailbox.Outbox` across the border. A lossless camera waits for a free slot; any other loses the frame."""
+
+    worker: CameraWorker  # set before it runs; the two know each other
+
+    def __init__(self, link: socket.socket, ring: FrameRing, stop: threading.Event, order: Order) -> None:
+        self._link = link
+        self._ring = ring
+        self._stop = stop
+        self._lossless = order.spec.is_lossless
+        self._pictures = order.pictures
+        self._changed = threading.Condition()
+        self._free = deque(range(ring.slots))
+        self._next_report_s = 0.0
+
+    def report(self) -> Report:
+        """How far the camera is."""
+        return Report(self.worker.counters.tally(), self.worker.position)
+
+    def put(self, slot: Slot) -> int:
+        """Hand a slot over; returns how many were lost by it."""
+        with self._changed:
+            while self._lossless and not self._free and not self._stop.is_set():
+                self._changed.wait()
+            if self._stop.is_set():
+                return 0
+            if not self._free:
+                return 1
+            ring_slot = self._free.popleft()
+        pixel_type = self._ring.write(ring_slot, slot.frame.pixels_hwc_rgb)
+        fds: list[int] = []
+        form = None
+        if self._pictures and isinstance(slot.picture, FullFrame):
+            fd, form = share_picture(slot.picture.frame, quarter_turns(slot.picture.frame))
+            fds.append(fd)
+        self.send(SlotMessage(self.report(), ring_slot, pixel_type, slot.frame.stamp, form), fds)
+        return 0
+
+    def keep_informed(self, now: float) -> None:
+        """Report when the last report is old."""
+        if now >= self._next_report_s:
+            self.send(self.report())
+
+    def finish(self) -> None:
+        """`EndMessage` says so, when it is known how."""
+
+    def send(self, message: Message, fds: list[int] | None = None) -> None:
+        """To the parent; when that is gone there is nothing left to do."""
+        self._next_report_s = time.monotonic() + REPORT_EVERY_S
+        try:
+            socket.send_fds(self._link, [encode_message(message)], fds or [])
+        except OSError:
+            os._exit(0)
+        for fd in fds or []:
+            os.close(fd)
+
+    def listen(self) -> None:
+        """The body of the listening thread."""
+        while packet := self._receive():
+            with self._changed:
+                self._free.append(json.loads(packet)["free"])
+                self._changed.notify()
+        with self._changed:
+            self._stop.set()
+            self._changed.notify()
+
+    def _receive(self) -> bytes:
+        try:
+            return self._link.recv(MESSAGE_BYTES)
+        except OSError:
+            return b""

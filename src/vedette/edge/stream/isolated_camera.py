@@ -1,0 +1,238 @@
+"""One camera in a process of its own, as seen from the run: the same slots, counters and errors as a thread's.
+
+A decoder that dies (a native fault, the kernel's out-of-memory killer, a message that is none) takes nobody along: it
+is counted, and another goes on where it was last heard of, with frame numbers, times and counts continued. One that
+dies `MOST_DEATHS` times without having come a frame further is given up. A bug in our own code there is raised here.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+
+from vedette.contracts.bundle import InputSpec
+from vedette.contracts.frame import FittedFrame
+from vedette.contracts.ports import FullPicture
+from vedette.edge.stream.camera_spec import CameraSpec
+from vedette.edge.stream.decoder_messages import (
+    MESSAGE_BYTES,
+    EndMessage,
+    Message,
+    Order,
+    Report,
+    SlotMessage,
+    decode_message,
+)
+from vedette.edge.stream.errors import CameraError
+from vedette.edge.stream.mailbox import Mailbox, Slot
+from vedette.edge.stream.placing import Placing
+from vedette.edge.stream.position import BEGINNING, Position
+from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
+from vedette.edge.stream.shared_picture import NoPicture, SharedPicture
+from vedette.edge.stream.spawner import DecoderProcess, Spawner
+from vedette.edge.stream.statistics import CameraCounters, CameraState
+
+RING_SLOTS = 2  # one is written while the other is copied out
+MOST_DEATHS = 3
+PAUSE_S = 0.1  # before another try at a place that killed a decoder
+END_S = 1.0  # for a process to end that was killed or has said that it is over
+_LOG = logging.getLogger(__name__)
+
+
+class DecoderBug(RuntimeError):  # noqa: N818 - a bug, not a condition to catch
+    """Our own code in a decoder process failed; the message is its traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class IsolationSettings:
+    """What all isolated cameras of a run share."""
+
+    network_input: InputSpec
+    every: int
+    open_timeout_s: float
+    read_timeout_s: float
+    pictures: bool
+    spawner: Spawner
+
+
+class IsolatedCamera:
+    """Runs one camera; `run` is the body of a thread that only listens."""
+
+    def __init__(
+        self, spec: CameraSpec, settings: IsolationSettings, mailbox: Mailbox, counters: CameraCounters
+    ) -> None:
+        self.spec = spec
+        self.counters = counters
+        self.crash: BaseException | None = None
+        self._settings = settings
+        self._mailbox = mailbox
+        self._placing = Placing(settings.network_input)
+        self._position: Position = BEGINNING
+        self._heard_s = 0.0
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._link: socket.socket | None = None
+        self._process: DecoderProcess | None = None
+
+    def run(self) -> None:
+        """Watch until the end, the stop or the death of the camera. Never raises."""
+        state, error = CameraState.ENDED, None
+        self.counters.begin(time.monotonic())
+        try:
+            state, error = self._watch()
+        except CameraError as failure:
+            state, error = CameraState.FAILED, str(failure)
+        except BaseException as bug:  # noqa: BLE001 - a thread's last stop: StreamPipeline.run raises it
+            self.crash = bug
+            state, error = CameraState.FAILED, f"camera '{self.spec.name}': unexpected {type(bug).__name__}"
+        if self._stopped.is_set() and self.crash is None:
+            state, error = CameraState.STOPPED, None
+        self.counters.finish(state, error, time.monotonic())
+        self._mailbox.finish()
+
+    def stop(self) -> None:
+        """Let the decoder end; from any thread."""
+        with self._lock:
+            self._stopped.set()
+            if self._link is not None:
+                _hang_up(self._link)
+
+    def kill(self) -> None:
+        """End a decoder that does not react; from any thread."""
+        with self._lock:
+            process = self._process
+        if process is not None:
+            self._settings.spawner.kill(process)
+
+    @property
+    def decoder_pid(self) -> int | None:
+        """The process that decodes now."""
+        process = self._process
+        return None if process is None else process.pid
+
+    def _watch(self) -> tuple[CameraState, str | None]:
+        wanted = self._settings.network_input
+        ring = FrameRing(make_ring_fd(RING_SLOTS, wanted.width, wanted.height), RING_SLOTS, wanted.width, wanted.height)
+        deaths, died_at = 0, -1
+        with contextlib.closing(ring):
+            while not self._stopped.is_set():
+                end, cause = self._decode(ring)
+                if end is not None:
+                    if end.crash is not None:
+                        raise DecoderBug(end.crash)
+                    return end.state, end.error
+                if self._stopped.is_set():
+                    break
+                deaths = deaths + 1 if self._position.index == died_at else 1
+                died_at = self._position.index
+                if deaths >= MOST_DEATHS:
+                    return CameraState.FAILED, self._explain_deaths(cause)
+                self._tell_of_death(cause)
+                if deaths > 1:
+                    time.sleep(PAUSE_S)
+        return CameraState.STOPPED, None
+
+    def _decode(self, ring: FrameRing) -> tuple[EndMessage | None, str]:
+        """One decoder's life: how it ended by itself, or what it died of."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            with theirs:
+                process = self._settings.spawner.start_decoder(self.spec.name, theirs.fileno(), ring.fd)
+            with self._lock:
+                self._link, self._process = ours, process
+                ours.send(self._order().encode())
+                if self._stopped.is_set():
+                    _hang_up(ours)
+            try:
+                end, cause = self._listen(ours, ring)
+            finally:
+                with self._lock:
+                    self._link = None
+        if end is None:
+            self._settings.spawner.kill(process)
+        process.ended.wait(END_S)
+        return end, cause or process.cause
+
+    def _order(self) -> Order:
+        settings, now = self._settings, time.monotonic()
+        return Order(
+            spec=self.spec,
+            network_input=settings.network_input,
+            every=settings.every,
+            open_timeout_s=settings.open_timeout_s,
+            read_timeout_s=settings.read_timeout_s,
+            ring_slots=RING_SLOTS,
+            pictures=settings.pictures,
+            tally=self.counters.tally() | {"state": CameraState.OPENING.value},
+            position=self._position,
+            silent_s=now - self._heard_s if self._heard_s else 0.0,
+        )
+
+    def _listen(self, link: socket.socket, ring: FrameRing) -> tuple[EndMessage | None, str]:
+        """Take what the decoder says to its end; the second value is a cause of death that its status does not say."""
+        while True:
+            fds: list[int] = []
+            try:
+                packet, fds, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 1)
+                if not packet:
+                    return None, ""
+                message = decode_message(packet, self.spec.name)
+                slot = self._slot(message, fds, ring) if isinstance(message, SlotMessage) else None
+            except ConnectionError:
+                return None, ""
+            except (ValueError, TypeError, KeyError, OverflowError) as error:
+                return None, f"a message that is none: {error}"
+            finally:
+                for fd in fds:
+                    os.close(fd)
+            self._note(message)
+            if isinstance(message, EndMessage):
+                return message, ""
+            if isinstance(message, SlotMessage) and slot is not None:
+                self.counters.overtaken += self._mailbox.put(slot)
+                _free(link, message.ring_slot)
+
+    def _note(self, message: Message) -> None:
+        report = message if isinstance(message, Report) else message.report
+        self._heard_s = time.monotonic()
+        self._position = report.position
+        self.counters.adopt(report.tally, self._heard_s)
+
+    def _slot(self, message: SlotMessage, fds: list[int], ring: FrameRing) -> Slot:
+        picture: FullPicture = NoPicture()
+        if message.picture is not None:
+            (fd,) = fds
+            picture = SharedPicture(fd, message.picture)
+            fds.clear()  # it is the picture's now
+        stamp = message.stamp
+        placement = self._placing.place(stamp.width_px, stamp.height_px)
+        return Slot(FittedFrame(stamp, placement, ring.read(message.ring_slot, message.pixel_type)), picture)
+
+    def _tell_of_death(self, cause: str) -> None:
+        self.counters.restarts += 1
+        self.counters.state = CameraState.OPENING
+        _LOG.warning(
+            "camera '%s': its decoder died (%s) after frame %d; it is opened again and goes on",
+            self.spec.name, cause, self._position.index,
+        )  # fmt: skip
+
+    def _explain_deaths(self, cause: str) -> str:
+        where = f"after frame {self._position.index}" if self._position.index else "before its first frame"
+        return (
+            f"camera '{self.spec.name}': {self.spec.url} killed its decoder {MOST_DEATHS} times {where} ({cause}); "
+            "record or encode it anew, and report it to FFmpeg"
+        )
+
+
+def _hang_up(link: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it is gone already
+        link.shutdown(socket.SHUT_WR)
+
+
+def _free(link: socket.socket, ring_slot: int) -> None:
+    with contextlib.suppress(OSError):  # it is gone, which the next read says
+        link.send(json.dumps({"free": ring_slot}).encode())
