@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from small_bundle import make_model
@@ -119,6 +121,24 @@ def test_every_beginning_of_a_model_is_refused_or_whole(tmp_path: Path) -> None:
             read_detector(path)
         refused += 1
     assert refused == 60
+
+
+@settings(deadline=None, max_examples=200)
+@given(changes=st.dictionaries(st.integers(0, len(make_model()) - 1), st.integers(0, 255), min_size=1, max_size=12))
+def test_a_damaged_model_is_taken_or_refused_but_never_more(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[int, int]
+) -> None:
+    content = bytearray(make_model())
+    for place, value in changes.items():
+        content[place] = value
+    path = tmp_path_factory.getbasetemp() / "damaged.onnx"
+    path.write_bytes(content)
+    try:
+        detector = read_detector(path)
+    except OnnxError as error:
+        assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+    else:
+        assert detector.input_name and len(detector.sha256) == 64
 
 
 def test_an_open_size_must_be_given_and_a_fixed_one_must_not_be_contradicted(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""What can stop weights from becoming a bundle.
+"""What can stop a model from becoming a bundle.
 
 InputError
 ├── PackError            what is to be packed does not fit together: names, sizes, pictures
-└── OnnxError            an ONNX file is none, or is not the network that it is taken for
+└── OnnxError            an ONNX file is none, or is not the network, or not of the kind, that it is taken for
 ResultError
-└── DisagreementError    an engine does not compute what torch computes, so no bundle is written
+└── DisagreementError    an engine does not compute what the reference computes, so no bundle is written
 """
 
 from vedette.contracts.errors import InputError, ResultError
@@ -19,4 +19,4 @@ class OnnxError(InputError):
 
 
 class DisagreementError(ResultError):
-    """An engine's output differs from torch's by more than the bundle's tolerance."""
+    """An engine's output differs from the reference's by more than the bundle's tolerance."""

@@ -1,7 +1,8 @@
 """Golden pictures: what a bundle carries so that an engine built on any box can be checked before it goes live.
 
-Pictures are PNG (every decoder gives the same pixels), at most `LONGEST_SIDE_PX`, with the detections torch makes of
-them in FP32. Those with detections come first; generated ones are simple drawings and are marked `synthetic`.
+Pictures are PNG (every decoder gives the same pixels), at most `LONGEST_SIDE_PX`, with the detections that the
+reference (torch, or ONNX Runtime for an ONNX detector) makes of them in FP32. Those with detections come first;
+generated ones are simple drawings and are marked `synthetic`.
 """
 
 from collections.abc import Sequence
