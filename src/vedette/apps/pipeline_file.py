@@ -80,6 +80,7 @@ def camera_specs(pipeline: Pipeline) -> "list[CameraSpec]":
             password=read_secret(camera.password_file, camera.password_env),
             loop=camera.loop,
             realtime=camera.realtime,
+            gate=pipeline.detect.gate,
         )
         for camera in pipeline.cameras
     ]

@@ -18,7 +18,8 @@ class FrameStamp:
 
     `index` counts decoded frames of this camera from 0. `media_time_s` is the presentation time relative to the
     camera's first frame and never runs backward. `captured_unix_s` is the wall clock when the frame was decoded.
-    Width and height are those of the source, upright (rotation applied), in pixels.
+    Width and height are those of the source, upright (rotation applied), in pixels. `still_s` is how long, between the
+    frame detected on before and this one, nothing happened by the gate's judgement, so that nothing was detected on.
     """
 
     camera: str
@@ -27,6 +28,7 @@ class FrameStamp:
     captured_unix_s: float
     width_px: int
     height_px: int
+    still_s: float = 0.0
 
 
 class Sampling(str, Enum):

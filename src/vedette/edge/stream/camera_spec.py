@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
+from vedette.contracts.pipeline import GateMode
+
 OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 5.0
 
@@ -24,7 +26,10 @@ class SourceKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class CameraSpec:
-    """One camera. `loop` and `realtime` are for files: start again at the end; pace by the timestamps."""
+    """One camera. `loop` and `realtime` are for files: start again at the end; pace by the timestamps.
+
+    `gate` says what is spared while nothing happens.
+    """
 
     name: str
     url: str
@@ -32,6 +37,7 @@ class CameraSpec:
     password: str | None = field(default=None, repr=False)
     loop: bool = False
     realtime: bool = False
+    gate: GateMode = GateMode.OFF
 
     @property
     def kind(self) -> SourceKind:
@@ -45,3 +51,11 @@ class CameraSpec:
     def is_lossless(self) -> bool:
         """An unpaced file: waits for the detector instead of dropping."""
         return self.kind is SourceKind.FILE and not self.realtime
+
+    @property
+    def gating(self) -> GateMode:
+        """What `gate` means for this camera. A sensor without packets (`csi:`) can be spared detection only."""
+        mode = self.gate
+        if mode is GateMode.AUTO:
+            mode = GateMode.OFF if self.is_lossless else GateMode.BITSTREAM
+        return GateMode.MOTION if mode is GateMode.BITSTREAM and self.kind is SourceKind.CSI else mode

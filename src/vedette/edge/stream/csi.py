@@ -11,6 +11,7 @@ from av import VideoFrame
 
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import CameraUnavailableError
+from vedette.edge.stream.gated_decoder import GatedDecoder
 
 WIDTH_PX, HEIGHT_PX, FRAMES_PER_S = 1920, 1080, 30
 
@@ -32,6 +33,7 @@ class CsiSource:
     has_time_stamps = False
     codec = "raw"
     expected_frames: int | None = None
+    gated: GatedDecoder | None = None
 
     def __init__(self, spec: CameraSpec) -> None:
         self._spec = spec

@@ -2,9 +2,11 @@
 
 A coded frame costs as many bytes as there is news in it. For each kind of packet (keyframes; frames coded ahead; frames
 coded between others) the sizes of packets known to be still are kept, in powers of two, and their median and upper
-spread are the camera's own normal. What lies above it adds up (Page's cumulative sum, 1954): one packet of several
-times the normal size raises the alarm at once, a smaller excess after a few packets, noise never. How high noise adds
-up is measured on still scenes, so an alarm that proves false makes the next less likely, within bounds.
+spread are the camera's own normal; and for each place behind a keyframe its own level, since encoders repair a
+keyframe's losses, or save up for it, for a second and longer. What lies above adds up (Page's cumulative sum, 1954):
+one packet of several times the normal size raises the alarm at once, a smaller excess after a few packets, noise
+never. How high noise adds up is measured on still scenes, so an alarm that proves false makes the next less likely,
+within bounds.
 
 Only packets that somebody else found still (by looking at pictures) are learned, so activity never becomes normal.
 Rate control that pours what stillness saves into noise hides what happens: `has_signal` says whether sizes can tell.
@@ -25,9 +27,11 @@ LEAST_LIMIT, MOST_LIMIT = 2.0, 6.0  # sums, powers of two
 LIMIT_MARGIN = 1.3
 JUDGED, MOST_FALSE = 8, 6  # of the last alarms that were looked into, so many false ones make sizes useless
 FLOOR_SHARE = 1 / 8192  # bytes per pixel of the picture that no size is told apart below: 253 for 1080p
-# Bytes per pixel of the picture that an object on a tenth of it costs, at 0.2 bits per moving pixel (measured on the
-# Intel clips). Where a still frame costs as much, rate control fills frames up, and sizes tell nothing.
-OBJECT_SHARE = 0.1 * 0.2 / 8
+MOST_PLACES = 300  # behind a keyframe
+LEVEL_RATE = 0.25  # of a new size in its place's level
+# Bytes per pixel of the picture that an object on a twentieth of it costs, at 0.2 bits per moving pixel (measured on
+# the Intel clips). Where noise alone takes more, sizes tell nothing; rate control that fills frames up makes it so.
+OBJECT_SHARE = 0.05 * 0.2 / 8
 
 
 class PacketKind(IntEnum):
@@ -75,6 +79,24 @@ class _Normal:
         return value - self.median - self.allowance if self.known else 0.0
 
 
+class _Levels:
+    """The usual size at each place behind a keyframe, by kind, in powers of two."""
+
+    def __init__(self) -> None:
+        self._levels: dict[tuple[PacketKind, int], float] = {}
+
+    def usual(self, kind: PacketKind, place: int) -> float | None:
+        return self._levels.get((kind, place))
+
+    def learn(self, kind: PacketKind, place: int, value: float) -> None:
+        if place < MOST_PLACES:
+            before = self._levels.get((kind, place), value)
+            self._levels[kind, place] = before + LEVEL_RATE * (value - before)
+
+    def forget(self) -> None:
+        self._levels.clear()
+
+
 class PacketGate:
     """The packets of one camera whose picture has `picture_px` pixels. Memory is bounded."""
 
@@ -83,7 +105,10 @@ class PacketGate:
         self._object_bytes = picture_px * OBJECT_SHARE
         self._still = [_Normal(LEAST_KEYS), _Normal(LEAST_KNOWN), _Normal(LEAST_KNOWN)]
         self._moving = [_Normal(LEAST_KEYS), _Normal(LEAST_KNOWN), _Normal(LEAST_KNOWN)]
-        self._unsettled: deque[tuple[PacketKind, float]] = deque(maxlen=REMEMBERED)
+        self._levels = _Levels()
+        self._beside = [_Normal(LEAST_KEYS), _Normal(LEAST_KNOWN), _Normal(LEAST_KNOWN)]  # sizes less their levels
+        self._place = 0  # packets since the keyframe
+        self._unsettled: deque[tuple[PacketKind, int, float]] = deque(maxlen=REMEMBERED)
         self._peaks: deque[float] = deque(maxlen=STRETCHES)  # highest sums of still stretches
         self._alarms: deque[bool] = deque(maxlen=JUDGED)  # whether something did move
         self._alarmed = False
@@ -114,10 +139,12 @@ class PacketGate:
         """Whether sizes tell stillness from movement on this camera."""
         if self.useless:
             return False
-        for still, moving in zip(self._still[1:], self._moving[1:], strict=True):
+        for still, moving, beside in zip(self._still[1:], self._moving[1:], self._beside[1:], strict=True):
             if still.known:
-                shows = 2**still.median - self._floor <= self._object_bytes
-                return shows and not (moving.known and moving.median - still.median < still.allowance / 2)
+                allowance = beside.allowance if beside.known else still.allowance
+                noise_bytes = 2**still.median * (2**allowance - 1)
+                hidden = moving.known and moving.median - still.median < allowance / 2
+                return noise_bytes <= self._object_bytes and not hidden
         return False
 
     @property
@@ -131,22 +158,37 @@ class PacketGate:
             self._newest_s = -math.inf
         kind = PacketKind.KEY if is_keyframe else PacketKind.BETWEEN if time_s < self._newest_s else PacketKind.AHEAD
         self._newest_s = max(self._newest_s, time_s)
+        self._place = 0 if is_keyframe else self._place + 1
         value = math.log2(size_bytes + self._floor)
-        self._unsettled.append((kind, value))
-        self._sum = min(max(self._sum + self._still[kind].excess(value), 0.0), 2 * MOST_LIMIT)
+        self._unsettled.append((kind, self._place, value))
+        self._sum = min(max(self._sum + self._excess(kind, value), 0.0), 2 * MOST_LIMIT)
         self._peak = max(self._peak, self._sum)
         alarm = self._sum >= self.limit
         self._alarmed |= alarm
         return alarm and not self.useless
 
+    def _excess(self, kind: PacketKind, value: float) -> float:
+        usual = self._levels.usual(kind, self._place)
+        if usual is None or not self._beside[kind].known:
+            return self._still[kind].excess(value)
+        return self._beside[kind].excess(value - usual)
+
     def settle(self, moving: bool) -> None:
         """The packets since the last call were found still, or moving, by looking."""
-        normals = self._moving if moving else self._still
-        for kind, value in self._unsettled:
-            normals[kind].learn(value)
+        for kind, place, value in self._unsettled:
+            if moving:
+                self._moving[kind].learn(value)
+                continue
+            usual = self._levels.usual(kind, place)
+            if usual is not None:
+                self._beside[kind].learn(value - usual)
+            self._still[kind].learn(value)
+            self._levels.learn(kind, place, value)
         if self._alarmed:
             self._alarms.append(moving)
-        if not moving and self.ready:
+        if moving:
+            self._sum = 0.0  # what it was does not speak of what follows
+        elif self.ready:
             self._peaks.append(self._peak)
         self.drop_unsettled()
 
@@ -157,8 +199,9 @@ class PacketGate:
 
     def start_afresh(self) -> None:
         """The scene became another (light, noise, rate): what follows is learned as its normal."""
-        for normal in (*self._still, *self._moving):
+        for normal in (*self._still, *self._moving, *self._beside):
             normal.forget()
+        self._levels.forget()
         self._peaks.clear()
         self._sum = 0.0
         self.drop_unsettled()

@@ -113,8 +113,15 @@ class GatedDecoder:
         """Packets kept now."""
         return len(self._group) + len(self._before)
 
+    def take_undecoded(self) -> list[float]:
+        """Times of the frames left out since the last call, which come before the frame just given."""
+        left, self.undecoded = self.undecoded, []
+        return left
+
     def restart(self) -> None:
-        """Packets were left out by somebody else: decode from the next one on, which is a keyframe."""
+        """Packets are left out by somebody else: decode from the next one on, which is a keyframe."""
+        if not self._open:
+            self._leave_out([*self._before, *self._group])
         self._open, self._whole, self._waiting = True, False, False
         self._group, self._before, self._fed, self._bytes = [], [], 0, 0
         self._beyond = None

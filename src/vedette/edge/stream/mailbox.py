@@ -15,10 +15,14 @@ from vedette.contracts.ports import FullPicture
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A frame that detection is due on, fitted, with the full picture behind it."""
+    """A frame that detection is due on, fitted, with the full picture behind it.
+
+    A patient one is late on purpose (a gate opened and looked back) and must not be overtaken.
+    """
 
     frame: FittedFrame
     picture: FullPicture
+    patient: bool = False
 
 
 class Outbox(Protocol):
@@ -104,17 +108,38 @@ class Mailbox:
 
 
 class NewestWins(Mailbox):
-    """Holds one slot; a newer one takes its place. Never blocks."""
+    """Holds one slot; a newer one takes its place. Never blocks, but for patient slots, of which none is lost."""
+
+    def __init__(self, arrivals: Arrivals) -> None:
+        super().__init__(arrivals)
+        self._taken = threading.Condition(arrivals.lock)
+        self._waiting = False  # the camera, for room
 
     def put(self, slot: Slot) -> int:
         """Hand a slot over; returns 1 when an older one was lost by it."""
         with self._arrivals.lock:
+            while self._slots and (slot.patient or self._slots[-1].patient) and not self._arrivals.closed:
+                self._waiting = True
+                self._taken.wait()
+            self._waiting = False
             lost = len(self._slots)
             self._slots.clear()
             if not self._arrivals.closed:
                 self._slots.append(slot)
                 self._arrivals.bell.notify_all()
         return lost
+
+    def take(self) -> Slot:
+        """The waiting slot; a camera that waits may go on."""
+        slot = super().take()
+        if self._waiting:
+            self._taken.notify()
+        return slot
+
+    def wake(self) -> None:
+        """Let the camera go."""
+        super().wake()
+        self._taken.notify_all()
 
 
 class LosslessQueue(Mailbox):

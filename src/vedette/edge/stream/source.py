@@ -23,6 +23,7 @@ from vedette.edge.stream.address import resolve_address
 from vedette.edge.stream.camera_spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, CameraSpec, SourceKind
 from vedette.edge.stream.diagnosis import check_file, explain_opening, explain_reading
 from vedette.edge.stream.errors import CameraInputError, CameraUnavailableError
+from vedette.edge.stream.gated_decoder import Gate, GatedDecoder
 from vedette.edge.stream.resuming import Resuming
 
 MAX_ERRORS_IN_A_ROW = 300  # damaged packets without one frame between them: 10 s at 30 frames a second
@@ -40,8 +41,9 @@ class FrameSource(Protocol):
     has_time_stamps: bool
     decode_errors: int  # damaged packets and frames so far
     skipped: int  # frames left undecoded so far
+    gated: GatedDecoder | None  # says more about each frame, where a gate is used
 
-    def frames(self) -> Iterator[VideoFrame]: ...
+    def frames(self) -> Iterator[VideoFrame | None]: ...
 
     def skip_to(self, pts_s: float | None) -> None: ...
 
@@ -51,9 +53,12 @@ class FrameSource(Protocol):
 
 
 def open_source(
-    spec: CameraSpec, open_timeout_s: float = OPEN_TIMEOUT_S, read_timeout_s: float = READ_TIMEOUT_S
+    spec: CameraSpec,
+    open_timeout_s: float = OPEN_TIMEOUT_S,
+    read_timeout_s: float = READ_TIMEOUT_S,
+    gate: Gate | None = None,
 ) -> "FrameSource":
-    """Open a camera; blocks up to the timeout.
+    """Open a camera; blocks up to the timeout. Packets pass the gate where there is one.
 
     Raises:
         CameraInputError: the address or file is wrong.
@@ -63,13 +68,15 @@ def open_source(
         from vedette.edge.stream.csi import CsiSource
 
         return CsiSource(spec)
-    return AvSource(spec, open_timeout_s, read_timeout_s)
+    return AvSource(spec, open_timeout_s, read_timeout_s, gate)
 
 
 class AvSource:
     """A file, RTSP, HTTP or USB camera by FFmpeg."""
 
-    def __init__(self, spec: CameraSpec, open_timeout_s: float, read_timeout_s: float) -> None:
+    def __init__(
+        self, spec: CameraSpec, open_timeout_s: float, read_timeout_s: float, gate: Gate | None = None
+    ) -> None:
         self._spec = spec
         self._read_timeout_s = read_timeout_s
         self.live = spec.kind is not SourceKind.FILE
@@ -87,6 +94,8 @@ class AvSource:
             self._container.close()
             raise
         self._stream.codec_context.thread_count = 1  # fastest for many streams; facts: one thread per camera
+        flush = self._stream.codec_context.flush_buffers
+        self.gated = None if gate is None else GatedDecoder(gate, self._send, flush)
         self.codec = self._stream.codec_context.name
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.interval_s = float(1 / rate) if rate else None
@@ -125,8 +134,10 @@ class AvSource:
             with contextlib.suppress(FFmpegError):
                 self._container.seek(int(pts_s / self._stream.time_base), stream=self._stream)
 
-    def frames(self) -> Iterator[VideoFrame]:
+    def frames(self) -> Iterator[VideoFrame | None]:
         """Every decoded frame, in order of presentation, to the end of the file or the death of the camera.
+
+        None comes for packets that a gate leaves undecoded.
 
         Raises:
             CameraInputError: nothing, or nothing any more, can be decoded.
@@ -154,20 +165,26 @@ class AvSource:
                 "it can be decoded; copy or record it again"
             )
 
-    def _decode(self, packet: "Packet[VideoStream]") -> list[VideoFrame]:
+    def _decode(self, packet: "Packet[VideoStream]") -> Iterator[VideoFrame | None]:
         if self._skip_until_s is not None and packet.size and self._skips(packet):
-            return []
+            if self.gated is not None:
+                self.gated.restart()
+            return
+        for frame in self._send(packet) if self.gated is None else self.gated.take(packet):
+            if frame is not None:
+                self._frames += 1
+                self.decode_errors += frame.is_corrupt
+            yield frame
+
+    def _send(self, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
+        """Frames that the decoder gives for a packet, or when it is drained."""
         try:
-            frames: list[VideoFrame] = packet.decode()
+            frames: list[VideoFrame] = self._stream.codec_context.decode(packet)
         except FFmpegError as error:
             self._count_error(error)
             return []
         if frames:
             self._errors_in_a_row = 0
-            self._frames += len(frames)
-            for frame in frames:
-                if frame.is_corrupt:
-                    self.decode_errors += 1
         return frames
 
     def _is_resumed(self, resuming: Resuming, packet: "Packet[VideoStream]") -> bool:

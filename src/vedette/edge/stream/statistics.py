@@ -3,7 +3,7 @@
 Every counter has one writing thread (named beside it) and any number of readers, so counting takes no lock; a snapshot
 may be one frame out of date. A camera in a process of its own counts there and sends its `Tally` over. Rates are over
 the last seconds, and fall to 0 when nothing comes any more. Invariant at the end of a run that was not stopped:
-slots = detected + drops.
+slots = detected + drops + gated_slots.
 """
 
 import time
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
+
+from vedette.contracts.status import GateState
 
 RATE_WINDOW_S = 5.0
 SAMPLE_EVERY_S = 0.5
@@ -29,7 +31,10 @@ class CameraState(str, Enum):
 
 # What a camera's own thread counts, by the names of `CameraCounters`
 Tally: TypeAlias = dict[str, int | str | None]
-TALLY_COUNTS = ("width_px", "height_px", "frames", "skipped", "slots", "drops", "decode_errors", "loops")
+TALLY_COUNTS = (
+    "width_px", "height_px", "frames", "skipped", "gated", "slots", "gated_slots", "gate_openings", "drops",
+    "decode_errors", "loops",
+)  # fmt: skip
 
 
 def check_tally(document: Any) -> Tally:
@@ -41,7 +46,8 @@ def check_tally(document: Any) -> Tally:
     tally: Tally = {name: int(document[name]) for name in TALLY_COUNTS}
     expected = document["expected_frames"]
     tally["expected_frames"] = None if expected is None else int(expected)
-    return tally | {"codec": str(document["codec"]), "state": CameraState(document["state"]).value}
+    states = {"state": CameraState(document["state"]).value, "gate_state": GateState(document["gate_state"]).value}
+    return tally | states | {"codec": str(document["codec"]), "gate_note": str(document["gate_note"])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +55,11 @@ class CameraStatistics:
     """One camera at one moment.
 
     `expected_frames` is what a file says it holds, None for live and looped cameras. `frames` counts decoded frames;
-    `skipped` those left undecoded to catch up with the clock. A slot is a frame that detection is due on (every Nth);
-    each is `detected` or counted in `drops`. `objects` counts detections. `restarts` counts how often its decoder died
-    and another went on. `fps` and `detections_per_s` (slots detected
-    a second) are those of the last seconds, `mean_fps` of the whole run.
+    `skipped` those left undecoded to catch up with the clock, `gated` those left undecoded since nothing happened. A
+    slot is a frame that detection is due on (every Nth, and each keyframe looked at while the gate is shut); each is
+    `detected` or counted in `drops` or, since nothing moved, in `gated_slots`. `objects` counts detections. `restarts`
+    counts how often its decoder died and another went on. `fps` and `detections_per_s` (slots detected a second) are
+    those of the last seconds, `mean_fps` of the whole run.
     """
 
     camera: str
@@ -71,6 +78,11 @@ class CameraStatistics:
     decode_errors: int
     loops: int
     restarts: int
+    gated: int
+    gated_slots: int
+    gate_openings: int
+    gate_state: GateState
+    gate_note: str
     fps: float
     mean_fps: float
     detections_per_s: float
@@ -89,6 +101,8 @@ class CameraCounters:
         self.codec = ""
         self.expected_frames: int | None = None
         self.frames = self.skipped = self.slots = self.drops = self.decode_errors = self.loops = 0
+        self.gated = self.gated_slots = self.gate_openings = 0
+        self.gate_state, self.gate_note = GateState.OFF, ""
         # Written by the thread that listens to a camera in another process.
         self.restarts = self.overtaken = 0  # overtaken: slots lost here, on top of the camera's own drops
         # Written by the thread that runs the detector.
@@ -112,14 +126,15 @@ class CameraCounters:
     def tally(self) -> Tally:
         """What the camera's own thread has counted."""
         counts: Tally = {name: getattr(self, name) for name in TALLY_COUNTS}
-        return counts | {"expected_frames": self.expected_frames, "codec": self.codec, "state": self.state.value}
+        states: Tally = {"state": self.state.value, "gate_state": self.gate_state.value, "gate_note": self.gate_note}
+        return counts | states | {"expected_frames": self.expected_frames, "codec": self.codec}
 
     def adopt(self, tally: Tally, now: float) -> None:
         """Take over what a camera's thread elsewhere has counted, here or before."""
         frames_before = self.frames
         for name, value in tally.items():
             setattr(self, name, value)
-        self.state = CameraState(tally["state"])
+        self.state, self.gate_state = CameraState(tally["state"]), GateState(tally["gate_state"])
         if self.frames > frames_before:
             self._sample(now)
 
@@ -156,6 +171,11 @@ class CameraCounters:
             decode_errors=self.decode_errors,
             loops=self.loops,
             restarts=self.restarts,
+            gated=self.gated,
+            gated_slots=self.gated_slots,
+            gate_openings=self.gate_openings,
+            gate_state=self.gate_state,
+            gate_note=self.gate_note,
             fps=fps,
             mean_fps=self.frames / seconds if seconds > 0 else 0.0,
             detections_per_s=detections_per_s,

@@ -40,6 +40,12 @@ class MediaClock:
         self._last_pts_s = pts_s
         return self._last_s
 
+    def preview(self, pts_s: float) -> float | None:
+        """Which media time a frame of this presentation time would have; None when that cannot be told."""
+        if self._last_s is None or self._last_pts_s is None:
+            return None
+        return self._last_s + pts_s - self._last_pts_s
+
     @property
     def last(self) -> tuple[float | None, float | None]:
         """Presentation time, where there is one, and media time of the last frame."""
