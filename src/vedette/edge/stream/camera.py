@@ -38,7 +38,7 @@ class CameraSettings:
 class CameraWorker:
     """Runs one camera; `run` is the body of its thread.
 
-    `start` is where another worker, which died, had come to, and `silent_s` how long ago that was.
+    `start` is where another worker, which died, had come to, and `heard_s` when that was on the monotonic clock.
     """
 
     def __init__(  # noqa: PLR0917 - the last two are for a successor only
@@ -48,7 +48,7 @@ class CameraWorker:
         mailbox: Outbox,
         counters: CameraCounters,
         start: Position = BEGINNING,
-        silent_s: float = 0.0,
+        heard_s: float | None = None,
     ) -> None:
         self.spec = spec
         self.counters = counters
@@ -60,7 +60,7 @@ class CameraWorker:
         self._clock: MediaClock | None = None
         self._pace: FilePace | LivePace | None = None
         self._start = start
-        self._silent_s = silent_s
+        self._heard_s = heard_s
         self._index = start.index
         self._round_began = start.index - start.round_frames
         self._errors_before = 0  # of a looped file's earlier rounds
@@ -121,7 +121,7 @@ class CameraWorker:
             if not self.spec.is_lossless:
                 self._pace = LivePace() if source.live else FilePace(self._start.pace_start_s)
             if self._start.index:
-                skipped_before = -self._go_on(source, self._clock)
+                self._go_on(source, self._clock)
         counters.state = CameraState.RUNNING
         self._errors_before = counters.decode_errors
         try:
@@ -130,6 +130,7 @@ class CameraWorker:
                     return
                 left_out = source.skipped - skipped_before
                 skipped_before += left_out
+                left_out += self._unseen(source)
                 self._take(frame, source, left_out)
                 self._mailbox.keep_informed(time.monotonic())
             if source.skipped > skipped_before and not source.live:  # left undecoded up to the very end
@@ -137,15 +138,19 @@ class CameraWorker:
         finally:
             counters.decode_errors = self._errors_before + source.decode_errors
 
-    def _go_on(self, source: FrameSource, clock: MediaClock) -> int:
-        """Continue where another worker died; returns how many frames of a live camera nobody saw meanwhile."""
+    def _go_on(self, source: FrameSource, clock: MediaClock) -> None:
+        """Continue where another worker died: a file with its next keyframe, a live camera now."""
         pts_s, media_time_s = self._start.pts_s, self._start.media_time_s
-        if source.live:
-            clock.go_on(None, media_time_s)
-            return round(self._silent_s / clock.interval_s)
-        clock.go_on(pts_s, media_time_s)
-        source.resume_after(pts_s, self._start.round_frames)
-        return 0
+        clock.go_on(None if source.live else pts_s, media_time_s)
+        if not source.live:
+            source.resume_after(pts_s, self._start.round_frames)
+
+    def _unseen(self, source: FrameSource) -> int:
+        """How many frames a live camera sent between one worker's death and the first frame of the next."""
+        heard_s, self._heard_s = self._heard_s, None
+        if heard_s is None or self._clock is None or not source.live:
+            return 0
+        return max(round((time.monotonic() - heard_s) / self._clock.interval_s) - 1, 0)
 
     def _take(self, frame: VideoFrame, source: FrameSource, left_out: int) -> None:
         """Number and time one frame; hand it over when it is due."""

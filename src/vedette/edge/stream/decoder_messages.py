@@ -34,7 +34,7 @@ class Order:
     pictures: bool
     tally: Tally
     position: Position
-    silent_s: float  # since the decoder before this one was last heard of
+    heard_s: float | None  # when the decoder before this one was last heard of, on the monotonic clock
 
     def encode(self) -> bytes:
         """One packet."""
@@ -55,7 +55,7 @@ class Order:
         )
 
 
-ORDER_NUMBERS = ("every", "open_timeout_s", "read_timeout_s", "ring_slots", "pictures", "silent_s")
+ORDER_NUMBERS = ("every", "open_timeout_s", "read_timeout_s", "ring_slots", "pictures", "heard_s")
 
 
 @dataclass(frozen=True, slots=True)

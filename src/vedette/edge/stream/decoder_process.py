@@ -47,7 +47,7 @@ def _run(link: socket.socket, order: Order, ring_fd: int) -> None:
     ring = FrameRing(ring_fd, order.ring_slots, order.network_input.width, order.network_input.height)
     outbox = RingOutbox(link, ring, stop, order)
     settings = CameraSettings(order.network_input, order.every, order.open_timeout_s, order.read_timeout_s, stop)
-    worker = CameraWorker(order.spec, settings, outbox, counters, order.position, order.silent_s)
+    worker = CameraWorker(order.spec, settings, outbox, counters, order.position, order.heard_s)
     outbox.worker = worker
     threading.Thread(target=outbox.listen, name="listener", daemon=True).start()
     worker.run()

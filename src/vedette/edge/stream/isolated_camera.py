@@ -72,7 +72,7 @@ class IsolatedCamera:
         self._mailbox = mailbox
         self._placing = Placing(settings.network_input)
         self._position: Position = BEGINNING
-        self._heard_s = 0.0
+        self._heard_s: float | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._link: socket.socket | None = None
@@ -158,7 +158,7 @@ class IsolatedCamera:
         return end, cause or process.cause
 
     def _order(self) -> Order:
-        settings, now = self._settings, time.monotonic()
+        settings = self._settings
         return Order(
             spec=self.spec,
             network_input=settings.network_input,
@@ -169,7 +169,7 @@ class IsolatedCamera:
             pictures=settings.pictures,
             tally=self.counters.tally() | {"state": CameraState.OPENING.value},
             position=self._position,
-            silent_s=now - self._heard_s if self._heard_s else 0.0,
+            heard_s=self._heard_s,
         )
 
     def _listen(self, link: socket.socket, ring: FrameRing) -> tuple[EndMessage | None, str]:
@@ -198,9 +198,9 @@ class IsolatedCamera:
 
     def _note(self, message: Message) -> None:
         report = message if isinstance(message, Report) else message.report
-        self._heard_s = time.monotonic()
+        self._heard_s = now = time.monotonic()
         self._position = report.position
-        self.counters.adopt(report.tally, self._heard_s)
+        self.counters.adopt(report.tally, now)
 
     def _slot(self, message: SlotMessage, fds: list[int], ring: FrameRing) -> Slot:
         picture: FullPicture = NoPicture()

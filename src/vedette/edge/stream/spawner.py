@@ -16,7 +16,6 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import vedette
 from vedette.edge.stream.errors import CameraUnavailableError
 
 PROGRAM = (
@@ -66,7 +65,8 @@ class DecoderProcess:
 class Spawner:
     """`start` it early: the program needs a third of a second, in which the caller can do something else."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: str = PROGRAM) -> None:
+        self._code = program
         self._lock = threading.Lock()
         self._program: _Program | None = None
         self._numbers = 0
@@ -131,22 +131,22 @@ class Spawner:
             self._program.close()
             self._program = None
         if self._program is None:
-            self._program = _Program()
+            self._program = _Program(self._code)
         return self._program
 
 
 class _Program:
     """One run of the program, and the thread that reads its reports."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        package = str(Path(vedette.__file__).parent.parent)
+        package = str(Path(__file__).resolve().parents[3])  # where `vedette` lies, however it was found
         path = [entry for entry in (package, *sys.path) if entry]
         flags = ["-I", *(["-B"] if sys.dont_write_bytecode else [])]
         environment = {name: value for name, value in os.environ.items() if name in INHERITED} | SET
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *flags, "-c", PROGRAM, str(theirs.fileno()), *path],
+                [sys.executable, *flags, "-c", code, str(theirs.fileno()), *path],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # ours may be a JSON document
                 pass_fds=[theirs.fileno()],
@@ -189,8 +189,10 @@ class _Program:
 
     def end(self) -> str:
         """How the program ended, for a person."""
-        code = self._process.poll()
-        return "it does not answer" if code is None else f"exit code {code}"
+        try:
+            return f"exit code {self._process.wait(1.0 if self.is_gone else 0.0)}"
+        except subprocess.TimeoutExpired:
+            return "it does not answer"
 
     def _read_reports(self) -> None:
         while content := self._receive():

@@ -1,0 +1,420 @@
+"""A decoder that dies takes nobody along and is replaced; nothing of a process is left over; secrets stay secret."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from simulators.blob_detector import BlobDetector
+from simulators.clips import write_clip
+from simulators.fragile_decoder import PROGRAM
+from simulators.result_log import ResultLog, run_cameras, shared_spawner
+from simulators.rtsp_camera import RtspCamera
+from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.pipeline import Isolation
+from vedette.edge.analytics.track import ByteTracker, TrackerSettings
+from vedette.edge.stream.camera_spec import CameraSpec
+from vedette.edge.stream.decoder_messages import decode_message
+from vedette.edge.stream.isolated_camera import DecoderBug, IsolatedCamera
+from vedette.edge.stream.pipeline import StreamPipeline
+from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
+from vedette.edge.stream.shared_picture import PictureForm, SharedPicture
+from vedette.edge.stream.spawner import Spawner
+from vedette.edge.stream.statistics import CameraState
+
+TESTS = Path(__file__).resolve().parents[2]
+DEATHS = (ValueError, TypeError, KeyError, OverflowError)
+
+
+def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.005)
+
+
+def isolated(pipeline: StreamPipeline, number: int = 0) -> IsolatedCamera:
+    worker = pipeline._workers[number]
+    assert isinstance(worker, IsolatedCamera)
+    return worker
+
+
+class TimedLog(ResultLog):
+    """Also notes when each result came, and the tracks that ByteTrack makes of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: dict[str, list[float]] = {}
+        self.trackers: dict[str, ByteTracker] = {}
+        self.track_ids: dict[str, set[int]] = {}
+
+    def on_result(self, frame, picture, detections):
+        name = frame.stamp.camera
+        tracker = self.trackers.setdefault(name, ByteTracker(TrackerSettings(strong_score=0.3)))
+        tracks = tracker.update(detections, frame.stamp.media_time_s)
+        self.track_ids.setdefault(name, set()).update(int(number) for number in tracks.track_ids)
+        self.times.setdefault(name, []).append(time.monotonic())
+        super().on_result(frame, picture, detections)
+
+
+def test_a_killed_decoder_is_replaced_within_two_seconds_and_the_others_lose_nothing(tmp_path: Path):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=100, size=(320, 192)))
+    log = TimedLog()
+    cameras = [CameraSpec(name, clip, realtime=True) for name in "abc"]
+    pipeline = StreamPipeline(cameras, BlobDetector(), log, every=5, spawner=shared_spawner())
+    killed_s: list[float] = []
+
+    def kill_one() -> None:
+        with log.seen:
+            log.seen.wait_for(lambda: len(log.stamps("b")) >= 6, timeout=10)
+        pid = isolated(pipeline, 1).decoder_pid
+        assert pid is not None
+        killed_s.append(time.monotonic())
+        os.kill(pid, signal.SIGSEGV)
+
+    thread = threading.Thread(target=kill_one)
+    thread.start()
+    first, victim, third = pipeline.run()
+    thread.join()
+    for other in (first, third):
+        assert (other.frames, other.slots, other.detected, other.drops, other.restarts) == (100, 20, 20, 0, 0)
+    assert (victim.state, victim.error, victim.restarts) == (CameraState.ENDED, None, 1)
+    assert victim.frames + victim.skipped == 100 and 0 < victim.skipped < 20
+    assert victim.slots == 20 == victim.detected + victim.drops
+    stamps = log.stamps("b")
+    assert all(s.index % 5 == 0 and s.media_time_s == pytest.approx(s.index / 25, abs=1e-3) for s in stamps)
+    back_s = min(t for t in log.times["b"] if t > killed_s[0] + 0.02) - killed_s[0]
+    assert back_s < 2
+    assert log.track_ids["b"] == {1}, "the track goes on over the gap"
+    assert log.ends.count(("b", None)) == 1
+
+
+@pytest.mark.parametrize(("b_frames", "rate"), [(0, "constant"), (3, "constant"), (0, "variable")])
+def test_a_file_with_a_deadly_packet_goes_on_at_the_next_keyframe(tmp_path: Path, b_frames: int, rate: str):
+    times_s = [i / 25 + (0.01 if i % 3 else 0) for i in range(60)] if rate == "variable" else None
+    path = write_clip(tmp_path / "dies-at-33.mp4", frames=60, b_frames=b_frames, times_s=times_s)
+    log = ResultLog()
+    with Spawner(PROGRAM) as spawner:
+        pipeline = StreamPipeline([CameraSpec("a", str(path))], BlobDetector(), log, every=5, spawner=spawner)
+        (camera,) = pipeline.run()
+    assert (camera.state, camera.restarts) == (CameraState.ENDED, 1)
+    assert camera.frames + camera.skipped == 60 and 7 <= camera.skipped <= 9
+    assert camera.slots == 12 == camera.detected + camera.drops and camera.drops == 1
+    stamps = log.stamps("a")
+    assert [s.index for s in stamps] == [0, 5, 10, 15, 20, 25, 30, 40, 45, 50, 55]
+    expected = [times_s[s.index] if times_s else s.index / 25 for s in stamps]
+    assert [s.media_time_s for s in stamps] == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_raw_stream_without_time_stamps_goes_on_by_counting(tmp_path: Path):
+    path = write_clip(tmp_path / "raw.h264", frames=40)
+    log = ResultLog()
+    pipeline = StreamPipeline(
+        [CameraSpec("a", str(path), realtime=True)], BlobDetector(), log, every=1, spawner=shared_spawner()
+    )
+    thread = threading.Thread(target=pipeline.run)
+    thread.start()
+    wait_for(lambda: len(log.results) >= 13)
+    os.kill(isolated(pipeline).decoder_pid or 0, signal.SIGKILL)
+    thread.join()
+    (camera,) = pipeline.snapshot()
+    assert camera.restarts == 1 and camera.frames + camera.skipped == 40
+    lefts = [boxes[0]["box_xyxy_px"][0] for _, boxes in log.results]
+    at = [round((left - 4) / 2) for left in lefts]
+    assert [stamp.index for stamp in log.stamps("a")] == pytest.approx(at, abs=1)
+
+
+def test_a_file_that_kills_its_decoder_three_times_without_progress_fails_with_one_sentence(tmp_path: Path, caplog):
+    bad = str(write_clip(tmp_path / "dies-at-40.mp4", frames=60))
+    good = str(write_clip(tmp_path / "good.mp4", frames=60))
+    log = ResultLog()
+    with Spawner(PROGRAM) as spawner:
+        pipeline = StreamPipeline([CameraSpec("a", bad), CameraSpec("b", good)], BlobDetector(), log, spawner=spawner)
+        dead, other = pipeline.run()
+    assert (dead.state, dead.restarts) == (CameraState.FAILED, 2)
+    error = log.error("a")
+    assert "killed its decoder 3 times after frame 36 (SIGSEGV)" in error and "\n" not in error and bad in error
+    assert [stamp.index for stamp in log.stamps("a")] == list(range(0, 40, 5))
+    assert (other.state, other.detected, other.drops) == (CameraState.ENDED, 12, 0)
+    assert sum("decoder died (SIGSEGV)" in record.message for record in caplog.records) == 2
+
+
+@pytest.mark.needs_server
+def test_a_live_camera_goes_on_after_its_decoder_died():
+    with RtspCamera() as server:
+        log = TimedLog()
+        pipeline = StreamPipeline([CameraSpec("a", server.url)], BlobDetector(), log, every=5, spawner=shared_spawner())
+        thread = threading.Thread(target=pipeline.run)
+        thread.start()
+        wait_for(lambda: len(log.results) >= 5)
+        before, killed_s = len(log.results), time.monotonic()
+        os.kill(isolated(pipeline).decoder_pid or 0, signal.SIGSEGV)
+        wait_for(lambda: len(log.results) >= before + 6)
+        pipeline.stop()
+        thread.join()
+    (camera,) = pipeline.snapshot()
+    assert (camera.state, camera.restarts) == (CameraState.STOPPED, 1)
+    after = log.stamps("a")[before + 1 :]
+    assert min(t for t in log.times["a"] if t > killed_s + 0.05) - killed_s < 2
+    assert all(later.index > earlier.index for earlier, later in itertools.pairwise(log.stamps("a")))
+    # its clock went on meanwhile, and the frames that nobody saw are counted
+    drift = [s.captured_unix_s - s.media_time_s for s in (log.stamps("a")[0], after[-1])]
+    assert drift[1] - drift[0] == pytest.approx(0, abs=1.0)  # what FFmpeg buffers while it opens comes in a burst
+    assert camera.skipped > 0
+
+
+def test_a_loop_goes_on_after_its_decoder_died(tmp_path: Path):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=20))
+    log = ResultLog()
+    spec = CameraSpec("a", clip, loop=True, realtime=True)
+    pipeline = StreamPipeline([spec], BlobDetector(), log, every=2, spawner=shared_spawner())
+    thread = threading.Thread(target=pipeline.run)
+    thread.start()
+    wait_for(lambda: pipeline.snapshot()[0].loops >= 1 and len(log.results) >= 13)
+    os.kill(isolated(pipeline).decoder_pid or 0, signal.SIGKILL)
+    wait_for(lambda: pipeline.snapshot()[0].loops >= 3)
+    pipeline.stop()
+    thread.join()
+    assert pipeline.snapshot()[0].restarts == 1
+    for stamp, boxes in log.results:
+        assert stamp.media_time_s == pytest.approx(stamp.index / 25, abs=0.05)
+        assert round((boxes[0]["box_xyxy_px"][0] - 4) / 2) == pytest.approx(stamp.index % 20, abs=1)
+
+
+def test_a_run_goes_on_when_the_spawner_itself_is_killed(tmp_path: Path):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=60))
+    log = ResultLog()
+    with Spawner() as spawner:
+        cameras = [CameraSpec(name, clip, realtime=True) for name in "ab"]
+        pipeline = StreamPipeline(cameras, BlobDetector(), log, spawner=spawner)
+        thread = threading.Thread(target=pipeline.run)
+        thread.start()
+        wait_for(lambda: len(log.results) >= 6)
+        decoders = [isolated(pipeline, number).decoder_pid for number in (0, 1)]
+        os.kill(spawner.pid or 0, signal.SIGKILL)
+        thread.join()
+        assert not any(psutil.pid_exists(pid or 0) for pid in decoders)
+    for camera in pipeline.snapshot():
+        assert (camera.state, camera.restarts) == (CameraState.ENDED, 1)
+        assert camera.frames + camera.skipped == 60
+
+
+def test_a_spawner_that_cannot_start_is_one_sentence(tmp_path: Path):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=10))
+    log = ResultLog()
+    with Spawner("raise SystemExit(3)") as spawner:
+        (camera,) = StreamPipeline([CameraSpec("a", clip)], BlobDetector(), log, spawner=spawner).run()
+    assert camera.state is CameraState.FAILED
+    assert "could not be started (exit code 3)" in log.error("a") and "isolation: threads" in log.error("a")
+
+
+@pytest.mark.parametrize("resize", ResizeMode)
+def test_processes_and_threads_give_the_same_pixels_and_pictures(tmp_path: Path, resize: ResizeMode):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=12, size=(176, 98)))
+    seen = []
+    for isolation in Isolation:
+        pixels = []
+
+        class Keeper(ResultLog):
+            def on_result(self, frame, picture, detections, kept=pixels):
+                kept.append((frame.placement, frame.pixels_hwc_rgb, picture.to_bgr(), picture.to_bgr(88)))
+
+        detector = BlobDetector(96, 64, resize)
+        detector._find = lambda image, placement: None  # type: ignore[assignment, method-assign]
+        detector.detect_fitted = lambda images, placements: [[] for _ in placements]  # type: ignore[assignment, method-assign]
+        StreamPipeline([CameraSpec("a", clip)], detector, Keeper(), isolation=isolation, spawner=shared_spawner()).run()
+        seen.append(pixels)
+    assert len(seen[0]) == len(seen[1]) == 3
+    for (place, fitted, whole, small), (place2, fitted2, whole2, small2) in zip(*seen, strict=True):
+        assert place == place2 and fitted.dtype == fitted2.dtype
+        np.testing.assert_array_equal(fitted, fitted2)
+        # FFmpeg's converter takes another path for another row length: one level
+        assert whole.shape == whole2.shape and np.abs(whole.astype(int) - whole2).max() <= 2
+        assert small.shape == small2.shape == (49, 88, 3) and np.abs(small.astype(int) - small2).max() <= 2
+
+
+def test_without_pictures_none_cross(tmp_path: Path):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=10))
+    log = ResultLog()
+    StreamPipeline([CameraSpec("a", clip)], BlobDetector(), log, spawner=shared_spawner(), pictures=False).run()
+    with pytest.raises(RuntimeError, match="without full pictures"):
+        log.pictures["a"].to_bgr()
+
+
+def open_files(pid: int | str = "self") -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def test_fifty_runs_leave_no_process_file_or_memory(tmp_path: Path):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=6, fps=100))
+    with Spawner() as spawner:
+
+        def run_once() -> None:
+            log = ResultLog()
+            cameras = [CameraSpec("a", clip), CameraSpec("b", clip, realtime=True)]
+            StreamPipeline(cameras, BlobDetector(), log, every=1, spawner=spawner).run()
+            assert len(log.stamps("a")) == 6
+            log.pictures["a"].to_bgr()
+
+        run_once()
+        program = psutil.Process(spawner.pid)
+        before = (open_files(), open_files(program.pid), threading.active_count(), len(psutil.Process().memory_maps()))
+        for _ in range(49):
+            run_once()
+        assert program.children() == [] and program.status() != psutil.STATUS_ZOMBIE
+        after = (open_files(), open_files(program.pid), threading.active_count(), len(psutil.Process().memory_maps()))
+        assert after[:3] == before[:3] and after[3] <= before[3] + 8
+    assert not psutil.pid_exists(program.pid)
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+print("script begins", flush=True)
+from simulators.blob_detector import BlobDetector
+from simulators.result_log import ResultLog
+from vedette.edge.stream.camera_spec import CameraSpec
+from vedette.edge.stream.pipeline import StreamPipeline
+log = ResultLog()
+cameras = [CameraSpec(name, {clip!r}, loop=True, realtime=True) for name in "ab"]
+pipeline = StreamPipeline(cameras, BlobDetector(), log, every=2)
+import threading
+def tell():
+    with log.seen:
+        log.seen.wait_for(lambda: len(log.results) >= 6)
+    print("running", pipeline._spawner.pid, *(w.decoder_pid for w in pipeline._workers), flush=True)
+threading.Thread(target=tell, daemon=True).start()
+try:
+    pipeline.run()
+except KeyboardInterrupt:
+    print([camera.state.value for camera in pipeline.snapshot()], [camera.restarts for camera in pipeline.snapshot()])
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path):
+    """A program without an `if __name__` guard, watching two cameras: the process, and the processes below it."""
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=30))
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT.format(tests=str(TESTS), clip=clip))
+    with subprocess.Popen(
+        [sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline(), process.stdout.readline()]
+        assert [line.split()[0] for line in lines] == ["script", "running"]
+        yield process, [int(pid) for pid in lines[1].split()[1:]]
+        if process.poll() is None:
+            process.kill()
+
+
+def test_kill_9_of_the_parent_leaves_no_orphan(script):
+    process, pids = script
+    assert len(pids) == 3 and all(psutil.pid_exists(pid) for pid in pids)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids), 2.0)
+
+
+def test_ctrl_c_reaches_all_and_the_parent_alone_decides(script):
+    process, pids = script
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    out, err = process.communicate(timeout=5)
+    assert out.strip() == "['stopped', 'stopped'] [0, 0]" and "script begins" not in out and err == ""
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+@pytest.mark.needs_server
+def test_passwords_stand_in_no_argument_and_no_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GATE_PASSWORD", "s3cr3t-word")
+    with RtspCamera(credentials=("user", "s3cr3t-word")) as server, Spawner() as spawner:
+        spec = CameraSpec("a", server.url, username="user", password="s3cr3t-word")
+        log = ResultLog()
+        pipeline = StreamPipeline([spec], BlobDetector(), log, spawner=spawner)
+        thread = threading.Thread(target=pipeline.run)
+        thread.start()
+        wait_for(lambda: len(log.results) >= 2)
+        for pid in (spawner.pid, isolated(pipeline).decoder_pid):
+            for name in ("cmdline", "environ"):
+                assert b"s3cr3t" not in Path(f"/proc/{pid}/{name}").read_bytes()
+        pipeline.stop()
+        thread.join()
+
+
+def test_a_bug_in_a_decoder_process_is_raised_by_the_run_with_its_traceback(tmp_path: Path):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=10))
+    program = PROGRAM.replace("from simulators.fragile_decoder import main", "from bugs import main")
+    (tmp_path / "bugs.py").write_text(
+        "from vedette.edge.stream import camera, spawner_program\n"
+        "def open_source(*_): raise AttributeError('a bug of ours')\n"
+        "camera.open_source = open_source\n"
+        "main = spawner_program.main\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        with Spawner(program) as spawner:
+            pipeline = StreamPipeline([CameraSpec("a", clip)], BlobDetector(), ResultLog(), spawner=spawner)
+            with pytest.raises(DecoderBug, match="a bug of ours"):
+                pipeline.run()
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"\xff", b"[]", b"{}", b'{"tally": {}, "at": []}', b"1" * 5000,
+    ],
+)  # fmt: skip
+def test_what_is_no_message_is_refused(packet: bytes):
+    with pytest.raises(DEATHS):
+        decode_message(packet, "a")
+
+
+def test_a_hostile_decoder_cannot_reach_beyond_its_memory():
+    ring = FrameRing(make_ring_fd(2, 8, 8), 2, 8, 8)
+    for slot, pixel_type in ((2, "u1"), (-1, "u1"), (0, "O8")):
+        with pytest.raises(ValueError, match="ring"):
+            ring.read(slot, pixel_type)
+    with pytest.raises(OSError, match="not permitted"):
+        os.ftruncate(ring.fd, 0)
+    ring.close()
+    with pytest.raises(ValueError, match="form"):
+        PictureForm.from_json(["yuv420p", 1 << 16, 1 << 16, 0, 0, 0, [[1, 1]]])
+    form = PictureForm.from_json(["gray", 64, 64, 0, 0, 0, [[64, 64]]])
+    fd = os.memfd_create("short")  # can be shrunk while it is read
+    try:
+        with pytest.raises(ValueError, match="something else"):
+            SharedPicture(fd, form)
+    finally:
+        os.close(fd)
+
+
+def test_a_decoder_that_talks_nonsense_is_replaced(tmp_path: Path):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=10))
+    (tmp_path / "liar.py").write_text(
+        "from vedette.edge.stream import decoder_process, spawner_program\n"
+        "decoder_process.encode_message = lambda message: b'{}'\n"
+        "main = spawner_program.main\n"
+    )
+    program = PROGRAM.replace("from simulators.fragile_decoder import main", "from liar import main")
+    log = ResultLog()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        with Spawner(program) as spawner:
+            (camera,) = StreamPipeline([CameraSpec("a", clip)], BlobDetector(), log, spawner=spawner).run()
+    assert camera.state is CameraState.FAILED and camera.restarts == 2
+    assert "a message that is none" in log.error("a")
+
+
+def test_run_cameras_shares_one_spawner_and_reports_restarts(tmp_path: Path):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=10))
+    _, (camera,) = run_cameras([CameraSpec("a", clip)])
+    assert camera.restarts == 0
