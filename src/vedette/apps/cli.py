@@ -32,7 +32,7 @@ def build_app() -> App:
     data.command("vedette.apps.data:split", name="split", help="Split into train, val and test; seeded, by class.")
     data.command("vedette.apps.data:stats", name="stats", help="Write a page of charts and example pictures.")
     app.command(data)
-    model = App(name="model", help="Write and inspect Darknet networks.")
+    model = App(name="model", help="Write, inspect, convert, compare and fetch Darknet networks.")
     model.command("vedette.apps.model:new", name="new", help="Write a cfg for a family, your classes and input size.")
     model.command("vedette.apps.model:info", name="info", help="Layers, parameters, BFLOPs and heads of a cfg.")
     model.command("vedette.apps.model_files:convert", name="convert", help="Darknet weights to ONNX, or back.")
@@ -58,7 +58,10 @@ def main(argv: list[str] | None = None) -> None:
 def run_command(argv: list[str]) -> int:
     """Run one command; every error becomes one message on standard error and an exit code."""
     try:
-        result = build_app()(argv, exit_on_error=False, print_error=True, result_action="return_value")
+        app = build_app()
+        if not {"--help", "-h"}.isdisjoint(argv):
+            explain_in_full(app, argv)
+        result = app(argv, exit_on_error=False, print_error=True, result_action="return_value")
         return result if isinstance(result, int) and not isinstance(result, bool) else 0
     except CycloptsError:
         return EXIT_USAGE  # cyclopts has printed it
@@ -79,6 +82,17 @@ def run_command(argv: list[str]) -> int:
             f"vedette: this command needs '{error.name}'; install it with: pip install 'vedette[{extra}]'\n"
         )
         return EXIT_BAD
+
+
+def explain_in_full(app: App, argv: list[str]) -> None:
+    """Let a command's own --help show its whole docstring: what stands above is the line for lists of commands.
+
+    As Markdown, since paragraphs are then filled to the terminal's width instead of broken where the source breaks.
+    """
+    for command in app.parse_commands(argv)[1]:
+        function = command.default_command
+        if function is not None and function.__module__.startswith("vedette."):
+            command.help, command.help_format = function.__doc__, "markdown"
 
 
 def missing_extra(module: str) -> str | None:

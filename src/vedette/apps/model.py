@@ -24,7 +24,7 @@ ANCHOR_SEED = 0
 
 
 def new(
-    family: str,
+    family: Annotated[str, Parameter(help="yolov3-tiny or yolov3.")],
     *,
     classes: Annotated[str, Parameter(help="How many, or a file with one class name a line.")],
     out: Annotated[Path, Parameter(help="The .cfg to write.")],
@@ -69,7 +69,7 @@ def new(
 
 
 def info(
-    cfg: Path,
+    cfg: Annotated[Path, Parameter(help="A .cfg file.")],
     *,
     weights: Annotated[Path | None, Parameter(help="A .weights file: checked against the cfg, and described.")] = None,
     partial: Annotated[bool, Parameter(help="The weights may be those of the first layers only.", negative="")] = False,

@@ -90,8 +90,8 @@ def diff(
 
 
 def cut(
-    cfg: Path,
-    weights: Path,
+    cfg: Annotated[Path, Parameter(help="The .cfg that the weights belong to.")],
+    weights: Annotated[Path, Parameter(help="A .weights file.")],
     *,
     layers: Annotated[int, Parameter(help="How many layers of the cfg to keep, counted from the first.")],
     out: Annotated[Path, Parameter(help="The file to write, such as yolov3-tiny.conv.15.")],
