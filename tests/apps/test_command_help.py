@@ -5,6 +5,7 @@ import inspect
 import re
 
 import pytest
+
 from vedette.apps.cli import run_command
 
 COMMANDS = {
