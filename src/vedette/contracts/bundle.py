@@ -48,10 +48,23 @@ class NmsKind(str, Enum):
 
 
 class Precision(str, Enum):
-    """The arithmetic an engine is asked for. BF16 needs a processor or accelerator that has it."""
+    """The arithmetic an engine is asked for. BF16 and FP16 need hardware that has them.
+
+    BF16 is a setting of the engine and runs any FP32 model; FP16 and INT8 need a variant that was packed for them.
+    """
 
     FP32 = "fp32"
     BF16 = "bf16"
+    FP16 = "fp16"
+    INT8 = "int8"
+
+
+class EngineName(str, Enum):
+    """What may run a variant."""
+
+    OPENVINO = "openvino"
+    ONNXRUNTIME = "onnxruntime"
+    TENSORRT = "tensorrt"
 
 
 class InputSpec(_Value):
@@ -222,24 +235,100 @@ class Accuracy(_Value):
     map50_95: Fraction
 
 
+class Source(str, Enum):
+    """How a figure came about. `SIMULATED`: another engine computed what the variant's own engine would."""
+
+    MEASURED = "measured"
+    SIMULATED = "simulated on ONNX Runtime"
+    UNMEASURED = "unmeasured"
+
+
+class Evidence(_Value):
+    """What a receipt's figures of accuracy (agreement too) and of speed are worth."""
+
+    accuracy: Source
+    speed: Source
+
+
+class ClassChange(_Value):
+    """One class of a variant; `change_*` is the variant's less FP32's, on the same pictures."""
+
+    name: str
+    ap50: Fraction
+    ap50_95: Fraction
+    change_ap50: float
+    change_ap50_95: float
+
+
+class AccuracyChange(_Value):
+    """A variant's figures less those of FP32, on the same pictures: -0.01 is one point lost."""
+
+    map50: float
+    map50_95: float
+    classes: tuple[ClassChange, ...]
+
+
+class GoldenAgreement(_Value):
+    """How far a variant finds in the golden pictures what FP32 finds: same class, IoU at least 0.5.
+
+    `agreement` is found / (found + missing + extra); 1 where neither finds anything.
+    """
+
+    pictures: Positive
+    found: int
+    missing: int
+    extra: int
+    agreement: Fraction
+    mean_iou: float | None = None
+    max_score_difference: float | None = None
+
+
+class Calibration(_Value):
+    """The pictures from which an INT8 variant learnt the ranges of its tensors."""
+
+    data_digest: str | None
+    split: str | None
+    pictures: Positive
+
+
 class Receipt(_Value):
-    """What was measured of one variant, on what."""
+    """What was measured of one variant, on what.
+
+    Times are processor milliseconds on one thread, medians: `ms_per_picture` with resizing, decoding and suppression,
+    `network_ms` for the network alone. `kept_layers` are those that run in higher precision than the variant's.
+    """
 
     agreement: tuple[Agreement, ...] = ()
     accuracy: Accuracy | None = None
+    change: AccuracyChange | None = None
+    golden: GoldenAgreement | None = None
+    evidence: Evidence | None = None
+    calibration: Calibration | None = None
+    kept_layers: tuple[str, ...] = ()
     ms_per_picture: float | None = None
+    network_ms: float | None = None
     engine: str | None = None
     engine_version: str | None = None
     host: str | None = None
 
 
 class Variant(_Value):
-    """One way to run the model: a file, its arithmetic, its receipt."""
+    """One way to run the model: a file, its arithmetic, the engines that may run it, its receipt.
+
+    `weights_file` holds the weights where `file` is an OpenVINO IR, which is two files.
+    """
 
     name: str
     file: FileName
+    weights_file: FileName | None = None
     precision: Precision
+    engines: tuple[EngineName, ...] = Field(default=tuple(EngineName), min_length=1)
     receipt: Receipt
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that an engine is given."""
+        return (self.file,) if self.weights_file is None else (self.file, self.weights_file)
 
 
 class Provenance(_Value):
