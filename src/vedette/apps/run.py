@@ -48,6 +48,13 @@ def run(  # noqa: PLR0913 - the flags of a command
     score: Annotated[float | None, Parameter(help="least score (default: the bundle's)")] = None,
     engine: Annotated[str | None, Parameter(help="auto (default), openvino or onnxruntime")] = None,
     precision: Annotated[str | None, Parameter(help="fp32 (default) or bf16, where the processor has it")] = None,
+    gate: Annotated[
+        str | None,
+        Parameter(
+            help="what is spared while nothing happens: off, motion (detection), bitstream (decoding too); "
+            "auto (default): bitstream for live cameras and --realtime"
+        ),
+    ] = None,
     isolation: Annotated[
         str | None, Parameter(help="how each camera decodes: processes (default on Linux) or threads")
     ] = None,
@@ -78,6 +85,7 @@ def run(  # noqa: PLR0913 - the flags of a command
         "score": score,
         "engine": engine,
         "precision": precision,
+        "gate": gate,
         "isolation": isolation,
     }
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
@@ -162,11 +170,11 @@ def open_pipeline_detector(settings: Pipeline) -> tuple[OpenBundle, Detector]:
     """The verified bundle and its detector, with the pipeline's engine, precision and thresholds."""
     from vedette.apps.watching import WEAK_SHARE, least_score
     from vedette.bundle_folder import open_bundle
-    from vedette.edge.engines.opening import open_detector
+    from vedette.edge.engines.submitting import open_async_detector
 
     opened = open_bundle(settings.bundle)
     detect = settings.detect
-    detector = open_detector(
+    detector = open_async_detector(
         opened,
         detect.engine,
         detect.precision,

@@ -47,7 +47,7 @@ def _follow(watch: Watch, progress: Progress, over: threading.Event) -> None:
     while not ended:
         ended = over.wait(LOOK_EVERY_S)
         statistics = watch.statistics()
-        frames = sum(one.frames + one.skipped for one in statistics)
+        frames = sum(one.frames + one.skipped + one.gated for one in statistics)
         drops = sum(one.drops for one in statistics)
         progress.advance(frames - shown, events=watch.status().events, drops=drops)
         shown = frames

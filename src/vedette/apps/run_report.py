@@ -15,6 +15,8 @@ class CameraSummary:
     detections: int
     events: int
     drops: int
+    gated: int  # frames left undecoded since nothing happened
+    gated_slots: int
     fps: float
     error: str | None
 
@@ -26,6 +28,8 @@ class CameraSummary:
             "detections": self.detections,
             "events": self.events,
             "drops": self.drops,
+            "gated": self.gated,
+            "gated_slots": self.gated_slots,
             "fps": round(self.fps, 2),
         }
 
@@ -68,11 +72,12 @@ class RunSummary:
         """Tables on standard output."""
         from vedette.apps.console import print_line, print_table
 
-        columns = ["camera", "frames", "slots", "detections", "events", "drops", "fps", "state"]
+        columns = ["camera", "frames", "gated", "slots", "detections", "events", "drops", "fps", "state"]
         rows = [
             [
                 c.name,
                 str(c.frames),
+                str(c.gated),
                 str(c.slots),
                 str(c.detections),
                 str(c.events),

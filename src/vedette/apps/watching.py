@@ -121,6 +121,9 @@ class Watch:
         watched = self._watched[frame.stamp.camera]
         if watched.error is not None:  # its lines cannot be placed: said once, and the other cameras go on
             return
+        if frame.stamp.still_s:
+            watched.tracker.hold(frame.stamp.still_s)
+            watched.rules.hold(frame.stamp.still_s)
         watched.detections += int((detections.scores >= self._least_score).sum())
         tracks = watched.tracker.update(detections, frame.stamp.media_time_s)
         try:
@@ -198,6 +201,10 @@ class Watch:
             fps=one.fps,
             detections_per_s=one.detections_per_s,
             drops=one.drops,
+            gate=one.gate_state,
+            gate_note=one.gate_note,
+            gated=one.gated,
+            gated_slots=one.gated_slots,
             lines=watched.rules.placed_lines,
             zones=watched.rules.placed_zones,
             counts=watched.rules.counts.labels(),
@@ -212,6 +219,8 @@ class Watch:
                 detections=self._watched[one.camera].detections,
                 events=self._watched[one.camera].events,
                 drops=one.drops,
+                gated=one.gated,
+                gated_slots=one.gated_slots,
                 fps=one.mean_fps,
                 error=self._watched[one.camera].error,
             )

@@ -94,6 +94,11 @@ class CameraRules:
         """The zones in source pixels; none before the picture's size is known."""
         return tuple(PlacedZone(zone.name, zone.polygon_xy_px) for zone in self._zones)
 
+    def hold(self, still_s: float) -> None:
+        """Before `update`: nothing moved for so long since the frame before, and nobody looked; nobody left by it."""
+        for known in self._objects.values():
+            known.seen_s += still_s
+
     def update(self, stamp: FrameStamp, tracks: Tracks) -> list[Occurrence]:
         """What happened between the frame before and this one, in a stable order: tracks by id, then who left.
 

@@ -83,6 +83,13 @@ class ByteTracker:
         self._time_s = self._previous_s = 0.0
         self._next_id = 1
 
+    def hold(self, still_s: float) -> None:
+        """Before `update`: nothing moved for so long since the frame before, and nobody looked; no track ages by it."""
+        if self._book is not None:
+            self._time_s += still_s
+            self._previous_s += still_s
+            self._book.seen_s += still_s
+
     def update(self, detections: Detections, time_s: float) -> Tracks:
         """Take one frame's detections; returns the confirmed tracks that they continue or start.
 

@@ -14,6 +14,8 @@ from av import VideoFrame
 
 from vedette.contracts.bundle import InputSpec
 from vedette.contracts.frame import FittedFrame, FrameStamp
+from vedette.contracts.pipeline import GateMode
+from vedette.edge.stream.camera_gate import CameraGate
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import CameraError
 from vedette.edge.stream.fitting import FrameFitter, FullFrame
@@ -65,6 +67,10 @@ class CameraWorker:
         self._round_began = start.index - start.round_frames
         self._errors_before = 0  # of a looped file's earlier rounds
         self._skipping_since: tuple[float, float] | None = None  # media time, monotonic clock
+        self._gate = None if spec.gating is GateMode.OFF else CameraGate(spec.gating)
+        self._handed_s = 0.0  # media time of the last frame handed over
+        self._still = False  # slots were gated since
+        self._catching_up = False  # after a gate looked back: late on purpose
 
     @property
     def position(self) -> Position:
@@ -99,7 +105,9 @@ class CameraWorker:
 
     def _watch(self) -> None:
         while True:
-            source = open_source(self.spec, self._settings.open_timeout_s, self._settings.read_timeout_s)
+            gate = self._gate if self._gate is not None and self._gate.gates_packets else None
+            settings = self._settings
+            source = open_source(self.spec, settings.open_timeout_s, settings.read_timeout_s, gate)
             try:
                 self._play(source)
             finally:
@@ -128,11 +136,17 @@ class CameraWorker:
             for frame in source.frames():
                 if stop.is_set():
                     return
+                self._count_gated(source)
+                if frame is None:
+                    self._wait_for_packet(source)
+                    self._mailbox.keep_informed(time.monotonic())
+                    continue
                 left_out = source.skipped - skipped_before
                 skipped_before += left_out
                 left_out += self._unseen(source)
                 self._take(frame, source, left_out)
                 self._mailbox.keep_informed(time.monotonic())
+            self._count_gated(source)
             if source.skipped > skipped_before and not source.live:  # left undecoded up to the very end
                 self._count_left_out(source.skipped - skipped_before)
         finally:
@@ -166,16 +180,52 @@ class CameraWorker:
         counters.count_frame(now)
         index = self._index
         self._index += 1
-        lateness_s = 0.0
-        if self._pace is not None:
-            lateness_s = self._keep_pace(source, now, media_time_s, pts_s)
-        if index % every == 0:
+        lateness_s = 0.0 if self._pace is None else self._keep_pace(source, now, media_time_s, pts_s)
+        lone_keyframe = source.gated is not None and source.gated.lone_keyframe
+        if index % every == 0 or lone_keyframe:
             counters.slots += 1
             counters.decode_errors = self._errors_before + source.decode_errors
-            if lateness_s > LATE_SLOT_S:
+            if not self._is_due(frame, media_time_s, lone_keyframe):
+                counters.gated_slots += 1
+                self._still = True
+            elif lateness_s > LATE_SLOT_S and not self._catching_up:
                 counters.drops += 1
             else:
                 self._hand_over(frame, index, media_time_s)
+
+    def _is_due(self, frame: VideoFrame, media_time_s: float, lone_keyframe: bool) -> bool:
+        """Whether to detect on a slot, by the gate if there is one."""
+        gate, counters = self._gate, self.counters
+        if gate is None:
+            return True
+        due = gate.is_due(frame, media_time_s, lone_keyframe)
+        report = gate.report()
+        counters.gate_state, counters.gate_note, counters.gate_openings = report.state, report.note, report.openings
+        return due
+
+    def _count_gated(self, source: FrameSource) -> None:
+        """Number and time the frames that the gate left undecoded, as if they had been decoded."""
+        if source.gated is None or self._clock is None:
+            return
+        times_s = source.gated.take_undecoded()
+        for pts_s in times_s:
+            self._clock.stamp(pts_s)
+        if times_s:
+            due = self._pass_over(len(times_s))
+            self.counters.gated += len(times_s)
+            self.counters.slots += due
+            self.counters.gated_slots += due
+            self._still = True
+
+    def _wait_for_packet(self, source: FrameSource) -> None:
+        """A file that is paced gives its packets, too, in its own time."""
+        if isinstance(self._pace, FilePace) and source.gated is not None and self._clock is not None:
+            pts_s = source.gated.packet_time_s
+            media_time_s = None if pts_s is None else self._clock.preview(pts_s)
+            if media_time_s is not None:
+                early_s = -self._pace.lateness_s(time.monotonic(), media_time_s)
+                if early_s > 0:
+                    self._stop.wait(early_s)
 
     def _keep_pace(self, source: FrameSource, now: float, media_time_s: float, pts_s: float | None) -> float:
         """Wait when early, skip ahead when far too late; how late the frame is, at least 0."""
@@ -186,26 +236,43 @@ class CameraWorker:
             pace.skipped(media_time_s - media_then, now - then)
             self._skipping_since = None
         lateness_s = pace.lateness_s(now, media_time_s)
+        backlog = source.gated is not None and source.gated.backlog
+        self._catching_up = backlog or (self._catching_up and lateness_s > LATE_SLOT_S)
         if lateness_s < 0:
             self._stop.wait(-lateness_s)
             return 0.0
-        if lateness_s > TOO_LATE_S and self._skipping_since is None:
+        if lateness_s > TOO_LATE_S and self._skipping_since is None and not backlog:
+            self._catching_up = False
             source.skip_to(None if pts_s is None else pts_s + lateness_s)
             self._skipping_since = (media_time_s, now)
         return lateness_s
 
     def _count_left_out(self, count: int) -> None:
-        every = self._settings.every
-        before, self._index = self._index, self._index + count
-        due = -(-self._index // every) - -(-before // every)  # multiples of `every` in [before, index)
+        due = self._pass_over(count)
         self.counters.skipped += count
         self.counters.slots += due
         self.counters.drops += due
+
+    def _pass_over(self, count: int) -> int:
+        """Number frames that were not decoded; how many of them were slots."""
+        every = self._settings.every
+        before, self._index = self._index, self._index + count
+        return -(-self._index // every) - -(-before // every)  # multiples of `every` in [before, index)
 
     def _hand_over(self, frame: VideoFrame, index: int, media_time_s: float) -> None:
         captured_unix_s = time.time()
         pixels, placement = self._fitter.fit(frame)
         width_px, height_px = placement.source_width_px, placement.source_height_px
         self.counters.width_px, self.counters.height_px = width_px, height_px
-        stamp = FrameStamp(self.spec.name, index, media_time_s, captured_unix_s, width_px, height_px)
-        self.counters.drops += self._mailbox.put(Slot(FittedFrame(stamp, placement, pixels), FullFrame(frame)))
+        still_s = self._still_s(media_time_s)
+        stamp = FrameStamp(self.spec.name, index, media_time_s, captured_unix_s, width_px, height_px, still_s)
+        slot = Slot(FittedFrame(stamp, placement, pixels), FullFrame(frame), self._catching_up)
+        self.counters.drops += self._mailbox.put(slot)
+
+    def _still_s(self, media_time_s: float) -> float:
+        """How long, up to a frame that is handed over, the gate let nothing be detected on."""
+        still, since_s = self._still, self._handed_s
+        self._still, self._handed_s = False, media_time_s
+        if not still or self._clock is None:
+            return 0.0
+        return max(media_time_s - since_s - self._settings.every * self._clock.interval_s, 0.0)

@@ -11,6 +11,7 @@ from typing import Any
 
 from vedette.contracts.bundle import InputSpec
 from vedette.contracts.frame import FrameStamp
+from vedette.contracts.pipeline import GateMode
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.position import Position
 from vedette.edge.stream.shared_picture import PictureForm
@@ -47,7 +48,7 @@ class Order:
         """The order that a parent sent."""
         document = json.loads(packet)
         return cls(
-            spec=CameraSpec(**document["spec"]),
+            spec=CameraSpec(**document["spec"] | {"gate": GateMode(document["spec"]["gate"])}),
             network_input=InputSpec.model_validate(document["input"]),
             tally=check_tally(document["tally"]),
             position=Position.from_json(document["position"]),
@@ -73,6 +74,7 @@ class SlotMessage:
     report: Report
     ring_slot: int
     pixel_type: str
+    patient: bool
     stamp: FrameStamp
     picture: PictureForm | None
 
@@ -96,9 +98,9 @@ def encode_message(message: Message) -> bytes:
     document: dict[str, Any] = {"tally": report.tally, "at": report.position.to_json()}
     if isinstance(message, SlotMessage):
         stamp, picture = message.stamp, message.picture
-        document["slot"] = [message.ring_slot, message.pixel_type]
+        document["slot"] = [message.ring_slot, message.pixel_type, message.patient]
         document["stamp"] = [
-            stamp.index, stamp.media_time_s, stamp.captured_unix_s, stamp.width_px, stamp.height_px
+            stamp.index, stamp.media_time_s, stamp.captured_unix_s, stamp.width_px, stamp.height_px, stamp.still_s
         ]  # fmt: skip
         document["picture"] = None if picture is None else picture.to_json()
     elif isinstance(message, EndMessage):
@@ -116,13 +118,12 @@ def decode_message(packet: bytes, camera: str) -> Message:
     document = json.loads(packet)
     report = Report(check_tally(document["tally"]), Position.from_json(document["at"]))
     if "slot" in document:
-        slot, pixel_type = document["slot"]
-        index, media_time_s, captured_unix_s, width_px, height_px = document["stamp"]
-        stamp = FrameStamp(
-            camera, int(index), float(media_time_s), float(captured_unix_s), int(width_px), int(height_px)
-        )
+        slot, pixel_type, patient = document["slot"]
+        index, media_time_s, captured_unix_s, width_px, height_px, still_s = document["stamp"]
+        times_s, size_px = (float(media_time_s), float(captured_unix_s)), (int(width_px), int(height_px))
+        stamp = FrameStamp(camera, int(index), *times_s, *size_px, float(still_s))
         picture = None if document["picture"] is None else PictureForm.from_json(document["picture"])
-        return SlotMessage(report, int(slot), str(pixel_type), stamp, picture)
+        return SlotMessage(report, int(slot), str(pixel_type), bool(patient), stamp, picture)
     if "end" in document:
         state, error, crash = document["end"]
         texts = (None if text is None else str(text) for text in (error, crash))

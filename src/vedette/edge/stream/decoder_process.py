@@ -77,7 +77,7 @@ class RingOutbox:
     def put(self, slot: Slot) -> int:
         """Hand a slot over; returns how many were lost by it."""
         with self._changed:
-            while self._lossless and not self._free and not self._stop.is_set():
+            while (self._lossless or slot.patient) and not self._free and not self._stop.is_set():
                 self._changed.wait()
             if self._stop.is_set():
                 return 0
@@ -90,7 +90,7 @@ class RingOutbox:
         if self._pictures and isinstance(slot.picture, FullFrame):
             fd, form = share_picture(slot.picture.frame, quarter_turns(slot.picture.frame))
             fds.append(fd)
-        self.send(SlotMessage(self.report(), ring_slot, pixel_type, slot.frame.stamp, form), fds)
+        self.send(SlotMessage(self.report(), ring_slot, pixel_type, slot.patient, slot.frame.stamp, form), fds)
         return 0
 
     def keep_informed(self, now: float) -> None:

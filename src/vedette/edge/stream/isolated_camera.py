@@ -210,7 +210,8 @@ class IsolatedCamera:
             fds.clear()  # it is the picture's now
         stamp = message.stamp
         placement = self._placing.place(stamp.width_px, stamp.height_px)
-        return Slot(FittedFrame(stamp, placement, ring.read(message.ring_slot, message.pixel_type)), picture)
+        frame = FittedFrame(stamp, placement, ring.read(message.ring_slot, message.pixel_type))
+        return Slot(frame, picture, message.patient)
 
     def _tell_of_death(self, cause: str) -> None:
         self.counters.restarts += 1

@@ -3,6 +3,7 @@
 
 const NOTICES = { opening: "Opening the camera", running: "Waiting for the first picture", ended: "The video has ended", failed: "Camera failed" };
 const STATES = { opening: "opening", running: "live", ended: "ended", failed: "failed" };
+const GATES = { off: "", learning: "learning what stillness is", open: "", shut: "still" };
 const LINE = "#ffbe40";
 const ZONE = "#46c8dc";
 const MAX_CHIPS = 4;
@@ -93,7 +94,9 @@ class Tile {
     this.camera = camera;
     this.element.dataset.state = camera.state;
     const size = camera.width_px && camera.state !== "failed" ? ` · ${camera.width_px}×${camera.height_px}` : "";
-    this.state.textContent = STATES[camera.state] + size;
+    const still = camera.state === "running" && GATES[camera.gate.state] ? ` · ${GATES[camera.gate.state]}` : "";
+    this.state.textContent = STATES[camera.state] + size + still;
+    this.state.title = camera.gate.note;
     this.canvas.setAttribute("aria-label", `Picture of ${camera.name}`);
     this.showNotice();
     this.showCounts(Object.entries(camera.counts));
@@ -102,6 +105,7 @@ class Tile {
       figure("fps", rate(camera.fps)),
       figure("detections/s", rate(camera.detections_per_s)),
       figure("dropped", String(camera.drops), camera.drops > 0 && "bad"),
+      ...(camera.gate.state === "off" ? [] : [figure("not decoded", share(camera.gate.gated, camera.frames))]),
     );
     if (redraw) this.draw();
   }
@@ -168,6 +172,8 @@ class Tile {
     for (const box of this.picture.boxes) drawBox(context, box, place, this.picture.classes, { used, width, top });
   }
 }
+
+const share = (part, rest) => `${part ? Math.floor((100 * part) / (part + rest)) : 0} %`;
 
 function figure(name, value, mood) {
   return make("div", mood || "", make("dt", "", name), make("dd", "", value));
