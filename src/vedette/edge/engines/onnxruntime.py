@@ -37,12 +37,12 @@ class OnnxRuntimeEngine:
     name = "onnxruntime"
 
     def __init__(self, manifest: BundleManifest, model: bytes, precision: Precision, threads: int) -> None:
-        """Make a session from model bytes.
+        """Make a session from model bytes; INT8 is in the model itself, as QuantizeLinear and DequantizeLinear.
 
         Raises:
-            EngineError: when a precision other than FP32 is asked for, or ONNX Runtime refuses the model.
+            EngineError: when BF16 or FP16 is asked for, or ONNX Runtime refuses the model.
         """
-        if precision is not Precision.FP32:
+        if precision not in (Precision.FP32, Precision.INT8):
             raise EngineError(f"ONNX Runtime on a processor has no {precision.value}; use OpenVINO, or fp32")
         self.version = str(onnxruntime.__version__)
         plural = "" if threads == 1 else "s"

@@ -11,6 +11,14 @@ from vedette.edge.engines.errors import EngineError
 from vedette.edge.engines.fixed_batch import FixedBatchEngine
 from vedette.vision.postprocess import DetectionRules
 
+AUTO_ORDER = (EngineChoice.OPENVINO, EngineChoice.ONNXRUNTIME)
+PACK_HINTS = {
+    Precision.FP32: "fp32",
+    Precision.BF16: "fp32,bf16",
+    Precision.FP16: "fp32,fp16",
+    Precision.INT8: "fp32,int8 --calibration DATA",
+}
+
 
 def open_detector(
     bundle: OpenBundle,
@@ -29,8 +37,8 @@ def open_detector(
         BundleError: when the model file changed since the bundle was opened.
     """
     manifest = bundle.manifest
-    model = bundle.read(_variant(manifest, precision).file)
-    opened = open_engine(manifest, model, engine, precision, threads=threads)
+    chosen, model, ir_weights = read_variant(bundle, engine, precision)
+    opened = open_engine(manifest, model, chosen, precision, threads=threads, ir_weights=ir_weights)
     return PackedDetector(manifest, opened, DetectionRules.of(manifest, score, nms_iou, max_detections))
 
 
@@ -41,26 +49,68 @@ def open_engine(
     precision: Precision = Precision.FP32,
     *,
     threads: int | None = None,
+    ir_weights: bytes | None = None,
 ) -> HeadEngine:
     """Open model bytes on an engine, before there is a bundle or after.
+
+    Args:
+        ir_weights: the weights where `model` is the XML of an OpenVINO IR.
 
     Raises:
         EngineError: when the engine is not installed, lacks the precision, or refuses the model.
     """
     chosen = resolve_engine(engine)
     count = threads if threads is not None else available_processors()
-    opened = _open(chosen, manifest, model, precision, count)
-    return opened if manifest.input.batch is None else FixedBatchEngine(opened, manifest.input.batch)
-
-
-def _open(chosen: EngineChoice, manifest: BundleManifest, model: bytes, precision: Precision, count: int) -> HeadEngine:
+    opened: HeadEngine
     if chosen is EngineChoice.OPENVINO:
         from vedette.edge.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(manifest, model, precision, count)
-    from vedette.edge.engines.onnxruntime import OnnxRuntimeEngine
+        opened = OpenVinoEngine(manifest, model, precision, count, ir_weights=ir_weights)
+    else:
+        from vedette.edge.engines.onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(manifest, model, precision, count)
+        opened = OnnxRuntimeEngine(manifest, model, precision, count)
+    return opened if manifest.input.batch is None else FixedBatchEngine(opened, manifest.input.batch)
+
+
+def read_variant(
+    bundle: OpenBundle, engine: EngineChoice, precision: Precision
+) -> tuple[EngineChoice, bytes, bytes | None]:
+    """The engine, the model that it is to run and, where that is an OpenVINO IR, its weights.
+
+    Raises:
+        EngineError: as `choose_variant`.
+        BundleError: when a file changed since the bundle was opened.
+    """
+    chosen, variant = choose_variant(bundle.manifest, engine, precision)
+    weights = None if variant.weights_file is None else bundle.read(variant.weights_file)
+    return chosen, bundle.read(variant.file), weights
+
+
+def choose_variant(
+    manifest: BundleManifest, engine: EngineChoice, precision: Precision
+) -> tuple[EngineChoice, Variant]:
+    """The engine, and the variant that it is to run; `auto` takes the first installed engine that has one.
+
+    Raises:
+        EngineError: when the engine is not installed, or the bundle holds nothing that it may run in this precision.
+    """
+    if engine is EngineChoice.AUTO:
+        engines = [choice for choice in AUTO_ORDER if _is_installed(choice.value)] or [resolve_engine(engine)]
+    else:
+        engines = [resolve_engine(engine)]
+    for choice in engines:
+        variant = _variant(manifest, choice, precision)
+        if variant is not None:
+            return choice, variant
+    held = ", ".join(
+        f"{variant.name} for {' and '.join(one.value for one in variant.engines)}" for variant in manifest.variants
+    )
+    wanted = " or ".join(choice.value for choice in engines)
+    raise EngineError(
+        f"the bundle '{manifest.name}' has no {precision.value} variant for {wanted}; it has {held}. Pack one: "
+        f"vedette pack ... --variants {PACK_HINTS[precision]}"
+    )
 
 
 def resolve_engine(engine: EngineChoice) -> EngineChoice:
@@ -91,10 +141,8 @@ def _is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _variant(manifest: BundleManifest, precision: Precision) -> Variant:
-    """The variant made for a precision, else the FP32 one, which an engine may run in a lower precision."""
-    for wanted in (precision, Precision.FP32):
-        for variant in manifest.variants:
-            if variant.precision is wanted:
-                return variant
-    raise EngineError(f"the bundle '{manifest.name}' has no variant that runs in {precision.value}")
+def _variant(manifest: BundleManifest, engine: EngineChoice, precision: Precision) -> Variant | None:
+    """The variant made for a precision and an engine; BF16 is the engine's own doing, on the FP32 model."""
+    fits = [variant for variant in manifest.variants if any(one.value == engine.value for one in variant.engines)]
+    wanted = (precision, Precision.FP32) if precision is Precision.BF16 else (precision,)
+    return next((variant for one in wanted for variant in fits if variant.precision is one), None)

@@ -19,7 +19,9 @@ from vedette.contracts.frame import Pixels
 from vedette.edge.engines.errors import EngineError
 from vedette.vision.resize import network_tensor
 
-HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
+# INT8 is in the model itself; what it leaves in higher precision runs in FP32
+HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.FP16: "f16", Precision.INT8: "f32"}
+NEEDED = {Precision.BF16: "BF16", Precision.FP16: "FP16"}  # INT8 runs on every processor, fast with VNNI or its like
 
 
 class OpenVinoEngine:
@@ -27,8 +29,16 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, manifest: BundleManifest, model: bytes, precision: Precision, threads: int) -> None:
-        """Compile model bytes.
+    def __init__(
+        self,
+        manifest: BundleManifest,
+        model: bytes,
+        precision: Precision,
+        threads: int,
+        *,
+        ir_weights: bytes | None = None,
+    ) -> None:
+        """Compile model bytes; `ir_weights` are the weights where these are the XML of an OpenVINO IR.
 
         Raises:
             EngineError: when the processor lacks the precision, or OpenVINO refuses the model.
@@ -41,9 +51,10 @@ class OpenVinoEngine:
         try:
             core = ov.Core()
             capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-            if precision is Precision.BF16 and "BF16" not in capabilities:
+            if NEEDED.get(precision, capabilities[0]) not in capabilities:
                 raise EngineError(
-                    f"this processor has no BF16 arithmetic (OpenVINO says: {', '.join(capabilities)}); use fp32"
+                    f"this processor has no {NEEDED[precision]} arithmetic (OpenVINO says: {', '.join(capabilities)}); "
+                    "use fp32, or int8 where the bundle has it"
                 )
             settings = {
                 "INFERENCE_PRECISION_HINT": HINTS[precision],
@@ -52,7 +63,8 @@ class OpenVinoEngine:
                 "PERFORMANCE_HINT": "LATENCY",
                 "ENABLE_CPU_PINNING": False,
             }
-            compiled = core.compile_model(self._with_input(core.read_model(model=model), manifest), "CPU", settings)
+            read = core.read_model(model=model) if ir_weights is None else core.read_model(model, ir_weights)
+            compiled = core.compile_model(self._with_input(read, manifest), "CPU", settings)
             self._outputs = [compiled.output(name) for name in manifest.decode.outputs]
             self._request = compiled.create_infer_request()
         except RuntimeError as error:
