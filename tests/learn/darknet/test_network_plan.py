@@ -247,6 +247,27 @@ def test_absurd_networks_are_refused_in_under_a_second_and_without_room(body):
     assert peak < 16 << 20
 
 
+def at_side(side: int, body: str):
+    net = f"[net]\nwidth={side}\nheight={side}\nchannels=3\n"
+    return plan(body + "[maxpool]\nsize=32\nstride=16384\n", net=net)
+
+
+def test_the_largest_input_has_room_for_a_layer_of_one_filter():
+    assert at_side(16384, "[convolutional]\nfilters=1\n").layers[0].shape == Shape(1, 16384, 16384)
+
+
+@pytest.mark.parametrize(
+    ("side", "body", "message"),
+    [
+        (16384, "[convolutional]\nfilters=2\n", "line 5, .* 16384 x 16384 x 2 has 536870912 values; at most 268435456"),
+        (8192, "[convolutional]\nfilters=4\n" * 9, "line 21, .* have 2415919104 values up to here; at most 2147483648"),
+    ],
+)
+def test_networks_whose_outputs_would_exhaust_memory_are_refused(side, body, message):
+    with pytest.raises(CfgError, match=message):
+        at_side(side, body)
+
+
 NUMBERS_OF_SECTIONS = {
     "convolutional": ("filters", "size", "stride", "padding", "groups"),
     "maxpool": ("size", "stride", "padding"),

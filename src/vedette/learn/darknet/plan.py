@@ -14,7 +14,8 @@ from vedette.learn.darknet.layers import ConvolutionalLayer, HeadLayer, HeadPlan
 from vedette.learn.darknet.sections import MAX_INPUT_SIDE, READERS, Growing
 
 MAX_PARAMS = 500_000_000  # 2 GB of float32, protobuf's and so ONNX's limit; the largest published net has 127 million
-MAX_LAYER_ELEMENTS = 1 << 30  # of one picture's output: 4 GiB of float32
+MAX_LAYER_ELEMENTS = 1 << 28  # of one picture's output: 1 GiB of float32; the largest published net has 52 million
+MAX_ELEMENTS = 1 << 31  # of all outputs together, which Darknet allocates: 8 GiB; the largest published net has 0.9e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def plan_network(cfg: Cfg, width: int | None = None, height: int | None = None) 
     growing = Growing(
         Shape(net.integer("channels", 0), _side(net, "height", height), _side(net, "width", width)),
     )
-    params = 0
+    params = elements = 0
     for section in cfg.layers:
         reader = READERS.get(section.name)
         if reader is None:
@@ -74,7 +75,8 @@ def plan_network(cfg: Cfg, width: int | None = None, height: int | None = None) 
             raise section.error(f"this kind of layer is not supported; supported are {known}")
         layer = reader(section, growing)
         params += layer.params
-        _check_size(section, layer, params)
+        elements += layer.shape.elements
+        _check_size(section, layer, params, elements)
         growing.layers.append(layer)
     shape = growing.input
     plan = NetworkPlan(
@@ -117,11 +119,15 @@ def _side(net: Section, key: str, wanted: int | None) -> int:
     return side
 
 
-def _check_size(section: Section, layer: Layer, params: int) -> None:
+def _check_size(section: Section, layer: Layer, params: int, elements: int) -> None:
     if layer.shape.height < 1 or layer.shape.width < 1:
         raise section.error(f"nothing is left of the picture here ({layer.shape}); the input is too small for this net")
     if layer.shape.elements > MAX_LAYER_ELEMENTS:
         raise section.error(f"its output {layer.shape} has {layer.shape.elements} values; at most {MAX_LAYER_ELEMENTS}")
+    if elements > MAX_ELEMENTS:
+        raise section.error(
+            f"the layers' outputs have {elements} values up to here; at most {MAX_ELEMENTS} are supported"
+        )
     if params > MAX_PARAMS:
         raise section.error(f"the network has {params} parameters up to here; at most {MAX_PARAMS} are supported")
 
