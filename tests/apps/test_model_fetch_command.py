@@ -227,8 +227,9 @@ def test_the_list_names_what_each_file_is_known_by(server, capsys):
 
 
 REFUSED = {
-    "unknown": (("yolov9",), 1, "no public weights 'yolov9' are known here; there are small"),
+    "unknown": (("yolov9",), 2, "no public weights 'yolov9' are known here; there are small"),
     "list and name": (("small", "--list"), 2, "--list stands alone"),
+    "no name": (("--url", "https://example.org"), 2, "give the NAME of what to fetch"),
     "mirror and file": (("small", "--url", "https://example.org", "--from", "a"), 2, "exclude each other"),
     "plain http": (("small", "--url", "http://example.org"), 2, "must begin with https"),
     "no file": (("small", "--from", "none.weights"), 1, "none.weights: no such file"),

@@ -180,6 +180,10 @@ def test_wrong_requests_are_one_line_each(network, tmp_path, capsys):
         ("convert", tmp_path / "no.onnx", "--cfg", cfg, "--out", "x.weights"): (1, "not an ONNX file"),
         ("convert", weights, "--cfg", cfg, "--names", tmp_path / "two.names", "--out", "x.onnx"): (1, "list has 2"),
         ("convert", weights, "--cfg", cfg, "--out", tmp_path / "no" / "x.onnx"): (1, "cannot be written"),
+        ("convert", "x.onnx", "--out", "x.weights", "--cfg-out", "x.onnx"): (2, "one of the files to read"),
+        ("convert", "x.onnx", "--out", "x.weights", "--cfg-out", "x.weights"): (2, "one of the files to read"),
+        ("cut", cfg, weights, "--layers", 2, "--out", weights): (2, "one of the files to read"),
+        ("cut", cfg, weights, "--layers", 2, "--out", tmp_path / "net" / ".." / "net" / cfg.name): (2, "to read"),
         ("diff", cfg, cfg, "--a-weights", weights): (2, "go together"),
         ("diff", cfg, cfg, "--partial"): (2, "--a-weights"),
         ("diff", cfg, "no.cfg"): (1, "no.cfg: no such file"),
@@ -187,12 +191,12 @@ def test_wrong_requests_are_one_line_each(network, tmp_path, capsys):
         ("cut", cfg, weights, "--layers", 11, "--out", "x"): (2, "give 1 to 10"),
         ("cut", cfg, "no.weights", "--layers", 1, "--out", "x"): (1, "no such file"),
     }
-    before = sorted(tmp_path.rglob("*"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for arguments, (code, words) in requests.items():
         found, out, err = run(capsys, *arguments)
         assert (found, out, len(err.splitlines())) == (code, "", 1), err
         assert words in err
-    assert sorted(tmp_path.rglob("*")) == before
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_network_is_the_same_as_itself(network, capsys):
@@ -317,3 +321,12 @@ def test_a_trained_net_comes_back_with_the_same_scores(real_data, tmp_path, caps
     ):
         np.testing.assert_allclose(1 / (1 + np.exp(-found)), 1 / (1 + np.exp(-expected)), atol=1e-5)
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)  # raw values reach 25
+
+
+def test_the_way_back_writes_neither_file_when_the_cfg_cannot_be_written(converted, tmp_path, capsys):
+    back = tmp_path / "back.weights"
+
+    code, _, err = run(capsys, "convert", converted, "--out", back, "--cfg-out", tmp_path / "none" / "back.cfg")
+
+    assert (code, len(err.splitlines()), back.exists()) == (1, 1, False)
+    assert "back.cfg: cannot be written" in err

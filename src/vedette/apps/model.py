@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from vedette.apps.whole_files import write_whole
+from vedette.apps.whole_files import refuse_overwriting, write_whole
 from vedette.contracts.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def new(
 
     if (anchors == "auto") != (data is not None):
         raise UsageError("--anchors auto and --data SOURCE go together: give both, or neither")
+    refuse_overwriting(out, Path(classes), data)
     width, height = parse_size(size)
     count = count_classes(classes)
     make_cfg(family, count, width, height)  # refuses family, classes and size before the data is read

@@ -44,8 +44,10 @@ def fetch(
     from vedette.learn.darknet.public_weights import find_network
 
     if name is None or list_:
-        if name is not None or out is not None or url is not None or from_ is not None:
+        if list_ and (name or out or url or from_):
             raise UsageError("--list stands alone; to fetch, give a NAME without it")
+        if out or url or from_:
+            raise UsageError("give the NAME of what to fetch before --out, --url or --from; --list shows the names")
         _list(json)
         return
     if url is not None and from_ is not None:

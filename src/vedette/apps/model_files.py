@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from vedette.apps.whole_files import write_whole
+from vedette.apps.whole_files import refuse_overwriting, write_whole
 from vedette.contracts.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def convert(
 
     if out.suffix not in {".onnx", ".weights"}:
         raise UsageError(f"--out {out}: must end in .onnx (Darknet to ONNX) or .weights (ONNX to Darknet)")
+    refuse_overwriting(out, source, cfg, names, cfg_out)
     if out.suffix == ".onnx":
         if cfg is None or cfg_out is not None:
             raise UsageError("Darknet weights to ONNX need --cfg, and there is no --cfg-out then")
@@ -46,6 +47,8 @@ def convert(
     else:
         if names is not None or (cfg is not None and cfg_out is not None):
             raise UsageError("ONNX to Darknet weights takes no --names, and one of --cfg and --cfg-out")
+        if cfg_out is not None:
+            refuse_overwriting(cfg_out, source)
         document = _to_weights(source, cfg, cfg_out, out)
     if json:
         print_json(document)
@@ -108,6 +111,7 @@ def cut(
     from vedette.learn.darknet.plan import plan_network
     from vedette.learn.darknet.weights import read_weights, write_weights
 
+    refuse_overwriting(out, cfg, weights)
     plan = plan_network(read_cfg(cfg))
     if not 1 <= layers <= len(plan.layers):
         raise UsageError(f"--layers {layers}: {cfg} has {len(plan.layers)} layers; give 1 to {len(plan.layers)}")
@@ -149,9 +153,9 @@ def _to_weights(source: Path, cfg: Path | None, cfg_out: Path | None, out: Path)
         raise InputError(f"{source}: carries no cfg (it was not written by `vedette model convert`); give --cfg")
     plan = plan_network(parse_cfg(text or "", f"the cfg in {source}") if cfg is None else read_cfg(cfg))
     weights = weights_from_model(model, plan, str(source))
-    write_weights(out, plan, weights)
     if cfg_out is not None:
         write_whole(cfg_out, (text or "").encode())
+    write_weights(out, plan, weights)
     return _written(out, plan)
 
 

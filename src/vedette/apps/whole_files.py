@@ -3,7 +3,18 @@
 import os
 from pathlib import Path
 
-from vedette.contracts.errors import InputError
+from vedette.contracts.errors import InputError, UsageError
+
+
+def refuse_overwriting(out: Path, *sources: Path | None) -> None:
+    """Keep a command from replacing what it was given by what it makes.
+
+    Raises:
+        UsageError: `out` is one of the files that are read.
+    """
+    for source in sources:
+        if source is not None and (out == source or (out.exists() and source.exists() and out.samefile(source))):
+            raise UsageError(f"{out} is to be written and is one of the files to read; give another name")
 
 
 def write_whole(path: Path, content: bytes) -> None:

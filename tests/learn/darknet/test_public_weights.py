@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vedette.learn.darknet.cfg import read_cfg
-from vedette.learn.darknet.errors import CfgError, PublicFileError, WeightsError
+from vedette.learn.darknet.errors import CfgError, PublicFileError, PublicNameError, WeightsError
 from vedette.learn.darknet.plan import plan_network
 from vedette.learn.darknet.public_weights import (
     NETWORKS,
@@ -58,7 +58,7 @@ def test_no_two_files_share_a_checksum():
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(PublicFileError, match="'yolov9' are known here; there are yolov3-tiny, yolov3,"):
+    with pytest.raises(PublicNameError, match="'yolov9' are known here; there are yolov3-tiny, yolov3,"):
         find_network("yolov9")
 
 

@@ -4,7 +4,8 @@ InputError
 └── DarknetError
     ├── CfgError      a .cfg that cannot be read, or asks for what is not supported; names file and line
     ├── WeightsError  a .weights file that does not fit its cfg, or holds numbers that are not finite
-    ├── PublicFileError  no such public weights, or a file that is not the published one
+    ├── PublicFileError  a file that is not the published one
+    ├── PublicNameError  a name that no public weights have
     └── FamilyError   a family, size, class count or set of anchors that no cfg can be written for
 """
 
@@ -24,7 +25,11 @@ class WeightsError(DarknetError):
 
 
 class PublicFileError(DarknetError):
-    """A name that no public weights have, or a file whose size or checksum is not the published one."""
+    """A file whose size or checksum is not the published one."""
+
+
+class PublicNameError(DarknetError, UsageError):
+    """A name that no public weights have."""
 
 
 class FamilyError(DarknetError, UsageError):

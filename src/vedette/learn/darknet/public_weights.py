@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from vedette.learn.darknet.cfg import read_cfg
-from vedette.learn.darknet.errors import PublicFileError
+from vedette.learn.darknet.errors import PublicFileError, PublicNameError
 from vedette.learn.darknet.plan import plan_network
 from vedette.learn.darknet.weights import read_weights
 
@@ -73,11 +73,11 @@ def find_network(name: str) -> PublicNetwork:
     """The network of a name in `NETWORKS`.
 
     Raises:
-        PublicFileError: there is none.
+        PublicNameError: there is none.
     """
     found = NETWORKS.get(name)
     if found is None:
-        raise PublicFileError(f"no public weights '{name}' are known here; there are {', '.join(NETWORKS)}")
+        raise PublicNameError(f"no public weights '{name}' are known here; there are {', '.join(NETWORKS)}")
     return found
 
 
