@@ -1,7 +1,7 @@
 """The few seams between parts: what is wired together in `apps` is passed as one of these."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,27 @@ class Detector(Protocol):
 
     def detect_fitted(self, pixels_nhwc_rgb: Pixels, placements: Sequence[Placement]) -> list[Detections]:
         """Detect in a batch already resized to the network's input: (n, height, width, 3). Blocks."""
+        ...
+
+
+@runtime_checkable
+class AsyncDetector(Detector, Protocol):
+    """A detector that works while its caller does something else. Results come in the order of submission.
+
+    One thread may submit while another takes; each batch submitted must be taken once.
+    """
+
+    @property
+    def in_flight(self) -> int:
+        """How many batches to have under way at once for the processors never to wait."""
+        ...
+
+    def submit(self, pixels_hwc_rgb: Sequence[Pixels], placements: Sequence[Placement]) -> None:
+        """Begin a batch already resized to the network's input, each (height, width, 3). Returns at once."""
+        ...
+
+    def take(self) -> list[Detections]:
+        """The results of the oldest batch under way; blocks. Raises what the engine raised."""
         ...
 
 

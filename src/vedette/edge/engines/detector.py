@@ -107,6 +107,10 @@ class PackedDetector:
             return []
         self._require_input_size(pixels_nhwc_rgb)
         heads = self._engine.infer(network_pixels(pixels_nhwc_rgb, placements, self._manifest.input.pad_value))
+        return self._detections(heads, placements)
+
+    def _detections(self, heads: Sequence[NDArray[np.float32]], placements: Sequence[Placement]) -> list[Detections]:
+        """What a batch's heads say, picture by picture."""
         return [
             detections_from_heads([head[number] for head in heads], self._rules, placement)
             for number, placement in enumerate(placements)

@@ -3,10 +3,13 @@
 Only where 8 bits cannot hold what the network gets (letterbox, Darknet's resize) the tensor is made here, by
 `vision.resize.network_tensor`, in half the time that the compiled model takes to convert a float picture.
 
-One synchronous request, one stream, a dynamic batch: measured on yolov3-tiny 416 (2026.4, batches 1, 2 and 4) a dynamic
-batch is as quick as a model compiled for each size. Threads are not pinned, because decoders share the processors.
+With one stream all threads work on one batch of any size: the least time for one picture. With several, each works on
+one picture with its share of the threads and pictures wait in OpenVINO's own queue, so that no processor ever waits for
+Python: 3 to 8 % more pictures a second on yolov3-tiny 416 and 60 to 90 MB less memory than batches of four (2026.4, two
+cores). Threads are not pinned, because decoders share the processors.
 """
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -36,9 +39,12 @@ class OpenVinoEngine:
         precision: Precision,
         threads: int,
         *,
+        streams: int = 1,
         ir_weights: bytes | None = None,
     ) -> None:
         """Compile model bytes; `ir_weights` are the weights where these are the XML of an OpenVINO IR.
+
+        With several `streams` as many pictures are worked on at once, each with its share of the threads.
 
         Raises:
             EngineError: when the processor lacks the precision, or OpenVINO refuses the model.
@@ -48,6 +54,9 @@ class OpenVinoEngine:
         self.version = ov.get_version().partition("-")[0]
         plural = "" if threads == 1 else "s"
         self.description = f"openvino {self.version} {precision.value}, {threads} thread{plural}"
+        self.streams = streams
+        self._lock = threading.Lock()
+        self._batch = 1 if streams > 1 else manifest.input.batch or -1
         try:
             core = ov.Core()
             capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -59,18 +68,31 @@ class OpenVinoEngine:
             settings = {
                 "INFERENCE_PRECISION_HINT": HINTS[precision],
                 "INFERENCE_NUM_THREADS": threads,
-                "NUM_STREAMS": 1,
-                "PERFORMANCE_HINT": "LATENCY",
+                "NUM_STREAMS": streams,
+                "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
                 "ENABLE_CPU_PINNING": False,
             }
             read = core.read_model(model=model) if ir_weights is None else core.read_model(model, ir_weights)
-            compiled = core.compile_model(self._with_input(read, manifest), "CPU", settings)
-            self._outputs = [compiled.output(name) for name in manifest.decode.outputs]
-            self._request = compiled.create_infer_request()
+            self._compiled = core.compile_model(self._with_input(read, manifest), "CPU", settings)
+            self._outputs = [self._compiled.output(name) for name in manifest.decode.outputs]
+            self._idle = [self._compiled.create_infer_request()]
         except RuntimeError as error:
             raise EngineError(f"OpenVINO {self.version} will not take the model: {_first_line(error)}") from error
 
     def infer(self, pixels_nhwc_rgb: Pixels) -> list[NDArray[np.float32]]:
+        if self.streams > 1:
+            started = [self.start(pixels[None]) for pixels in pixels_nhwc_rgb]
+            singles = [[head.copy() for head in one.wait()] for one in started]
+            for one in started:
+                one.release()
+            return [np.concatenate(heads) for heads in zip(*singles, strict=True)]
+        one = self.start(pixels_nhwc_rgb)
+        heads = [head.copy() for head in one.wait()]
+        one.release()
+        return heads
+
+    def start(self, pixels_nhwc_rgb: Pixels) -> "StartedInference":
+        """Begin one picture (with one stream: a batch) and return at once. Thread-safe."""
         if not self._takes_u8:
             given: NDArray[Any] = network_tensor(pixels_nhwc_rgb, self._scale)
         elif pixels_nhwc_rgb.dtype == np.uint8:
@@ -80,21 +102,60 @@ class OpenVinoEngine:
                 f"opened for a bundle that stretches: expected uint8 pictures, got {pixels_nhwc_rgb.dtype}"
             )
         try:
-            results = self._request.infer({0: given}, share_inputs=True)
+            with self._lock:
+                request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
+            request.start_async({0: given}, share_inputs=True)
         except RuntimeError as error:
-            raise EngineError(f"OpenVINO {self.version} failed: {_first_line(error)}") from error
-        return [results[output] for output in self._outputs]
+            raise self._failure(error) from error
+        return StartedInference(self, request, given)
+
+    def finish(self, request: Any) -> list[NDArray[np.float32]]:
+        """Wait for a request; the heads are its own memory."""
+        try:
+            request.wait()
+            return [request.get_tensor(output).data for output in self._outputs]
+        except RuntimeError as error:
+            raise self._failure(error) from error
+
+    def give_back(self, request: Any) -> None:
+        """A request may be used again."""
+        with self._lock:
+            self._idle.append(request)
+
+    def _failure(self, error: RuntimeError) -> EngineError:
+        return EngineError(f"OpenVINO {self.version} failed: {_first_line(error)}")
 
     def _with_input(self, model: Any, manifest: BundleManifest) -> Any:
         """The model with a batch of any size of what `infer` hands over."""
         spec = manifest.input
         if self._takes_u8:
-            return _with_picture_input(model, manifest)
-        model.reshape({spec.tensor: [spec.batch or -1, spec.channels, spec.height, spec.width]})
+            return _with_picture_input(model, manifest, self._batch)
+        model.reshape({spec.tensor: [self._batch, spec.channels, spec.height, spec.width]})
         return model
 
 
-def _with_picture_input(model: Any, manifest: BundleManifest) -> Any:
+class StartedInference:
+    """One request under way."""
+
+    def __init__(self, engine: OpenVinoEngine, request: Any, given: NDArray[Any]) -> None:
+        self._engine = engine
+        self._request = request
+        self._given = given  # the request reads it where it lies
+
+    def wait(self) -> list[NDArray[np.float32]]:
+        """The heads; they are overwritten after `release`.
+
+        Raises:
+            EngineError: the engine failed.
+        """
+        return self._engine.finish(self._request)
+
+    def release(self) -> None:
+        """The heads are not needed any more."""
+        self._engine.give_back(self._request)
+
+
+def _with_picture_input(model: Any, manifest: BundleManifest, batch: int) -> Any:
     """The model with (batch, height, width, 3) uint8 RGB as input."""
     spec = manifest.input
     steps = PrePostProcessor(model)
@@ -103,7 +164,7 @@ def _with_picture_input(model: Any, manifest: BundleManifest) -> Any:
     picture.model().set_layout(ov.Layout("NCHW"))
     picture.preprocess().convert_element_type(ov.Type.f32).scale(1 / spec.scale)
     built = steps.build()
-    built.reshape({spec.tensor: [spec.batch or -1, spec.height, spec.width, spec.channels]})
+    built.reshape({spec.tensor: [batch, spec.height, spec.width, spec.channels]})
     return built
 
 

@@ -17,12 +17,12 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
-
+from vedette.contracts.detections import Detections
 from vedette.contracts.pipeline import Isolation
 from vedette.contracts.ports import Detector, ResultHandler
 from vedette.edge.stream.batcher import AsReady, Batch, Batcher, InTurn
 from vedette.edge.stream.camera_spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, CameraSpec
+from vedette.edge.stream.feeding import Feeder
 from vedette.edge.stream.isolation import resolve_isolation
 from vedette.edge.stream.mailbox import Arrivals, LosslessQueue, Mailbox, NewestWins
 from vedette.edge.stream.spawner import Spawner
@@ -103,17 +103,19 @@ class StreamPipeline:
             for worker in self._workers
         ]
         waiting = dict(enumerate(self._workers))
+        feeder = Feeder(self._batcher, self._detector, self._batch)
         if self._owns_spawner and self._spawner is not None:
             self._spawner.start()
         try:
             for thread in threads:
                 thread.start()
-            while (batch := self._batcher.next_batch(self._batch)) is not None:
-                self._detect(batch)
+            for batch, found in feeder.results():
+                self._hand_on(batch, found)
                 for number in batch.ended:
                     self._report_end(waiting.pop(number))
         finally:
             self.stop()
+            feeder.close()
             self._join(threads)
             if self._owns_spawner and self._spawner is not None:
                 self._spawner.close()
@@ -132,11 +134,7 @@ class StreamPipeline:
         now = time.monotonic()
         return tuple(worker.counters.snapshot(now) for worker in self._workers)
 
-    def _detect(self, batch: Batch) -> None:
-        if not batch.slots:
-            return
-        pixels = np.stack([slot.frame.pixels_hwc_rgb for slot in batch.slots])  # (n, height, width, 3)
-        found = self._detector.detect_fitted(pixels, [slot.frame.placement for slot in batch.slots])
+    def _hand_on(self, batch: Batch, found: Sequence[Detections]) -> None:
         for slot, detections in zip(batch.slots, found, strict=True):
             counters = self._counters[slot.frame.stamp.camera]
             counters.detected += 1
