@@ -15,6 +15,7 @@ class CameraSummary:
     detections: int
     events: int
     drops: int
+    restarts: int  # how often its decoder died and another went on
     gated: int  # frames left undecoded since nothing happened
     gated_slots: int
     fps: float
@@ -28,6 +29,7 @@ class CameraSummary:
             "detections": self.detections,
             "events": self.events,
             "drops": self.drops,
+            "restarts": self.restarts,
             "gated": self.gated,
             "gated_slots": self.gated_slots,
             "fps": round(self.fps, 2),

@@ -48,6 +48,9 @@ class PlacedZone:
     polygon_xy_px: tuple[tuple[float, float], ...]
 
 
+NUMBERS = ("name", "error", "width_px", "height_px", "frames", "fps", "detections_per_s", "drops", "restarts")
+
+
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
     """One camera. `error` is a sentence for a person; width and height are 0 until the first frame."""
@@ -61,6 +64,7 @@ class CameraStatus:
     fps: float = 0.0  # frames decoded a second
     detections_per_s: float = 0.0  # frames detected on a second
     drops: int = 0  # frames that should have been detected on and were not
+    restarts: int = 0  # how often its decoder died and another went on
     lines: tuple[PlacedLine, ...] = ()
     zones: tuple[PlacedZone, ...] = ()
     counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)  # label for a person -> count
@@ -71,10 +75,7 @@ class CameraStatus:
 
     def to_json(self) -> dict[str, Any]:
         """All fields under their own names; the geometry as `[{"name", "xy_px": [[x, y], ...]}]`."""
-        document: dict[str, Any] = {
-            name: getattr(self, name)
-            for name in ("name", "error", "width_px", "height_px", "frames", "fps", "detections_per_s", "drops")
-        }
+        document: dict[str, Any] = {name: getattr(self, name) for name in NUMBERS}
         document["state"] = self.state.value
         document["gate"] = {
             "state": self.gate.value, "note": self.gate_note, "gated": self.gated, "gated_slots": self.gated_slots,
