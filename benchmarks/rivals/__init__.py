@@ -1,0 +1,1 @@
+"""What users would pick instead of Vedette, on the same work, measured in the same run; README.md says how."""
