@@ -16,7 +16,7 @@ from vedette.contracts.pipeline import GateMode
 from vedette.contracts.status import GateState
 from vedette.edge.stream.gate import PacketGate
 from vedette.edge.stream.luma import cell_size_px, small_luma
-from vedette.edge.stream.motion import ChangeFinder, Look, Luma, MotionWatch, Reference
+from vedette.edge.stream.motion import Change, ChangeFinder, Look, Luma, MotionWatch
 
 VERIFY_S = 2.0  # while open and still
 VERIFY_KEYFRAME_S = 0.9  # at keyframes; cameras that send several a second need not detect on each
@@ -54,8 +54,8 @@ class CameraGate:
         self._packets: PacketGate | None = None
         self._finder: ChangeFinder | None = None
         self._motion: MotionWatch | None = None
-        self._reference: Reference | None = None
-        self._keyframe: tuple[Luma, float] | None = None
+        self._still: Luma | None = None  # what keyframes are compared with while shut: the one before
+        self._keyframe_s: float | None = None  # when that was
         self._due_s = self._uncalm_s = float("-inf")
 
     @property
@@ -91,10 +91,12 @@ class CameraGate:
     def keyframe_differs(self, frame: VideoFrame, time_s: float) -> bool:
         """While shut: whether this keyframe shows anything new. If not, the packets before it were still."""
         luma = small_luma(frame)
-        since_s = 0.0 if self._keyframe is None else max(time_s - self._keyframe[1], 0.0)
-        self._keyframe = (luma, time_s)
-        if self._reference is None or self._reference.differs(luma, since_s):
+        since_s = 0.0 if self._keyframe_s is None else max(time_s - self._keyframe_s, 0.0)
+        if self._finder is None or self._still is None:
             return True
+        if self._finder.compare(luma, self._still, learn_s=since_s) is not Change.NONE:
+            return True
+        self._still, self._keyframe_s = luma, time_s
         if self._packets is not None:
             self._packets.settle(moving=False)
         return False
@@ -104,7 +106,7 @@ class CameraGate:
         if self.shut:
             self.openings += 1
         self.shut = False
-        self._reference = self._keyframe = None
+        self._still = self._keyframe_s = None
 
     def stay_open(self) -> None:
         """Shutting, if it was asked for, cannot be done."""
@@ -114,8 +116,8 @@ class CameraGate:
 
     def is_due(self, frame: VideoFrame, time_s: float, is_lone_keyframe: bool) -> bool:
         """Whether to detect on this frame, which is a slot. A lone keyframe is one decoded while shut."""
-        if is_lone_keyframe and self._keyframe is not None and self._motion is not None:
-            self._motion.restart(self._keyframe[0], time_s)
+        if is_lone_keyframe and self._still is not None and self._motion is not None:
+            self._motion.restart(self._still, time_s)
             due = time_s - self._due_s >= VERIFY_KEYFRAME_S
         else:
             due = self._look(frame, time_s) or time_s - self._due_s >= VERIFY_S
@@ -143,7 +145,7 @@ class CameraGate:
         if packets.calm:
             self._uncalm_s = float("inf")
             if packets.ready and self.why_open is None:
-                self.shut, self._reference = True, Reference(self._finder, luma)
+                self.shut, self._still, self._keyframe_s = True, luma, None
             return False
         self._uncalm_s = min(self._uncalm_s, time_s)
         if time_s - self._uncalm_s >= ADAPT_S:

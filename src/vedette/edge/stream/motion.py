@@ -5,7 +5,7 @@ by more than noise explains, after the change common to the whole picture (cloud
 touch make a movement. What counts as noise is measured twice: over the picture (rain, grain and flicker are everywhere
 at once, an object is not) and in each cell over a minute (a screen, a leaf), bounded, so that a busy place does not
 come to count as noise. A change of the whole picture (light switched, camera turned) is a movement once; the new one is
-then normal. What is slower than a second shows against `Reference`, a picture kept while nothing is decoded.
+then normal. What moves too little in a second to be seen is left to detections at a low rate.
 Pure: time is passed in.
 """
 
@@ -28,9 +28,11 @@ NOISE_MEMORY_S = 60.0
 MOST_NOISE_LEVELS = 5.0
 NOISE_FACTOR = 2.0
 EVERYWHERE_FACTOR = 1.5
+LEAST_COMMON = 2.0  # levels; below it there is nothing to take off
 TILES = (4, 6)  # rows, columns
 TILE_SHARE = 0.98  # of a tile's cells: rain strikes a few per cent of them
 EVERYWHERE = 0.25  # what three quarters of the tiles have is no object
+PIECE_FACTOR = 5  # times the usual largest piece of a tile: streaks of rain are alike
 WHOLE_LEVELS = 12.0  # half of the cells of three quarters of the tiles changed by more: another picture
 
 
@@ -72,7 +74,7 @@ class ChangeFinder:
         least = min(EVERYWHERE_FACTOR * everywhere, 255.0)
         limits = self._limits if least <= LEAST_LEVELS else np.maximum(self._limits, np.uint8(least))
         changed = cv2.compare(difference, limits, cv2.CMP_GT)  # (rows, columns) uint8, 0 or 255
-        found = Change.LOCAL if self._largest(changed) >= self._least_cells else Change.NONE
+        found = Change.LOCAL if self._has_object(changed) else Change.NONE
         if learn_s > 0:
             self._learn(difference, 1 - math.exp(-learn_s / NOISE_MEMORY_S))
         return found
@@ -83,12 +85,18 @@ class ChangeFinder:
         cv2.accumulateWeighted(seen, self._noise, rate)
         self._limits = (LEAST_LEVELS + NOISE_FACTOR * self._noise).astype(np.uint8)
 
-    def _largest(self, changed: Luma) -> int:
-        """Cells of the largest piece."""
+    def _has_object(self, changed: Luma) -> bool:
+        """Whether a piece is large, and larger than pieces are all over the picture."""
         if cv2.countNonZero(changed) < self._least_cells:
-            return 0
-        statistics = cv2.connectedComponentsWithStats(changed, connectivity=8)[2]
-        return int(statistics[1:, cv2.CC_STAT_AREA].max(initial=0))
+            return False
+        _, _, statistics, centres_xy = cv2.connectedComponentsWithStats(changed, connectivity=8)
+        cells = statistics[1:, cv2.CC_STAT_AREA]
+        if len(cells) < TILES[0] * TILES[1] / 2:
+            return bool(cells.max(initial=0) >= self._least_cells)
+        tiles = (centres_xy[1:, ::-1] * TILES / changed.shape).astype(np.intp)  # (pieces, 2) row and column
+        largest = np.zeros(TILES, np.int32)
+        np.maximum.at(largest, (tiles[:, 0], tiles[:, 1]), cells)
+        return bool(cells.max() >= max(self._least_cells, PIECE_FACTOR * np.median(largest)))
 
 
 class MotionWatch:
@@ -126,34 +134,26 @@ class MotionWatch:
         self._past.append((time_s, luma))
 
 
-class Reference:
-    """The picture that keyframes are compared with while nothing else is decoded.
-
-    It does not follow slow changes, so that they add up until they are seen; it is taken anew after each movement.
-    """
-
-    def __init__(self, finder: ChangeFinder, luma: Luma) -> None:
-        self._finder = finder
-        self._luma = luma
-        self._before: Luma | None = None
-
-    def differs(self, luma: Luma, since_s: float) -> bool:
-        """Whether a keyframe, `since_s` after the one before, shows anything else than it or than the reference."""
-        changed = self._finder.compare(luma, self._luma) is not Change.NONE
-        if self._before is not None and not changed:
-            changed = self._finder.compare(luma, self._before, learn_s=since_s) is not Change.NONE
-        self._before = luma
-        return changed
-
-
 def _difference(now: Luma, then: Luma) -> tuple[Luma, float]:
-    """Absolute difference of every cell less the common one, (rows, columns) uint8; and the common one's size."""
-    common = int(np.median(now[::4, ::4].astype(np.int16) - then[::4, ::4]))
-    if common > 0:
-        then = np.asarray(cv2.add(then, np.full_like(then, common)), np.uint8)
-    elif common < 0:
-        then = np.asarray(cv2.subtract(then, np.full_like(then, -common)), np.uint8)
-    return np.asarray(cv2.absdiff(now, then), np.uint8), float(abs(common))
+    """Difference of every cell less the common one, (rows, columns) uint8; and the common one's size.
+
+    What is common (clouds, exposure) is a straight line through the changes of the darker and the brighter half.
+    """
+    sample = then[::4, ::4]
+    change = now[::4, ::4].astype(np.int16) - sample  # (rows / 4, columns / 4) int16
+    common = float(np.median(change))
+    middle = np.median(sample)
+    bright = sample > middle
+    if not bright.any() or abs(common) > WHOLE_LEVELS:
+        return np.asarray(cv2.absdiff(now, then), np.uint8), abs(common)
+    low, high = float(np.median(change[~bright])), float(np.median(change[bright]))
+    if max(abs(low), abs(high)) >= LEAST_COMMON:
+        dark_level, bright_level = float(np.median(sample[~bright])), float(np.median(sample[bright]))
+        slope = (high - low) / max(bright_level - dark_level, 1.0)
+        levels = np.arange(256)
+        curve = levels + low + (levels - dark_level) * slope  # (256,) float64
+        then = np.asarray(cv2.LUT(then, np.clip(np.rint(curve), 0, 255).astype(np.uint8)), np.uint8)
+    return np.asarray(cv2.absdiff(now, then), np.uint8), abs(common)
 
 
 def _everywhere(difference: Luma) -> tuple[float, float]:
