@@ -221,6 +221,7 @@ REFUSED = {  # manner, wanted: error, words
         "broke the connection .* 40960 bytes that have come stay",
     ),
     "http elsewhere": ({"redirect": "http://example.org/a"}, {}, UnavailableError, "sends on to http://example.org/a"),
+    "no host": ({"redirect": "https://..a/a"}, {}, UnavailableError, "an address that cannot be asked"),
     "a file": ({"redirect": "file:///etc/passwd"}, {}, UnavailableError, "'file:///etc/passwd' is not allowed"),
 }
 
@@ -329,6 +330,24 @@ def test_a_server_that_takes_the_connection_and_says_nothing_is_left(place):
 @pytest.mark.parametrize("url", ["http://example.org/a", "ftp://example.org/a", "file:///etc/passwd", "a.weights", ""])
 def test_addresses_that_are_not_safe_are_refused(url, place):
     with pytest.raises(UsageError, match="must begin with https"):
+        download(Wanted("a.weights", (url,), place), accept_anything, Notes())
+    assert not place.parent.exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://",
+        "https:///a",
+        "http://[::1",
+        "https://a.example/\u00fc",
+        "https://a b/",
+        "https://a:x/",
+        "https://a:0",
+    ],
+)
+def test_what_is_no_address_is_wrong_usage_before_anything_is_made(place, url):
+    with pytest.raises(UsageError, match="no address to download from"):
         download(Wanted("a.weights", (url,), place), accept_anything, Notes())
     assert not place.parent.exists()
 

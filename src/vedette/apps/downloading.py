@@ -71,6 +71,8 @@ def require_safe(url: str) -> None:
     Raises:
         UsageError: it is refused.
     """
+    if url.startswith(("https://", "http://")) and not _is_address(url):
+        raise UsageError("this is no address to download from; give one such as https://example.org/weights/")
     if not _is_safe(url):
         raise UsageError("an address to download from must begin with https:// (or be http:// on this computer)")
     if "@" in urlsplit(url).netloc:
@@ -173,6 +175,8 @@ class _Attempt:
             ) from error
         except (TimeoutError, http.client.HTTPException, ConnectionError) as error:  # while the headers came
             raise self._failed(f"does not answer ({_reason(error)})") from error
+        except ValueError as error:  # of urllib, for an address that cannot be, of a redirection for one
+            raise self._failed(f"has or sends an address that cannot be asked ({error})") from error
         except KeyboardInterrupt:
             self.progress.say(f"{self.wanted.name}: {self._what_stays()}")
             raise
@@ -321,7 +325,9 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         if not _is_safe(newurl) or (_is_loopback(newurl) and not _is_loopback(req.full_url)):
             fp.close()
-            raise UnavailableError(f"{_host(req.full_url)} sends on to {newurl}, which is no https address: refused")
+            raise UnavailableError(
+                f"{_host(req.full_url)} sends on to {newurl:.200}, which is no https address: refused"
+            )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -329,6 +335,15 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
     if _is_loopback(url):
         return urllib.request.build_opener(_SafeRedirects, urllib.request.ProxyHandler({}))
     return urllib.request.build_opener(_SafeRedirects)
+
+
+def _is_address(url: str) -> bool:
+    """Whether a request can be made of it: printable ASCII with a host and, if any, a port that is a number."""
+    try:
+        parts = urlsplit(url)
+        return bool(re.fullmatch(r"[!-~]+", url) and parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_safe(url: str) -> bool:
