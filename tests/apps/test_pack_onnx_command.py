@@ -166,6 +166,19 @@ def test_a_size_left_open_is_fixed(net: Path) -> None:
     assert (manifest.input.width, manifest.input.height) == (64, 64)
 
 
+def test_a_size_that_is_not_the_files_is_refused_for_raw_heads_too(
+    net: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg, weights, _ = write_network(tmp_path / "small")
+    converted = net / "net.onnx"
+    assert run_command(["model", "convert", str(weights), "--cfg", str(cfg), "--out", str(converted)]) == 0
+
+    assert pack(net, converted.read_bytes(), "--size", "96x96") == 1
+
+    assert "its input's width is" in capsys.readouterr().err
+    assert not (net / "bundle").exists()
+
+
 def test_receipts_map_and_golden_pictures_are_as_for_other_bundles(
     net: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -287,8 +300,8 @@ def test_what_does_not_fit_is_one_clear_error_and_writes_nothing(
     [
         (["--onnx", "a", "--run", "r"], "--onnx brings its own weights"),
         (["--onnx", "a", "--weights", "w"], "--onnx brings its own weights"),
-        (["--cfg", "c", "--weights", "w", "--names", "n", "--nms", "done"], "--nms: these say something about --onnx"),
-        (["--weights", "w", "--box-form", "xyxy", "--output-name", "o"], "--output-name, --box-form: these say"),
+        (["--cfg", "c", "--weights", "w", "--names", "n", "--nms", "done"], "--nms: only for --onnx"),
+        (["--weights", "w", "--box-form", "xyxy", "--output-name", "o"], "--output-name, --box-form: only for --onnx"),
     ],
 )
 def test_contradicting_flags_are_wrong_usage(
@@ -305,7 +318,7 @@ def test_flags_about_boxes_do_not_go_with_a_cfg(net: Path, tmp_path: Path, capsy
     assert run_command(["model", "convert", str(weights), "--cfg", str(cfg), "--out", str(converted)]) == 0
     content = converted.read_bytes()
     for flags, message in (
-        (["--nms", "done", "--box-form", "xyxy"], "--box-form, --nms: these say something about boxes"),
+        (["--nms", "done", "--box-form", "xyxy"], "--box-form, --nms: only for boxes that are decoded already"),
         (["--decode", "darknet_region_head"], "the cfg describes darknet_yolo_heads"),
         (["--decode", "boxes_scores", "--cfg", str(cfg)], "leave out one of them"),
     ):

@@ -102,7 +102,7 @@ def pack(  # noqa: PLR0913 - the flags of a command
         )  # fmt: skip
     else:
         if onnx_flags != NO_ONNX_FLAGS:
-            raise UsageError(f"{', '.join(_given(onnx_flags))}: these say something about --onnx, which is not given")
+            raise UsageError(f"{', '.join(_given(onnx_flags))}: only for --onnx, which is not given")
         options = PackOptions(
             out, *_model_files(run, cfg, weights, names),
             run=run, data=data, split=split, pictures=pictures, class_map=class_map,

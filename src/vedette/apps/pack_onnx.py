@@ -137,7 +137,7 @@ def _draft(options: OnnxPackOptions, progress: Progress) -> Draft:
     else:
         resize = ResizeMode.LETTERBOX if plan is not None and plan.letter_box else ResizeMode.STRETCH
         progress.say(f"--resize is not given: pictures are resized by {resize.value}; use what the model was made with")
-    if plan is not None:
+    if plan is not None and size is None:
         size = (plan.input_width, plan.input_height)
     scale = 1 / 255 if options.flags.input_range == "0-1" else 1.0
     spec = input_spec(detector, size, resize, scale)
@@ -229,7 +229,7 @@ def _refuse_box_flags(flags: OnnxFlags, kind: str) -> None:
     }
     wrong = [flag for flag, value in given.items() if value is not None]
     if wrong:
-        raise UsageError(f"{', '.join(wrong)}: these say something about boxes, and the outputs are {kind}")
+        raise UsageError(f"{', '.join(wrong)}: only for boxes that are decoded already; the outputs are {kind}")
 
 
 def _plan(cfg: Cfg, detector: OnnxDetector, size: tuple[int, int] | None) -> NetworkPlan:
