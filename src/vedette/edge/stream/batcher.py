@@ -2,8 +2,8 @@
 
 `InTurn` is for runs of lossless files only: it takes one slot of each open camera in turn and waits for the camera
 whose turn it is, so what a batch holds, and when a camera ends, never depends on timing. `AsReady` is for every other
-run: it takes what is there, at most one slot of each camera per round, starting behind the camera served last, and
-waits only a few milliseconds for more once something is there; no camera waits for the slowest.
+run: it takes what is there in the order of `schedule.Turns` (one slot of each camera a round, the earliest deadline
+first), and waits only a few milliseconds for more once something is there; no camera waits for the slowest.
 """
 
 import time
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vedette.edge.stream.mailbox import Arrivals, Mailbox, Slot
+from vedette.edge.stream.schedule import Turns
 
 LINGER_S = 0.004  # a tenth of a frame interval; saves a batch of one when cameras tick together
 
@@ -67,7 +68,7 @@ class AsReady:
         self._arrivals = arrivals
         self._boxes = list(boxes)
         self._open = set(range(len(boxes)))
-        self._turn = 0
+        self._turns = Turns(len(boxes))
         self._linger_s = linger_s
 
     def next_batch(self, limit: int) -> Batch | None:
@@ -97,14 +98,14 @@ class AsReady:
 
     def _take(self, limit: int) -> list[Slot]:
         slots: list[Slot] = []
-        count = len(self._boxes)
-        idle = 0
-        while len(slots) < limit and idle < count:
-            box = self._boxes[self._turn]
-            self._turn = (self._turn + 1) % count
-            if box.ready:
-                slots.append(box.take())
-                idle = 0
-            else:
-                idle += 1
+        for box_number in self._open:
+            self._line_up(box_number)
+        while len(slots) < limit and (number := self._turns.next()) is not None:
+            slots.append(self._boxes[number].take())
+            self._line_up(number)
         return slots
+
+    def _line_up(self, number: int) -> None:
+        box = self._boxes[number]
+        if box.ready:
+            self._turns.wait(number, box.deadline_s)

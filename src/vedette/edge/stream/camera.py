@@ -15,6 +15,7 @@ from av import VideoFrame
 from vedette.contracts.bundle import InputSpec
 from vedette.contracts.frame import FittedFrame, FrameStamp
 from vedette.contracts.pipeline import GateMode
+from vedette.edge.stream.cadence import make_cadence
 from vedette.edge.stream.camera_gate import CameraGate
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import CameraError
@@ -35,6 +36,7 @@ class CameraSettings:
     open_timeout_s: float
     read_timeout_s: float
     stop: threading.Event
+    fps: float | None = None  # detections a second of media time, instead of every Nth frame
 
 
 class CameraWorker:
@@ -64,6 +66,7 @@ class CameraWorker:
         self._start = start
         self._heard_s = heard_s
         self._index = start.index
+        self._cadence = make_cadence(settings.every, settings.fps, start.media_time_s)
         self._round_began = start.index - start.round_frames
         self._errors_before = 0  # of a looped file's earlier rounds
         self._skipping_since: tuple[float, float] | None = None  # media time, monotonic clock
@@ -102,6 +105,10 @@ class CameraWorker:
 
     def kill(self) -> None:
         """Nothing to do: a thread cannot be ended from outside."""
+
+    def ask_fps(self, fps: float) -> None:
+        """Another rate of detections, for a run by rate; from any thread."""
+        self._cadence.ask(fps)
 
     def _watch(self) -> None:
         while True:
@@ -148,7 +155,8 @@ class CameraWorker:
                 self._mailbox.keep_informed(time.monotonic())
             self._count_gated(source)
             if source.skipped > skipped_before and not source.live:  # left undecoded up to the very end
-                self._count_left_out(source.skipped - skipped_before)
+                left_out = source.skipped - skipped_before
+                self._count_left_out(left_out, (self._clock.last[1] or 0.0) + left_out * self._clock.interval_s)
         finally:
             counters.decode_errors = self._errors_before + source.decode_errors
 
@@ -168,7 +176,7 @@ class CameraWorker:
 
     def _take(self, frame: VideoFrame, source: FrameSource, left_out: int) -> None:
         """Number and time one frame; hand it over when it is due."""
-        counters, every = self.counters, self._settings.every
+        counters = self.counters
         assert self._clock is not None
         now = time.monotonic()
         pts_s = frame.time if source.has_time_stamps else None
@@ -176,13 +184,13 @@ class CameraWorker:
             pts_s = now
         media_time_s = self._clock.stamp(pts_s, left_out)
         if left_out:
-            self._count_left_out(left_out)
+            self._count_left_out(left_out, media_time_s - self._clock.interval_s)
         counters.count_frame(now)
         index = self._index
         self._index += 1
         lateness_s = 0.0 if self._pace is None else self._keep_pace(source, now, media_time_s, pts_s)
         lone_keyframe = source.gated is not None and source.gated.lone_keyframe
-        if index % every == 0 or lone_keyframe:
+        if self._cadence.is_due(index, media_time_s) or lone_keyframe:
             counters.slots += 1
             counters.decode_errors = self._errors_before + source.decode_errors
             if not self._is_due(frame, media_time_s, lone_keyframe):
@@ -208,10 +216,11 @@ class CameraWorker:
         if source.gated is None or self._clock is None:
             return
         times_s = source.gated.take_undecoded()
+        media_time_s = 0.0
         for pts_s in times_s:
-            self._clock.stamp(pts_s)
+            media_time_s = self._clock.stamp(pts_s)
         if times_s:
-            due = self._pass_over(len(times_s))
+            due = self._pass_over(len(times_s), media_time_s)
             self.counters.gated += len(times_s)
             self.counters.slots += due
             self.counters.gated_slots += due
@@ -247,17 +256,16 @@ class CameraWorker:
             self._skipping_since = (media_time_s, now)
         return lateness_s
 
-    def _count_left_out(self, count: int) -> None:
-        due = self._pass_over(count)
+    def _count_left_out(self, count: int, until_s: float) -> None:
+        due = self._pass_over(count, until_s)
         self.counters.skipped += count
         self.counters.slots += due
         self.counters.drops += due
 
-    def _pass_over(self, count: int) -> int:
-        """Number frames that were not decoded; how many of them were slots."""
-        every = self._settings.every
+    def _pass_over(self, count: int, until_s: float) -> int:
+        """Number frames that were not decoded, the last of them at `until_s`; how many of them were slots."""
         before, self._index = self._index, self._index + count
-        return -(-self._index // every) - -(-before // every)  # multiples of `every` in [before, index)
+        return self._cadence.pass_over(before, count, until_s)
 
     def _hand_over(self, frame: VideoFrame, index: int, media_time_s: float) -> None:
         captured_unix_s = time.time()
@@ -275,4 +283,4 @@ class CameraWorker:
         self._still, self._handed_s = False, media_time_s
         if not still or self._clock is None:
             return 0.0
-        return max(media_time_s - since_s - self._settings.every * self._clock.interval_s, 0.0)
+        return max(media_time_s - since_s - self._cadence.spacing_s(self._clock.interval_s), 0.0)

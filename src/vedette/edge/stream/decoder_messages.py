@@ -1,8 +1,9 @@
 """What a decoder process and its parent say to each other, one JSON document a packet of their socket.
 
-To the decoder: first `Order`, then `{"free": slot}` for each slot of the ring that was copied out; closing the socket
-means stop. From it: `SlotMessage` (a picture lies in the ring), `Report` (counters, at least twice a second) and
-`EndMessage`. What comes from a decoder is checked here and nowhere believed: it may have been taken over by a stream.
+To the decoder: first `Order`, then `{"free": slot}` for each slot of the ring that was copied out, and `{"fps": rate}`
+when another rate of detections is due; closing the socket means stop. From it: `SlotMessage` (a picture lies in the
+ring), `Report` (counters, at least twice a second) and `EndMessage`. What comes from a decoder is checked here and
+nowhere believed: it may have been taken over by a stream.
 """
 
 import json
@@ -29,6 +30,7 @@ class Order:
     spec: CameraSpec
     network_input: InputSpec
     every: int
+    fps: float | None
     open_timeout_s: float
     read_timeout_s: float
     ring_slots: int
@@ -56,7 +58,7 @@ class Order:
         )
 
 
-ORDER_NUMBERS = ("every", "open_timeout_s", "read_timeout_s", "ring_slots", "pictures", "heard_s")
+ORDER_NUMBERS = ("every", "fps", "open_timeout_s", "read_timeout_s", "ring_slots", "pictures", "heard_s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ def _run(link: socket.socket, order: Order, ring_fd: int) -> None:
     stop = threading.Event()
     ring = FrameRing(ring_fd, order.ring_slots, order.network_input.width, order.network_input.height)
     outbox = RingOutbox(link, ring, stop, order)
-    settings = CameraSettings(order.network_input, order.every, order.open_timeout_s, order.read_timeout_s, stop)
+    timeouts_s = (order.open_timeout_s, order.read_timeout_s)
+    settings = CameraSettings(order.network_input, order.every, *timeouts_s, stop, order.fps)
     worker = CameraWorker(order.spec, settings, outbox, counters, order.position, order.heard_s)
     outbox.worker = worker
     threading.Thread(target=outbox.listen, name="listener", daemon=True).start()
@@ -114,8 +115,12 @@ class RingOutbox:
     def listen(self) -> None:
         """The body of the listening thread."""
         while packet := self._receive():
+            message = json.loads(packet)
+            if "fps" in message:
+                self.worker.ask_fps(message["fps"])
+                continue
             with self._changed:
-                self._free.append(json.loads(packet)["free"])
+                self._free.append(message["free"])
                 self._changed.notify()
         with self._changed:
             self._stop.set()

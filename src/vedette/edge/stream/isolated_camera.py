@@ -57,6 +57,7 @@ class IsolationSettings:
     read_timeout_s: float
     pictures: bool
     spawner: Spawner
+    fps: float | None = None  # detections a second of media time, instead of every Nth frame
 
 
 class IsolatedCamera:
@@ -70,6 +71,7 @@ class IsolatedCamera:
         self.crash: BaseException | None = None
         self._settings = settings
         self._mailbox = mailbox
+        self._fps = settings.fps
         self._placing = Placing(settings.network_input)
         self._position: Position = BEGINNING
         self._heard_s: float | None = None
@@ -107,6 +109,13 @@ class IsolatedCamera:
             process = self._process
         if process is not None:
             self._settings.spawner.kill(process)
+
+    def ask_fps(self, fps: float) -> None:
+        """Another rate of detections, for a run by rate; from any thread."""
+        with self._lock:
+            self._fps = fps
+            if self._link is not None:
+                _tell(self._link, {"fps": fps})
 
     @property
     def decoder_pid(self) -> int | None:
@@ -163,6 +172,7 @@ class IsolatedCamera:
             spec=self.spec,
             network_input=settings.network_input,
             every=settings.every,
+            fps=self._fps,
             open_timeout_s=settings.open_timeout_s,
             read_timeout_s=settings.read_timeout_s,
             ring_slots=RING_SLOTS,
@@ -194,7 +204,7 @@ class IsolatedCamera:
                 return message, ""
             if isinstance(message, SlotMessage) and slot is not None:
                 self.counters.overtaken += self._mailbox.put(slot)
-                _free(link, message.ring_slot)
+                _tell(link, {"free": message.ring_slot})
 
     def _note(self, message: Message) -> None:
         report = message if isinstance(message, Report) else message.report
@@ -234,6 +244,8 @@ def _hang_up(link: socket.socket) -> None:
         link.shutdown(socket.SHUT_WR)
 
 
-def _free(link: socket.socket, ring_slot: int) -> None:
+def _tell(link: socket.socket, message: dict[str, float]) -> None:
     with contextlib.suppress(OSError):  # it is gone, which the next read says
-        link.send(json.dumps({"free": ring_slot}).encode())
+        link.send(
+            json.dumps(message).encode(), socket.MSG_DONTWAIT
+        )  # a decoder that does not listen is as good as gone

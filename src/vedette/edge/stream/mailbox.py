@@ -5,12 +5,16 @@ batcher can look at every camera at once. Boxes are closed by the camera (`finis
 """
 
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from vedette.contracts.frame import FittedFrame
 from vedette.contracts.ports import FullPicture
+
+FIRST_SPACING_S = 1 / 6  # from slot to slot, until two were seen: every 5th frame of 30 a second
+MOST_SPACING_S = 1.0  # after a gap, which says nothing about the next slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Mailbox:
         self._arrivals = arrivals
         self._slots: deque[Slot] = deque()
         self._finished = False
+        self.overtaken = 0  # slots lost to newer ones so far
         arrivals.add(self)
 
     @property
@@ -84,6 +89,11 @@ class Mailbox:
     def over(self) -> bool:
         """Nothing waits and nothing will come."""
         return self._finished and not self._slots
+
+    @property
+    def deadline_s(self) -> float:
+        """When what waits has waited too long, on the monotonic clock; never where nothing is lost by waiting."""
+        return float("inf")
 
     def take(self) -> Slot:
         """The oldest waiting slot."""
@@ -114,6 +124,14 @@ class NewestWins(Mailbox):
         super().__init__(arrivals)
         self._taken = threading.Condition(arrivals.lock)
         self._waiting = False  # the camera, for room
+        self._since_s = 0.0  # when the first of the slots that took each other's place came
+        self._last_media_s: float | None = None
+        self._spacing_s = FIRST_SPACING_S
+
+    @property
+    def deadline_s(self) -> float:
+        """When the camera's next slot is due."""
+        return self._since_s + self._spacing_s
 
     def put(self, slot: Slot) -> int:
         """Hand a slot over; returns 1 when an older one was lost by it."""
@@ -124,10 +142,20 @@ class NewestWins(Mailbox):
             self._waiting = False
             lost = len(self._slots)
             self._slots.clear()
+            self.overtaken += lost
+            self._note_times(slot, overtakes=lost > 0)
             if not self._arrivals.closed:
                 self._slots.append(slot)
                 self._arrivals.bell.notify_all()
         return lost
+
+    def _note_times(self, slot: Slot, overtakes: bool) -> None:
+        media_s, last_s = slot.frame.stamp.media_time_s, self._last_media_s
+        self._last_media_s = media_s
+        if last_s is not None:
+            self._spacing_s = min(max(media_s - last_s, 0.0), MOST_SPACING_S)
+        if not overtakes:
+            self._since_s = time.monotonic()
 
     def take(self) -> Slot:
         """The waiting slot; a camera that waits may go on."""

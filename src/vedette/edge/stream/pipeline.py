@@ -15,12 +15,13 @@ read timeout. `run` does not wait for it longer than `JOIN_S`: such a thread is 
 import threading
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from vedette.contracts.detections import Detections
 from vedette.contracts.pipeline import Isolation
 from vedette.contracts.ports import Detector, ResultHandler
 from vedette.edge.stream.batcher import AsReady, Batch, Batcher, InTurn
+from vedette.edge.stream.budget import START_FPS, DetectionBudget
 from vedette.edge.stream.camera_spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, CameraSpec
 from vedette.edge.stream.feeding import Feeder
 from vedette.edge.stream.isolation import resolve_isolation
@@ -45,6 +46,8 @@ class Worker(Protocol):
 
     def kill(self) -> None: ...
 
+    def ask_fps(self, fps: float) -> None: ...
+
 
 class StreamPipeline:
     """Runs once. `stop` and `snapshot` may be called from any thread."""
@@ -62,17 +65,22 @@ class StreamPipeline:
         isolation: Isolation | None = None,
         spawner: Spawner | None = None,
         pictures: bool = True,
+        fps: float | Literal["auto"] | None = None,
     ) -> None:
         """`isolation` is by processes where the system can, unless told otherwise.
 
         A `spawner` started earlier saves its start-up time and stays the caller's. Without `pictures` the handler gets
-        no full picture, which saves copying every one of them between processes.
+        no full picture, which saves copying every one of them between processes. With `fps` that many detections a
+        second of media time are due of each camera instead of every Nth frame; `auto` shares what the machine gives,
+        and needs cameras that are live or paced.
         """
         names = [camera.name for camera in cameras]
         if not names or len(set(names)) < len(names) or every < 1 or batch < 1:
             raise ValueError(
                 f"need cameras with different names, every >= 1, batch >= 1; got {names}, {every}, {batch}"
             )
+        if fps == "auto" and any(camera.is_lossless for camera in cameras):
+            raise ValueError("files that are not paced take all that the machine gives: fps='auto' is not for them")
         self._detector = detector
         self._handler = handler
         self._batch = batch
@@ -87,9 +95,11 @@ class StreamPipeline:
         self._spawner, self._owns_spawner = spawner, spawner is None
         timeouts_s = (open_timeout_s, read_timeout_s)
         counters = [CameraCounters(camera.name) for camera in cameras]
+        self._fps = START_FPS if fps == "auto" else fps
         make = self._isolated if resolve_isolation(isolation) is Isolation.PROCESSES else self._threaded
         self._workers = make(list(zip(cameras, boxes, counters, strict=True)), every, timeouts_s, pictures)
         self._counters = {worker.spec.name: worker.counters for worker in self._workers}
+        self._budget = DetectionBudget(self._workers, boxes) if fps == "auto" else None
 
     def run(self) -> tuple[CameraStatistics, ...]:
         """Watch until every camera is over or `stop` is called; the last statistics, in the order of the cameras.
@@ -111,6 +121,8 @@ class StreamPipeline:
                 thread.start()
             for batch, found in feeder.results():
                 self._hand_on(batch, found)
+                if self._budget is not None:
+                    self._budget.look(time.monotonic())
                 for number in batch.ended:
                     self._report_end(waiting.pop(number))
         finally:
@@ -165,7 +177,9 @@ class StreamPipeline:
 
         if self._spawner is None:
             self._spawner = Spawner()
-        settings = IsolationSettings(self._detector.manifest.input, every, *timeouts_s, pictures, self._spawner)
+        settings = IsolationSettings(
+            self._detector.manifest.input, every, *timeouts_s, pictures, self._spawner, self._fps
+        )
         return [IsolatedCamera(camera, settings, box, counters) for camera, box, counters in parts]
 
     def _threaded(
@@ -173,7 +187,7 @@ class StreamPipeline:
     ) -> Sequence[Worker]:
         from vedette.edge.stream.camera import CameraSettings, CameraWorker
 
-        settings = CameraSettings(self._detector.manifest.input, every, *timeouts_s, threading.Event())
+        settings = CameraSettings(self._detector.manifest.input, every, *timeouts_s, threading.Event(), self._fps)
         return [CameraWorker(camera, settings, box, counters) for camera, box, counters in parts]
 
 
