@@ -71,8 +71,8 @@ class Tracks:
     """The objects that a tracker holds to be present in one frame of one camera.
 
     `track_ids` are unique within a camera for the life of the process and are never used again. Boxes are those of the
-    detections matched in this frame (not predictions), in source pixels. `previous_boxes_xyxy_px` are those of each
-    track's detection before this one, also when the track was still on trial then (the same box when there was none).
+    detections matched in this frame (not predictions), less their tremor, in source pixels. `previous_boxes_xyxy_px`
+    are those given out before; for a track given out for the first time, where its trial began.
     """
 
     track_ids: NDArray[np.int64]  # (n,)

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from vedette.edge.analytics.association import assign, pair_gains
-from vedette.edge.analytics.kalman import start_filters
+from vedette.edge.analytics.association import assign, pair_gains, take_unrivalled
+from vedette.edge.analytics.kalman import VAR_VALUE, measure, start_filters
+from vedette.vision.boxes import iou_matrix
 
 GAINS = st.tuples(st.integers(0, 5), st.integers(0, 5)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.one_of(st.just(0.0), st.integers(-3, 9).map(lambda v: v / 8)))
@@ -53,11 +54,61 @@ def test_gains_are_not_changed_by_assigning():
     assert (gains == before).all()
 
 
+@given(GAINS)
+@settings(max_examples=400, deadline=None)
+def test_pairs_without_a_rival_and_the_best_of_the_rest_are_the_best_of_all(gains):
+    gains = np.maximum(gains, 0)
+    rows, columns, left_rows, left_columns = take_unrivalled(gains)
+    assert (gains[rows, columns] > 0).all()
+    rest_rows, rest_columns = assign(gains[np.ix_(left_rows, left_columns)])
+    rows, columns = np.append(rows, left_rows[rest_rows]), np.append(columns, left_columns[rest_columns])
+    assert len(set(rows.tolist())) == len(rows) == len(set(columns.tolist()))
+    assert abs(gains[rows, columns].sum() - best_sum(gains)) < 1e-9
+
+
+def at(x, y, side=40.0):
+    return np.array([[x - side / 2, y - side / 2, x + side / 2, y + side / 2]], np.float32)
+
+
+def gain(filters, box, same=True, unseen_s=0.1):
+    return pair_gains(filters, np.array([unseen_s]), measure(box), np.array([[same]]))[0][0, 0]
+
+
+def track_with_uncertain_place():
+    track = start_filters(measure(at(100, 100)).values)
+    track[VAR_VALUE, :2] = 1.5**2  # sides
+    return track
+
+
 def test_a_box_of_another_class_needs_overlap_to_continue_a_track():
-    track = start_filters(np.array([[100.0, 100.0, 40.0, 40.0]]))
-    beside, over = np.array([[135.0, 100.0, 40.0, 40.0]]), np.array([[102.0, 100.0, 40.0, 40.0]])
-    same, other = np.array([[True]]), np.array([[False]])
-    track[:, 2] += 60.0**2  # its place is uncertain by 60 px
-    assert pair_gains(track, beside, same)[0][0, 0] > 0
-    assert pair_gains(track, beside, other)[0][0, 0] == 0
-    assert 0 < pair_gains(track, over, other)[0][0, 0] < pair_gains(track, over, same)[0][0, 0]
+    track = track_with_uncertain_place()
+    assert gain(track, at(145, 100)) > 0
+    assert gain(track, at(145, 100), same=False) == 0
+    assert 0 < gain(track, at(102, 100), same=False) < gain(track, at(102, 100))
+
+
+def test_far_is_measured_in_what_is_unknown():
+    certain = start_filters(measure(at(100, 100)).values)
+    assert gain(certain, at(160, 100)) == 0
+    assert gain(track_with_uncertain_place(), at(160, 100)) > 0
+    assert gain(track_with_uncertain_place(), at(300, 100)) == 0
+
+
+def test_a_box_of_another_size_is_no_candidate_without_overlap():
+    track = track_with_uncertain_place()
+    assert gain(track, at(145, 100, side=40)) > 0
+    assert gain(track, at(145, 100, side=15)) == 0
+
+
+def test_a_track_just_seen_comes_before_one_long_gone():
+    track = track_with_uncertain_place()
+    assert gain(track, at(110, 100), unseen_s=0.1) > gain(track, at(110, 100), unseen_s=0.6) > 0
+
+
+def test_overlap_is_that_of_vision():
+    random = np.random.default_rng(4)
+    corner = random.uniform(0, 200, (9, 2))
+    boxes = np.concatenate([corner, corner + random.uniform(5, 120, (9, 2))], axis=1).astype(np.float32)
+    overlap = pair_gains(start_filters(measure(boxes[:5]).values), np.zeros(5), measure(boxes[5:]), None)[1]
+    assert np.allclose(overlap, iou_matrix(boxes[:5], boxes[5:]), atol=1e-5)
+    assert overlap.max() > 0.1

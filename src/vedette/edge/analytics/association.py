@@ -2,55 +2,94 @@
 
 The gain mixes the overlap with the predicted box and the distance to the predicted centre in standard deviations, so
 that a small object that moved a whole box length since the last detection (overlap zero) is still a candidate: a young
-track, whose speed nobody knows yet, looks far; an old one looks where it must be. The assignment is exact: pairs that
-cannot be bettered are taken at once, array-wise, and only what stays ambiguous goes through the Hungarian algorithm
-(Kuhn 1955; potentials and shortest augmenting paths). SciPy has the same, for 48 MB and 0.3 s of import.
+track, whose speed nobody knows yet, looks far; an old one looks where it must be. The assignment is exact: pairs
+without a rival and pairs that cannot be bettered are taken at once, array-wise, and only what stays ambiguous goes
+through the Hungarian algorithm (Kuhn 1955; potentials and shortest augmenting paths). SciPy has the same, for 48 MB
+and 0.3 s of import.
 """
-
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vedette.edge.analytics.kalman import POSITION_NOISE, VALUE, VAR_VALUE, mean_sides
-from vedette.vision.boxes import iou_matrix
+from vedette.edge.analytics.kalman import NOISE, VALUE, VAR_VALUE, Floats, Measured, corners_of
 
-Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
 NO_INDICES = np.zeros(0, np.intp)
 
-GATE_SIGMAS = 3.0
+GATE_SIGMAS = 2.5
 OVERLAP_WEIGHT = 0.6  # the rest is closeness
-OVERLAP_ENOUGH = 0.2  # overlapping this much is a candidate also when it is far in standard deviations
-LEAST_SIZE_MATCH = 0.4  # ratio of areas, smaller to larger, for boxes that do not overlap
-LEAST_GAIN = 0.1
+OVERLAP_ENOUGH = 0.25  # overlapping this much is a candidate also when it is far in standard deviations
+SIZE_POWER = 1.3  # closeness falls with the ratio of the areas to this power
+LEAST_SIZE_MATCH = 0.4  # for boxes that do not overlap enough
+LEAST_GAIN = 0.15
 OTHER_CLASS_OVERLAP = 0.4  # a box of another class continues a track only where it overlaps this much,
 OTHER_CLASS_FACTOR = 0.5  # and never against an equally good one of the same class
+FADE_PER_S = 0.5  # a track unseen for so many seconds yields to one that was just seen, all else being equal
 
 
-def pair_gains(filters: Floats, boxes_cxcywh_px: Floats, same_class: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def pair_gains(
+    filters: Floats, unseen_s: Floats, measured: Measured, same_class: Flags | None
+) -> tuple[Floats, Floats]:
     """The gain of each track with each detection, (tracks, detections), at most 1; 0 where they cannot belong together.
 
-    The second array is the overlap (IoU) with the predicted boxes.
+    `unseen_s` (tracks,) is the time since each was seen; `same_class` (tracks, detections) may be left out where all
+    are of one class. The second array is the overlap (IoU) with the predicted boxes.
     """
-    predicted = filters[:, VALUE]
-    overlap = iou_matrix(_corners(predicted), _corners(boxes_cxcywh_px))
-    noise = (POSITION_NOISE * mean_sides(predicted)[:, None]) ** 2
-    weight = 1 / ((filters[:, VAR_VALUE, :2] + noise) * GATE_SIGMAS**2)  # (tracks, 2)
-    off_x = boxes_cxcywh_px[None, :, 0] - predicted[:, None, 0]
-    off_y = boxes_cxcywh_px[None, :, 1] - predicted[:, None, 1]
-    closeness = 1 - (off_x * off_x * weight[:, :1] + off_y * off_y * weight[:, 1:])  # 1 at the centre, 0 at the gate
-    area, area_predicted = boxes_cxcywh_px[:, 2] * boxes_cxcywh_px[:, 3], predicted[:, 2] * predicted[:, 3]
-    ratio = area[None, :] / area_predicted[:, None]
-    size_match = np.minimum(ratio, 1 / np.maximum(ratio, 1e-9))
-    closeness = np.maximum(closeness, 0) * size_match
-    gains = OVERLAP_WEIGHT * overlap + (1 - OVERLAP_WEIGHT) * closeness
-    candidate = (overlap > OVERLAP_ENOUGH) | ((closeness > 0) & (size_match > LEAST_SIZE_MATCH))
+    predicted = filters[VALUE]
+    areas_px = np.exp(predicted[2])  # (tracks,)
+    overlap = _overlap(corners_of(predicted), areas_px, measured)
+    size_match = measured.values[2] - predicted[2, :, None]
+    np.abs(size_match, out=size_match)
+    size_match *= -SIZE_POWER
+    np.exp(size_match, out=size_match)
+    off = measured.values[:2, None, :] - predicted[:2, :, None]  # (2, tracks, detections)
+    off *= off
+    closeness = off[0]
+    closeness += off[1]
+    closeness *= (-1 / (GATE_SIGMAS**2 * areas_px * (filters[VAR_VALUE, 0] + NOISE[0])))[:, None]
+    closeness += 1  # 1 at the predicted centre, 0 at the gate
+    np.maximum(closeness, 0, out=closeness)
+    candidate = closeness > 0
+    candidate &= size_match > LEAST_SIZE_MATCH
+    candidate |= overlap > OVERLAP_ENOUGH
+    closeness *= size_match
+    closeness *= 1 - OVERLAP_WEIGHT
+    gains = overlap * OVERLAP_WEIGHT
+    gains += closeness
     candidate &= gains > LEAST_GAIN
-    if not same_class.all():
+    if same_class is not None and not same_class.all():
         candidate &= same_class | (overlap > OTHER_CLASS_OVERLAP)
         gains *= np.where(same_class, 1.0, OTHER_CLASS_FACTOR)
-    return np.where(candidate, gains, 0.0), overlap
+    gains *= candidate
+    gains *= (1 - FADE_PER_S * np.minimum(unseen_s, 1.0))[:, None]
+    return gains, overlap
+
+
+def _overlap(boxes_px: Floats, areas_px: Floats, measured: Measured) -> Floats:
+    """IoU of columns (4, tracks) of corners with the measured ones: (tracks, detections)."""
+    sides = np.minimum(boxes_px[2:, :, None], measured.corners_px[2:, None, :])  # (2, tracks, detections)
+    sides -= np.maximum(boxes_px[:2, :, None], measured.corners_px[:2, None, :])
+    np.maximum(sides, 0, out=sides)
+    inside = sides[0]
+    inside *= sides[1]
+    union = areas_px[:, None] + measured.areas_px
+    union -= inside
+    inside /= union
+    return np.asarray(inside)
+
+
+def take_unrivalled(gains: Floats) -> tuple[Indices, Indices, Indices, Indices]:
+    """Pairs where neither has another candidate (rows, columns), then the rows and columns that have and are left."""
+    rows, columns = gains.nonzero()
+    row_rivals = np.bincount(rows, minlength=gains.shape[0])
+    column_rivals = np.bincount(columns, minlength=gains.shape[1])
+    alone = row_rivals[rows] + column_rivals[columns] == 2
+    if alone.all():
+        return rows, columns, NO_INDICES, NO_INDICES
+    row_rivals[rows[alone]] = 0
+    column_rivals[columns[alone]] = 0
+    return rows[alone], columns[alone], row_rivals.nonzero()[0], column_rivals.nonzero()[0]
 
 
 def assign(gains: Floats) -> tuple[Indices, Indices]:
@@ -120,8 +159,3 @@ def _hungarian(gains: Floats) -> tuple[Indices, Indices]:
     rows = owner[columns]
     worth = gains[rows, columns] > 0
     return rows[worth], columns[worth]
-
-
-def _corners(boxes_cxcywh_px: Floats) -> Floats:
-    half = boxes_cxcywh_px[:, 2:] / 2
-    return np.concatenate([boxes_cxcywh_px[:, :2] - half, boxes_cxcywh_px[:, :2] + half], axis=1)

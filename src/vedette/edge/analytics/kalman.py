@@ -1,15 +1,17 @@
 """Constant-velocity Kalman filters of many boxes at once, over any interval of time.
 
-A box is followed as centre x, centre y, width and height. With noise that is independent in each of the four, the
-8-state filter of SORT (arXiv 1602.00763) falls apart into four 2-state filters (value and rate), whose covariance has
-three numbers: no matrix is inverted, and n tracks are a handful of array operations. Noise is in units of the box's
-mean side, so that near and far objects behave alike; process noise is white acceleration over continuous time, so that
-a gap of five frames means the same as five gaps of one frame.
+A box is followed as centre x, centre y (pixels), ln of its area and ln of its shape (width / height). With noise that
+is independent in each of the four, the 8-state filter of SORT (arXiv 1602.00763) falls apart into four 2-state filters
+(value and rate), whose covariance has three numbers: no matrix is inverted. Noise of the centre is in units of the
+box's side (the root of its area) and that of area and shape is relative by nature, so near and far objects behave
+alike, and the covariances of a track depend on when it was seen and on nothing else. Process noise is white
+acceleration over continuous time: a gap of five frames means the same as five gaps of one frame.
 
 Which detection belongs to which filter is `association`'s matter.
 """
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,52 +19,99 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 
 VALUE, RATE, VAR_VALUE, COVAR, VAR_RATE = range(5)  # rows of a filter
-POSITION_NOISE = (
-    0.1  # of the mean side: how far a detector's box strays; tuned on four MOT15 sequences (0.05 to 0.14 is flat)
-)
-ACCELERATION = np.array([1.0, 1.0, 0.25, 0.25]) ** 2  # (sides per s^1.5)^2, as ByteTrack's at 30 Hz
-FIRST_RATE = np.array([4.0, 4.0, 0.5, 0.5])  # sides per s: one side per detection at 6 Hz is 1.5 of these
 MIN_SIDE_PX = 1.0
+# Of centre (sides), area and shape (ln). Chosen together with association's gates on four MOT15 sequences, two
+# detectors each, at every 1st, 2nd, 3rd and 5th frame, one set for all: docs/reference/tracking.md.
+_CENTRE, _AREA, _SHAPE = 0.09, 0.1, 0.2
+NOISE = np.array([[_CENTRE], [_CENTRE], [_AREA], [_SHAPE]]) ** 2  # (4, 1) of one measurement
+ACCELERATION = np.array([[0.4], [0.4], [0.15], [0.1]]) ** 2  # (4, 1) per s^3
+FIRST_RATE = np.array([[4.8], [4.8], [0.5], [0.1]]) ** 2  # (4, 1) per s^2: one side per detection at 6 Hz is 1.5 sigma
+MOST_CORRECTION = np.array([[0.1], [0.1], [0.3], [0.3]])  # (4, 1) how far smoothing may move a box from its detection
+_EDGES = np.array([[1.0], [-1.0]])  # ln width = (ln area + ln shape) / 2, ln height = (ln area - ln shape) / 2
 
 
-def start_filters(boxes_cxcywh_px: Floats) -> Floats:
-    """Filters at rest, one for each box: (n, 4) -> (n, 5, 4) float64, rows value, rate, and the covariance's three."""
-    filters = np.zeros((len(boxes_cxcywh_px), 5, 4))  # (n, 5, 4) float64
-    side_px = mean_sides(boxes_cxcywh_px)[:, None]
-    filters[:, VALUE] = boxes_cxcywh_px
-    filters[:, VAR_VALUE] = (POSITION_NOISE * side_px) ** 2
-    filters[:, VAR_RATE] = (FIRST_RATE * side_px) ** 2
+class Measured(NamedTuple):
+    """Boxes as the filters see them."""
+
+    values: Floats  # (4, n) float64 centre x, centre y, ln area, ln shape
+    corners_px: Floats  # (4, n) float64 x1, y1, x2, y2
+    areas_px: Floats  # (n,) float64, sides of at least MIN_SIDE_PX
+
+
+def measure(boxes_xyxy_px: NDArray[np.float32]) -> Measured:
+    """Boxes (n, 4) as values of filters."""
+    corners_px = boxes_xyxy_px.T.astype(np.float64, order="C")  # (4, n)
+    values = np.empty_like(corners_px)  # (4, n)
+    np.add(corners_px[:2], corners_px[2:], out=values[:2])
+    values[:2] *= 0.5
+    sides_px = corners_px[2:] - corners_px[:2]  # (2, n)
+    np.maximum(sides_px, MIN_SIDE_PX, out=sides_px)
+    logs = np.log(sides_px)
+    np.add(logs[0], logs[1], out=values[2])
+    np.subtract(logs[0], logs[1], out=values[3])
+    return Measured(values, corners_px, sides_px[0] * sides_px[1])
+
+
+def corners_of(values: Floats) -> Floats:
+    """The boxes (4, n) x1, y1, x2, y2 in pixels of values (4, n)."""
+    half = _EDGES * values[3]  # (2, n)
+    half += values[2]
+    half *= 0.5
+    np.exp(half, out=half)
+    half *= 0.5
+    corners_px = np.empty_like(values)
+    np.subtract(values[:2], half, out=corners_px[:2])
+    np.add(values[:2], half, out=corners_px[2:])
+    return corners_px
+
+
+def start_filters(values: Floats) -> Floats:
+    """Filters at rest, one for each column: (4, n) -> (5, 4, n) float64: value, rate, and the covariance's three."""
+    filters = np.zeros((5, *values.shape))  # (5, 4, n) float64
+    filters[VALUE] = values
+    filters[VAR_VALUE] = NOISE
+    filters[VAR_RATE] = FIRST_RATE
     return filters
 
 
 def predict(filters: Floats, step_s: float) -> None:
     """Move every filter forward in time, in place."""
-    acceleration = ACCELERATION * mean_sides(filters[:, VALUE])[:, None] ** 2  # (n, 4)
-    value, covar, var_rate = filters[:, VALUE], filters[:, COVAR], filters[:, VAR_RATE]
-    value += filters[:, RATE] * step_s
-    sides = value[:, 2:]
-    np.maximum(sides, MIN_SIDE_PX, out=sides)
-    filters[:, VAR_VALUE] += step_s * (2 * covar + step_s * (var_rate + acceleration * (step_s / 3)))
-    covar += step_s * (var_rate + acceleration * (step_s / 2))
-    var_rate += acceleration * step_s
+    move, noise = _motion(step_s)
+    filters[VALUE] += filters[RATE] * step_s
+    spread = filters[VAR_VALUE:]  # (3, 4, n)
+    spread[:] = (move @ spread.reshape(3, -1)).reshape(spread.shape)
+    spread += noise
 
 
-def correct(filters: Floats, rows: NDArray[np.intp], boxes_cxcywh_px: Floats) -> None:
-    """Take the measurements `boxes_cxcywh_px` (k, 4) into the filters `rows` (k,), in place."""
-    some = filters[rows]  # (k, 5, 4), a copy
-    noise = (POSITION_NOISE * mean_sides(boxes_cxcywh_px)[:, None]) ** 2
-    total = some[:, VAR_VALUE] + noise
-    gain_value, gain_rate = some[:, VAR_VALUE] / total, some[:, COVAR] / total
-    surprise = boxes_cxcywh_px - some[:, VALUE]
-    some[:, VALUE] += gain_value * surprise
-    some[:, RATE] += gain_rate * surprise
-    some[:, VAR_RATE] -= gain_rate * some[:, COVAR]
-    some[:, VAR_VALUE] *= 1 - gain_value
-    some[:, COVAR] *= 1 - gain_value
-    np.maximum(some[:, VALUE, 2:], MIN_SIDE_PX, out=some[:, VALUE, 2:])
-    filters[rows] = some
+@lru_cache(maxsize=256)
+def _motion(step_s: float) -> tuple[Floats, Floats]:
+    """How var, covar and var of the rate become those of `step_s` later: a matrix (3, 3) and an addend (3, 4, 1)."""
+    move = np.array([[1, 2 * step_s, step_s * step_s], [0, 1, step_s], [0, 0, 1]])
+    growth = np.array([step_s**3 / 3, step_s**2 / 2, step_s])
+    return move, growth[:, None, None] * ACCELERATION
 
 
-def mean_sides(boxes_cxcywh_px: Floats) -> Floats:
-    """(n,) the mean of width and height, at least one pixel."""
-    return np.asarray(np.maximum((boxes_cxcywh_px[:, 2] + boxes_cxcywh_px[:, 3]) / 2, MIN_SIDE_PX))
+def correct(filters: Floats, rows: NDArray[np.intp], values: Floats) -> Floats:
+    """Take the measurements `values` (4, k) into the filters `rows` (k,), in place; returns the new values (4, k)."""
+    some = filters[:, :, rows]  # (5, 4, k), a copy
+    gains = some[VAR_VALUE : COVAR + 1] / (some[VAR_VALUE] + NOISE)  # (2, 4, k) of value and of rate
+    surprise = values - some[VALUE]
+    some[:VAR_VALUE] += gains * surprise
+    some[VAR_RATE] -= gains[1] * some[COVAR]
+    some[VAR_VALUE : COVAR + 1] *= 1 - gains[0]
+    filters[:, :, rows] = some
+    return np.asarray(some[VALUE])
+
+
+def smooth(values: Floats, measured: Floats, areas_px: Floats) -> Floats:
+    """The filters' values (4, k) where a detector's tremor explains the difference; else as near to them as it does.
+
+    So a box given out is steady, and never far from what was seen in this very frame.
+    """
+    most = np.repeat(MOST_CORRECTION, len(areas_px), axis=1)  # (4, k)
+    most[:2] *= np.sqrt(areas_px)
+    change = values - measured
+    np.minimum(change, most, out=change)
+    np.maximum(change, np.negative(most, out=most), out=change)
+    change += measured
+    return change

@@ -4,8 +4,8 @@ Strong detections are matched first, then weak ones go to the tracks that nothin
 left over meet tracks still on trial, and what is left starts new ones. Time is passed in, in seconds, so that every Nth
 frame, a variable frame rate and a camera that stalls need no other settings. A track's class is a vote over all its
 detections, weighted by score: one misread frame does not change what a counted object is. Only tracks matched in this
-very frame are given out, and only when their trial is over; a track's previous box comes with it, so that no movement
-between its first two detections is lost to whoever counts.
+very frame are given out, and only when their trial is over; a track's previous box comes with it, the first time the
+one of its first detection, so that no movement is lost to whoever counts.
 """
 
 from dataclasses import dataclass
@@ -14,61 +14,71 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vedette.contracts.detections import Detections, Tracks
-from vedette.edge.analytics.association import NO_INDICES, Indices, assign, pair_gains
+from vedette.edge.analytics.association import NO_INDICES, Flags, Indices, assign, pair_gains, take_unrivalled
 from vedette.edge.analytics.errors import TimeOrderError
-from vedette.edge.analytics.kalman import Floats, correct, predict, start_filters
-from vedette.vision.boxes import iou_matrix, xyxy_to_cxcywh
+from vedette.edge.analytics.flow import expect_motion
+from vedette.edge.analytics.kalman import Floats, Measured, corners_of, correct, measure, predict, smooth, start_filters
+from vedette.vision.boxes import iou_matrix
+
+_SAME_TIME_S = 1e-6
+_LOOKS_TO_KNOW_A_SPEED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
     """When a detection is strong, and how long a track outlives its object's disappearance.
 
-    `strong_score` and above may start a track; anything weaker only continues one. `lost_s` is how long an unseen track
-    waits for its object, `trial_s` how long one that has been seen only once does. After `gap_s` without any update at
-    all (a camera that was away) nothing is continued.
+    `strong_score` and above may start a track; anything weaker only continues one. A new track is given out once it has
+    been detected twice and for `proof_s`; until then it waits `trial_s` for its object, later `lost_s`. After `gap_s`
+    without any update at all (a camera that was away) nothing is continued.
     """
 
     strong_score: float = 0.4
     weak_overlap: float = 0.3
-    lost_s: float = 1.0
+    lost_s: float = 1.4
     trial_s: float = 0.1
+    proof_s: float = 0.15
     gap_s: float = 5.0
     same_object_overlap: float = 0.8
 
 
 class _Book:
-    """All tracks of one camera as a struct of arrays; row i of every array is one track."""
+    """All tracks of one camera, in the order of their ids, as a struct of arrays; entry i of each is one track."""
 
     def __init__(self, class_count: int) -> None:
-        self.filters = np.zeros((0, 5, 4))  # (n, 5, 4) float64
-        self.ids = np.zeros(0, np.int64)  # (n,)
-        self.boxes_xyxy_px = np.zeros((0, 4), np.float32)  # (n, 4) at the last detection
-        self.previous_xyxy_px = np.zeros((0, 4), np.float32)  # (n, 4) at the one before
-        self.seen_s = np.zeros(0)  # (n,) float64
+        self.filters = np.zeros((5, 4, 0))  # (5, 4, n) float64
         self.votes = np.zeros((0, class_count))  # (n, classes) float64
-        self.confirmed = np.zeros(0, np.bool_)  # (n,)
+        self.notes = np.zeros(
+            0,
+            [
+                ("id", np.int64),
+                ("seen_s", np.float64),
+                ("born_s", np.float64),
+                ("looks", np.int64),
+                ("class_id", np.int32),
+                ("confirmed", np.bool_),
+                ("box_xyxy_px", np.float32, 4),  # as last given out or, on trial, as first detected
+                ("previous_xyxy_px", np.float32, 4),  # the one before
+            ],
+        )  # (n,) records
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.notes)
 
-    def keep(self, rows: NDArray[np.bool_]) -> None:
-        for name, array in vars(self).items():
-            setattr(self, name, array[rows])
+    def keep(self, rows: Flags) -> None:
+        self.filters, self.votes, self.notes = self.filters[:, :, rows], self.votes[rows], self.notes[rows]
 
-    def append(self, ids: NDArray[np.int64], boxes_xyxy_px: NDArray[np.float32], time_s: float, trial: bool) -> None:
-        count = len(ids)
-        new = {
-            "filters": start_filters(xyxy_to_cxcywh(boxes_xyxy_px.astype(np.float64))),
-            "ids": ids,
-            "boxes_xyxy_px": boxes_xyxy_px,
-            "previous_xyxy_px": boxes_xyxy_px,
-            "seen_s": np.full(count, time_s),
-            "votes": np.zeros((count, self.votes.shape[1])),
-            "confirmed": np.full(count, not trial),
-        }
-        for name, array in new.items():
-            setattr(self, name, np.concatenate([getattr(self, name), array]))
+    def append(self, filters: Floats, notes: NDArray[np.void]) -> None:
+        self.filters = np.concatenate([self.filters, filters], axis=2)
+        self.votes = np.concatenate([self.votes, np.zeros((len(notes), self.votes.shape[1]))])
+        self.notes = np.concatenate([self.notes, notes])
+
+    def vote(self, rows: Indices, class_ids: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
+        """Each of these tracks was read as that class."""
+        self.votes[rows, class_ids] += scores
+        held = self.notes["class_id"]
+        if not np.array_equal(held[rows], class_ids):  # a vote for the leader does not change who leads
+            held[rows] = self.votes[rows].argmax(axis=1)
 
 
 class ByteTracker:
@@ -88,7 +98,8 @@ class ByteTracker:
         if self._book is not None:
             self._time_s += still_s
             self._previous_s += still_s
-            self._book.seen_s += still_s
+            self._book.notes["seen_s"] += still_s
+            self._book.notes["born_s"] += still_s
 
     def update(self, detections: Detections, time_s: float) -> Tracks:
         """Take one frame's detections; returns the confirmed tracks that they continue or start.
@@ -104,77 +115,79 @@ class ByteTracker:
         else:
             self._age(book, time_s)
         self._previous_s, self._time_s = self._time_s, time_s
-        boxes_cxcywh_px = xyxy_to_cxcywh(detections.boxes_xyxy_px.astype(np.float64))
-        rows, columns = self._match(book, detections, boxes_cxcywh_px)
+        measured = measure(detections.boxes_xyxy_px)
+        strong = detections.scores >= self._settings.strong_score
+        rows, columns = self._match(book, detections, measured, strong)
         if len(rows):
-            correct(book.filters, rows, boxes_cxcywh_px[columns])
-            self._note(book, rows, detections, columns)
-        born = self._births(detections, columns)
+            self._note(book, rows, measured, columns)
+            book.vote(rows, detections.class_ids[columns], detections.scores[columns])
+        born = self._births(detections, strong, columns)
         if len(born):
-            book.append(self._take_ids(len(born)), detections.boxes_xyxy_px[born], time_s, trial=not first)
-            born_rows = np.arange(len(book) - len(born), len(book))
-            book.votes[born_rows, detections.class_ids[born]] += detections.scores[born]
+            born_rows = self._start(book, detections, measured, born, confirmed=first)
             rows, columns = np.concatenate([rows, born_rows]), np.concatenate([columns, born])
-        shown = book.confirmed[rows]
-        rows, columns = rows[shown], columns[shown]
-        order = book.ids[rows].argsort()
-        return self._tracks(book, rows[order], detections, columns[order])
+        return self._tracks(book, rows, detections, columns)
 
     def _age(self, book: _Book, time_s: float) -> None:
         """Forget who has been away too long, then move the rest to now."""
         settings, step_s = self._settings, time_s - self._time_s
+        if not len(book):
+            return
         if step_s > settings.gap_s:
             book.keep(np.zeros(len(book), np.bool_))
-        elif len(book):
-            in_last_frame = book.seen_s >= self._time_s
-            patience_s = np.where(book.confirmed, settings.lost_s, settings.trial_s)
-            alive = in_last_frame | (time_s - book.seen_s <= patience_s)
-            if not alive.all():
-                book.keep(alive)
-            predict(book.filters, step_s)
+            return
+        seen_s, confirmed = book.notes["seen_s"], book.notes["confirmed"]
+        gone = seen_s < self._time_s
+        if gone.any():
+            gone &= time_s - seen_s > np.where(confirmed, settings.lost_s, settings.trial_s)
+            if gone.any():
+                book.keep(~gone)
+        predict(book.filters, step_s)
 
-    def _match(self, book: _Book, detections: Detections, boxes_cxcywh_px: Floats) -> tuple[Indices, Indices]:
+    def _match(self, book: _Book, detections: Detections, measured: Measured, strong: Flags) -> tuple[Indices, Indices]:
+        """Rows of tracks and the columns of the detections that continue them."""
         if not len(book) or not len(detections):
             return NO_INDICES, NO_INDICES
-        same_class = book.votes.argmax(axis=1)[:, None] == detections.class_ids[None, :]
-        gains, overlap = pair_gains(book.filters, boxes_cxcywh_px, same_class)
-        strong = detections.scores >= self._settings.strong_score
-        rows, columns = self._stage(gains, book.confirmed, strong)
-        if not strong.all():
-            waiting = book.confirmed & (book.seen_s >= self._previous_s)
-            waiting[rows] = False
-            near = np.where(overlap >= self._settings.weak_overlap, gains, 0.0)
-            rows, columns = _joined((rows, columns), self._stage(near, waiting, ~strong))
-        if not book.confirmed.all():
-            unused = strong.copy()
-            unused[columns] = False
-            rows, columns = _joined((rows, columns), self._stage(gains, ~book.confirmed, unused))
-        return rows, columns
+        seen_s, confirmed = book.notes["seen_s"], book.notes["confirmed"]
+        same_class = None
+        if len(detections.class_names) > 1:
+            same_class = book.notes["class_id"][:, None] == detections.class_ids
+        gains, overlap = pair_gains(book.filters, self._time_s - seen_s, measured, same_class)
+        if not strong.all():  # a weak detection continues only what was there in the frame before, in its place
+            allowed = overlap >= self._settings.weak_overlap
+            allowed &= (confirmed & (seen_s >= self._previous_s))[:, None]
+            allowed |= strong
+            gains *= allowed
+        rows, columns, left_rows, left_columns = take_unrivalled(gains)
+        if not len(left_rows):
+            return rows, columns
+        more_rows, more_columns = _in_stages(
+            gains[left_rows[:, None], left_columns], confirmed[left_rows], strong[left_columns]
+        )
+        rows = np.concatenate([rows, left_rows[more_rows]])
+        columns = np.concatenate([columns, left_columns[more_columns]])
+        order = rows.argsort()
+        return rows[order], columns[order]
 
-    @staticmethod
-    def _stage(gains: Floats, rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> tuple[Indices, Indices]:
-        """One round between some tracks and some detections."""
-        if rows.all() and columns.all():
-            return assign(gains)
-        row_ids, column_ids = rows.nonzero()[0], columns.nonzero()[0]
-        if not len(row_ids) or not len(column_ids):
-            return NO_INDICES, NO_INDICES
-        chosen_rows, chosen_columns = assign(gains[row_ids[:, None], column_ids])
-        return row_ids[chosen_rows], column_ids[chosen_columns]
-
-    def _note(self, book: _Book, rows: Indices, detections: Detections, columns: Indices) -> None:
+    def _note(self, book: _Book, rows: Indices, measured: Measured, columns: Indices) -> None:
         """Write down what was seen of the tracks that go on."""
-        book.previous_xyxy_px[rows] = book.boxes_xyxy_px[rows]
-        book.boxes_xyxy_px[rows] = detections.boxes_xyxy_px[columns]
-        book.seen_s[rows] = self._time_s
-        book.votes[rows, detections.class_ids[columns]] += detections.scores[columns]
-        book.confirmed[rows] = True
+        values = measured.values[:, columns]  # (4, k)
+        steady = smooth(correct(book.filters, rows, values), values, measured.areas_px[columns])
+        notes = book.notes
+        confirmed, boxes, previous = notes["confirmed"], notes["box_xyxy_px"], notes["previous_xyxy_px"]
+        shown = rows if confirmed.all() else rows[confirmed[rows]]
+        previous[shown] = boxes[shown]
+        boxes[rows] = corners_of(steady).T
+        notes["seen_s"][rows] = self._time_s
+        notes["looks"][rows] += 1
+        if len(shown) != len(rows):
+            proven = self._time_s - notes["born_s"] >= self._settings.proof_s - _SAME_TIME_S
+            confirmed[rows] |= proven[rows]
 
-    def _births(self, detections: Detections, used: Indices) -> Indices:
+    def _births(self, detections: Detections, strong: Flags, used: Indices) -> Indices:
         """Strong detections that continue nothing, less second readings (another class) of an object already had."""
-        free = detections.scores >= self._settings.strong_score
+        free = strong.copy()
         free[used] = False
-        born = np.flatnonzero(free)
+        born = free.nonzero()[0]
         if not len(born):
             return born
         overlap = iou_matrix(detections.boxes_xyxy_px[born], detections.boxes_xyxy_px)
@@ -187,20 +200,67 @@ class ByteTracker:
                 chosen.append(column)
         return np.array(chosen, np.intp)  # (births,)
 
-    def _take_ids(self, count: int) -> NDArray[np.int64]:
-        first, self._next_id = self._next_id, self._next_id + count
-        return np.arange(first, first + count, dtype=np.int64)
+    def _start(
+        self, book: _Book, detections: Detections, measured: Measured, born: Indices, *, confirmed: bool
+    ) -> Indices:
+        """New tracks from the detections `born`; returns their rows."""
+        filters = start_filters(measured.values[:, born])
+        notes = book.notes
+        known = notes["confirmed"] & (notes["looks"] >= _LOOKS_TO_KNOW_A_SPEED) & (notes["seen_s"] >= self._previous_s)
+        expect_motion(filters, book.filters[:, :, known])
+        count, before = len(born), len(book)
+        new = np.zeros(count, notes.dtype)  # (births,) records
+        new["id"] = np.arange(self._next_id, self._next_id + count)
+        new["seen_s"] = new["born_s"] = self._time_s
+        new["looks"] = 1
+        new["confirmed"] = confirmed
+        new["class_id"] = detections.class_ids[born]
+        new["box_xyxy_px"] = new["previous_xyxy_px"] = detections.boxes_xyxy_px[born]
+        book.append(filters, new)
+        rows = np.arange(before, before + count)
+        book.vote(rows, detections.class_ids[born], detections.scores[born])
+        self._next_id += count
+        return rows
 
     @staticmethod
     def _tracks(book: _Book, rows: Indices, detections: Detections, columns: Indices) -> Tracks:
+        shown = book.notes["confirmed"][rows]
+        if not shown.all():
+            rows, columns = rows[shown], columns[shown]
+        notes = book.notes[rows]
         return Tracks(
-            track_ids=book.ids[rows],
-            boxes_xyxy_px=detections.boxes_xyxy_px[columns],
+            track_ids=notes["id"],
+            boxes_xyxy_px=notes["box_xyxy_px"],
             scores=detections.scores[columns],
-            class_ids=book.votes[rows].argmax(axis=1).astype(np.int32),
+            class_ids=notes["class_id"],
             class_names=detections.class_names,
-            previous_boxes_xyxy_px=book.previous_xyxy_px[rows],
+            previous_boxes_xyxy_px=notes["previous_xyxy_px"],
         )
+
+
+def _in_stages(gains: Floats, confirmed: Flags, strong: Flags) -> tuple[Indices, Indices]:
+    """ByteTrack's rounds over what is ambiguous: strong detections to confirmed tracks, then weak ones to those left,
+    then strong ones left to tracks on trial.
+    """
+    rows, columns = _round(gains, confirmed, strong)
+    if not strong.all():
+        waiting = confirmed.copy()
+        waiting[rows] = False
+        rows, columns = _joined((rows, columns), _round(gains, waiting, ~strong))
+    if not confirmed.all():
+        unused = strong.copy()
+        unused[columns] = False
+        rows, columns = _joined((rows, columns), _round(gains, ~confirmed, unused))
+    return rows, columns
+
+
+def _round(gains: Floats, rows: Flags, columns: Flags) -> tuple[Indices, Indices]:
+    """The best assignment between some tracks and some detections."""
+    row_ids, column_ids = rows.nonzero()[0], columns.nonzero()[0]
+    if not len(row_ids) or not len(column_ids):
+        return NO_INDICES, NO_INDICES
+    chosen_rows, chosen_columns = assign(gains[row_ids[:, None], column_ids])
+    return row_ids[chosen_rows], column_ids[chosen_columns]
 
 
 def _joined(one: tuple[Indices, Indices], other: tuple[Indices, Indices]) -> tuple[Indices, Indices]:
