@@ -96,12 +96,24 @@ def test_the_page_stays_on_this_machine_unless_a_host_is_given(text, show):
         ({"cameras": ["usb:0"], "loop": True}, "live already"),
         ({"anchor": "top"}, r"\n  --anchor: must be 'bottom_centre' or 'centre'"),
         ({"cameras": ["a=1.mp4", "a=2.mp4"]}, "'a' is the name of"),
+        ({"fps": "often"}, r"\n  --detect-fps: give a number above 0, at most 1000, or auto$"),
+        ({"fps": "0"}, "--detect-fps: give a number above 0"),
+        ({"fps": "nan"}, "--detect-fps: give a number above 0"),
+        ({"fps": "5", "every": 5}, "--every, --detect-fps: give 'every' .* or 'fps' .*, not both"),
+        ({"fps": "auto"}, "'auto' a second need cameras that are live or paced; a is read as fast"),
     ],
 )
 def test_a_wrong_flag_is_wrong_usage_and_named(change, message):
     with pytest.raises(UsageError, match=message) as caught:
         flags(**change)
     assert "hidden" not in str(caught.value)
+
+
+def test_a_rate_of_detection_is_a_number_or_auto():
+    assert flags(fps="7.5").detect.fps == 7.5
+    assert flags(fps="auto", realtime=True).detect.fps == "auto"
+    assert flags(fps="auto", cameras=["rtsp://h/s"]).detect.fps == "auto"
+    assert flags().detect.fps is None
 
 
 def test_all_wrong_flags_are_named_at_once():

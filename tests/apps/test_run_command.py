@@ -59,6 +59,19 @@ def run_json(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tupl
     return code, json.loads(out) if out else None, err
 
 
+def test_a_rate_of_detection_is_by_the_videos_own_time_and_reported(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = write_walk(tmp_path / "a.mp4", RIGHTWARD * 5)  # 100 frames, 4 s
+    code, document, _ = run_json(capsys, "--bundle", bundle, "--camera", clip, "--detect-fps", "2.5")
+    assert code == 0
+    (camera,) = document["cameras"]
+    assert (camera["frames"], camera["slots"], camera["drops"]) == (100, 10, 0)
+    assert camera["detected_per_s"] == pytest.approx(2.5, abs=0.01)
+    code, _, err = run_json(capsys, "--bundle", bundle, "--camera", clip, "--detect-fps", "auto")
+    assert code == 2 and "--realtime" not in err and "live or paced" in err
+
+
 def test_crossings_are_counted_by_camera_class_and_direction(
     tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

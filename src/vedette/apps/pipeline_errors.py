@@ -35,6 +35,7 @@ _POINT_KEYS = {"start", "end", "polygon"}
 _POINT_SENTENCE = "write a point as [x, y], each a number of source pixels or per cent as '40%'"
 _TOPIC_SENTENCE = "a topic to publish to has no '#' and no '+'"
 _NAME_SENTENCE = "must be letters, digits, '.', '_' and '-', beginning with a letter or digit"
+_FPS_SENTENCE = "give a number above 0, at most 1000, or auto"
 _TARGET_SENTENCE = "needs 'kind: file' with a 'path', or 'kind: mqtt' with a 'host' and a 'topic'"
 _SENTENCES = {
     "missing": "is missing",
@@ -101,6 +102,8 @@ def _say(detail: ErrorDetails, path: str, document: Any) -> str:
         return f"unknown key{_suggestion(path, document)}"
     if set(path.replace("[", ".").split(".")) & _POINT_KEYS:
         return _POINT_SENTENCE + ("; a polygon needs at least 3 of them" if "polygon" in path else "")
+    if path == "detect.fps":
+        return _FPS_SENTENCE
     if kind == "value_error":
         return detail["msg"].removeprefix("Value error, ")
     if kind in {"enum", "literal_error"}:

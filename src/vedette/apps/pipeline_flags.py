@@ -19,6 +19,7 @@ _NAMED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)=(.*)$", re.DOTALL)
 _COORDINATE = re.compile(r"^-?\d+(\.\d+)?%?$")
 # What a mistake in a flag without grammar of its own begins with
 _DETECT_PATH = re.compile(r"^detect\.|^(?=anchor:|isolation:)")
+_FLAGS_OF_PATHS = {"detect.fps:": "--detect-fps:", "detect:": "--every, --detect-fps:"}
 MQTT_PORT, MQTTS_PORT = 1883, 8883
 Parsed = TypeVar("Parsed")
 
@@ -76,7 +77,7 @@ def flags_to_pipeline(
     try:
         pipeline = check_pipeline(document, "flags")
     except PipelineError as error:
-        mistakes += [_DETECT_PATH.sub("--", mistake) for mistake in error.mistakes]
+        mistakes += [_name_flag(mistake) for mistake in error.mistakes]
     if mistakes:
         raise UsageError("\n  ".join(["the flags cannot be used:", *mistakes]))
     return pipeline
@@ -145,6 +146,12 @@ def parse_show(text: str) -> dict[str, Any]:
         raise _FlagError("give [HOST]:PORT, for example :8080 (this machine only) or 0.0.0.0:8080 (every network)")
     host = match.group(1) or match.group(2)
     return {"port": int(match.group(3)), **({"host": host} if host else {})}
+
+
+def _name_flag(mistake: str) -> str:
+    """A mistake of a pipeline's, with the flag in the place of the path."""
+    path, space, rest = mistake.partition(" ")
+    return _FLAGS_OF_PATHS.get(path, _DETECT_PATH.sub("--", path)) + space + rest
 
 
 def _each(

@@ -33,6 +33,13 @@ def run(  # noqa: PLR0913 - the flags of a command
         list[str] | None, Parameter(help="[NAME=]URL: a file, rtsp(s)://, http(s)://, usb:N or csi:N; repeat for more")
     ] = None,
     every: Annotated[int | None, Parameter(help="detect on every Nth frame of each camera (default 5)")] = None,
+    detect_fps: Annotated[
+        str | None,
+        Parameter(
+            help="instead of --every: detections a second of each camera, by the video's own time; auto: as many as "
+            "the machine gives, shared fairly"
+        ),
+    ] = None,
     line: Annotated[
         list[str] | None, Parameter(help="[NAME=]x1,y1,x2,y2 in source pixels or per cent (50%); for every camera")
     ] = None,
@@ -74,6 +81,7 @@ def run(  # noqa: PLR0913 - the flags of a command
         "bundle": bundle,
         "cameras": camera,
         "every": every,
+        "fps": detect_fps,
         "lines": line,
         "zones": zone,
         "anchor": anchor,

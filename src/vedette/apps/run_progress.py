@@ -66,11 +66,12 @@ def frames_to_come(statistics: Sequence[CameraStatistics]) -> int | None:
 
 
 def describe(statistics: Sequence[CameraStatistics], events: int) -> str:
-    """`watching: 7 of 8 cameras, 210.2 frames/s, 42.0 detected on/s, 0 drops, 12 events`"""
-    running = sum(one.state is CameraState.RUNNING for one in statistics)
+    """`watching: 7 of 8 cameras, 210.2 frames/s, 42.0 detected on/s (5.9 to 6.1 a camera), 0 drops, 12 events`"""
+    rates = [one.detections_per_s for one in statistics if one.state is CameraState.RUNNING]
+    running, each = len(rates), f" ({min(rates):.1f} to {max(rates):.1f} a camera)" if len(rates) > 1 else ""
     fps, detected = sum(one.fps for one in statistics), sum(one.detections_per_s for one in statistics)
     drops = sum(one.drops for one in statistics)
     return (
-        f"watching: {running} of {len(statistics)} cameras, {fps:.1f} frames/s, {detected:.1f} detected on/s, "
+        f"watching: {running} of {len(statistics)} cameras, {fps:.1f} frames/s, {detected:.1f} detected on/s{each}, "
         f"{drops} drops, {events} events"
     )

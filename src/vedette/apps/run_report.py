@@ -19,6 +19,7 @@ class CameraSummary:
     gated: int  # frames left undecoded since nothing happened
     gated_slots: int
     fps: float
+    detected_per_s: float  # frames detected on, a second of the camera's own time
     error: str | None
 
     def to_json(self) -> dict[str, Any]:
@@ -33,6 +34,7 @@ class CameraSummary:
             "gated": self.gated,
             "gated_slots": self.gated_slots,
             "fps": round(self.fps, 2),
+            "detected_per_s": round(self.detected_per_s, 2),
         }
 
 
@@ -74,7 +76,7 @@ class RunSummary:
         """Tables on standard output."""
         from vedette.apps.console import print_line, print_table
 
-        columns = ["camera", "frames", "gated", "slots", "detections", "events", "drops", "fps", "state"]
+        columns = ["camera", "frames", "gated", "slots", "detections", "events", "drops", "fps", "detected/s", "state"]
         rows = [
             [
                 c.name,
@@ -85,6 +87,7 @@ class RunSummary:
                 str(c.events),
                 str(c.drops),
                 f"{c.fps:.1f}",
+                f"{c.detected_per_s:.1f}",
                 "failed" if c.error else "ended",
             ]
             for c in self.cameras

@@ -38,9 +38,24 @@ class _Watched:
 
     tracker: ByteTracker
     rules: CameraRules
+    slots: int = 0  # frames detected on
+    first_s: float = 0.0  # media time of the first and the last of them
+    last_s: float = 0.0
     detections: int = 0
     events: int = 0
     error: str | None = None
+
+    def note_slot(self, media_time_s: float) -> None:
+        """One more frame was detected on."""
+        if not self.slots:
+            self.first_s = media_time_s
+        self.last_s = media_time_s
+        self.slots += 1
+
+    @property
+    def detected_per_s(self) -> float:
+        """Frames detected on, a second of the camera's own time; 0 until there are two."""
+        return (self.slots - 1) / (self.last_s - self.first_s) if self.last_s > self.first_s else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,7 @@ class Watch:
             detector,
             self,
             every=pipeline.detect.every,
+            fps=pipeline.detect.fps,
             batch=pipeline.detect.batch,
             isolation=pipeline.isolation,
             spawner=spawner,
@@ -119,6 +135,7 @@ class Watch:
     def on_result(self, frame: FittedFrame, picture: FullPicture, detections: Detections) -> None:
         """One detected frame of one camera, in order."""
         watched = self._watched[frame.stamp.camera]
+        watched.note_slot(frame.stamp.media_time_s)
         if watched.error is not None:  # its lines cannot be placed: said once, and the other cameras go on
             return
         if frame.stamp.still_s:
@@ -224,6 +241,7 @@ class Watch:
                 gated=one.gated,
                 gated_slots=one.gated_slots,
                 fps=one.mean_fps,
+                detected_per_s=self._watched[one.camera].detected_per_s,
                 error=self._watched[one.camera].error,
             )
             for one in self._stream.snapshot()

@@ -145,6 +145,11 @@ class Detect(_Value):
     """How often and how detection runs."""
 
     every: int = Field(default=5, ge=1, description="detect on every Nth frame of each camera")
+    fps: Annotated[float, Field(gt=0, le=1000)] | Literal["auto"] | None = Field(
+        default=None,
+        description="instead of 'every': detections a second of each camera, by the video's own time; 'auto': as many "
+        "as the machine gives, shared fairly (live and paced cameras)",
+    )
     score: float | None = Field(default=None, ge=0, le=1, description="least score; the bundle's own when left out")
     nms_iou: float | None = Field(default=None, ge=0, le=1)
     max_detections: int | None = Field(default=None, ge=1)
@@ -152,6 +157,12 @@ class Detect(_Value):
     precision: Precision = Precision.FP32
     gate: GateMode = Field(default=GateMode.AUTO, description="what is spared while nothing happens")
     batch: int = Field(default=4, ge=1, le=64, description="largest batch across cameras")
+
+    @model_validator(mode="after")
+    def _has_one_rate(self) -> "Detect":
+        if self.fps is not None and "every" in self.model_fields_set:
+            raise ValueError("give 'every' (each Nth frame) or 'fps' (so many a second), not both")
+        return self
 
 
 class FileTarget(_Value):
@@ -211,6 +222,16 @@ class Pipeline(_Value):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"camera '{camera.name}': names of lines and zones used twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _auto_has_a_clock(self) -> "Pipeline":
+        unpaced = [camera.name for camera in self.cameras if not (camera.is_live or camera.realtime)]
+        if self.detect.fps == "auto" and unpaced:
+            raise ValueError(
+                f"detections 'auto' a second need cameras that are live or paced; {', '.join(unpaced[:3])} is read as "
+                "fast as the machine can: pace files with 'realtime', or give a number a second, or 'every'"
+            )
         return self
 
 
