@@ -90,7 +90,7 @@ class GatedDecoder:
             yield from self._give_up(WhyOpen.NO_TIMES)
             yield from self._handed(self._decode(packet))
             return
-        self.packet_time_s = float(pts * packet.time_base)
+        self.packet_time_s = _time_s(packet)
         self._reordered |= self._newest is not None and pts < self._newest
         self._newest = pts
         alarm = self._gate.see_packet(packet.size, packet.is_keyframe, self.packet_time_s)
@@ -202,7 +202,7 @@ class GatedDecoder:
         key, before, self._before = self._group[0], self._before, []
         pts = _pts(key)
         frame, goes_on = (None, False) if self._alarmed else self._decode_alone(key)
-        if frame is None or self._gate.keyframe_differs(frame, float(pts * key.time_base)):
+        if frame is None or self._gate.keyframe_differs(frame, _time_s(key)):
             self._flush()
             self._beyond = self._handed_on
             if self._handed_on is not None and pts <= self._handed_on:  # a clock that was set back
@@ -246,7 +246,7 @@ class GatedDecoder:
         """Report frames that will not be decoded."""
         last = self._handed_on
         left = sorted((packet for packet in packets if last is None or _pts(packet) > last), key=_pts)
-        self.undecoded += [float(_pts(packet) * packet.time_base) for packet in left]
+        self.undecoded += [_time_s(packet) for packet in left]
 
     def _give_up(self, why: WhyOpen) -> Iterator[VideoFrame]:
         if self._gate.why_open is None:
@@ -265,6 +265,12 @@ class GatedDecoder:
         else:
             self._leave_out(self._group)
         yield None
+
+
+def _time_s(packet: VideoPacket) -> float:
+    """As `VideoFrame.time`; products of fractions would take longer than all else that is done for a packet."""
+    base = packet.time_base
+    return _pts(packet) * base.numerator / base.denominator
 
 
 def _pts(packet: VideoPacket) -> int:

@@ -1,0 +1,278 @@
+"""The gate's proof: what it saves in stillness, which events it costs, and where it fails.
+
+Films (`gate_material`): minutes of stillness, at most 5 % activity. Each is run with `--gate off` and `bitstream` by
+yolo-fastest-1.1-xl (or, drawn objects, by their colour), tracked, with a grid of counting lines. True events are those
+of gate off while something moves: a held frame holds none, and what gate off tells there is a trembling box on a line.
+An event is caught when the gated run tells one of the same line and direction within `TOLERANCE_S`, one to one. CPU
+seconds are those of the whole process without start-up: demuxing, gate, decoding, detecting, tracking; on quiet
+stretches they are measured on the longest one of each film, cut out without re-encoding, between its fourth second
+(before, the gate learns) and its last three. Named clips are run as they are. Needs VEDETTE_DATA; films are cached.
+"""
+
+import contextlib
+import io
+import json
+import math
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import av
+
+from benchmarks.gate_material import FPS, GOP, Film, cache_folder, data_folder, films, write_films
+
+EVERY = 5
+TOLERANCE_S = 2.2  # a group of pictures: what moves slowly is seen at keyframes
+AROUND_ACTIVITY_S = 0.5  # the last movement is told by a slot behind it
+SAVING_WANTED = 8.0
+SETTLED_S, BEFORE_END_S = 4.0, 3.0
+CLIPS = {  # name -> detections at six a second, about
+    "intel_one-by-one-person-detection": 2,
+    "intel_bottle-detection": 5,
+    "intel_car-detection": 2,
+    "nvidia_Retail02_short": 5,
+    "quiet_1080p30_h264": 5,
+}
+SLOW_LINES_PX = (525, 529, 533, 537)
+Event = tuple[float, str, str]  # media time, line, direction
+
+
+def measure() -> dict[str, Any]:
+    """Everything; a quarter of an hour, and once as long for writing the films."""
+    wanted = films()
+    paths = write_films(wanted)
+    bundle = _pack()
+    with ThreadPoolExecutor(2) as pool:
+        rows = list(pool.map(lambda pair: _film_row(*pair, bundle), zip(wanted, paths, strict=True)))
+        clips = list(pool.map(lambda name: _clip_row(name, bundle), CLIPS))
+    return {"films": rows, "all": _totals(rows), "clips": clips}
+
+
+def _film_row(film: Film, path: Path, bundle: Path) -> dict[str, Any]:
+    off, on = (_run(path, film.drawn or "real", gate, EVERY, bundle) for gate in ("off", "bitstream"))
+    spans = [(begin / FPS, end / FPS + AROUND_ACTIVITY_S) for begin, end in film.active]
+    if film.drawn == "slow":
+        spans = [(0.0, film.frames / FPS)]
+    truth = [event for event in off["events"] if _within(event[0], spans)]
+    missed = missed_events(truth, on["events"])
+    quiet_off, quiet_on = (
+        _run(_quiet(film, path), film.drawn or "real", g, EVERY, bundle) for g in ("off", "bitstream")
+    )
+    return {
+        "film": film.name,
+        "seconds": film.frames / FPS,
+        "active_share": round(sum(end - begin for begin, end in film.active) / film.frames, 4),
+        "true_events": len(truth),
+        "missed": len(missed),
+        "missed_events": missed,
+        "told_in_stillness_off": len(off["events"]) - len(truth),
+        "told_in_stillness_on": len([event for event in on["events"] if not _within(event[0], spans)]),
+        "gated_share": round(on["gated"] / film.frames, 4),
+        "openings": on["openings"],
+        "note": on["note"],
+        "cpu_s_off": round(off["cpu_s"], 3),
+        "cpu_s_on": round(on["cpu_s"], 3),
+        "saving": round(off["cpu_s"] / on["cpu_s"], 2),
+        "quiet_ms_a_second_off": quiet_off["settled_ms_a_second"],
+        "quiet_ms_a_second_on": quiet_on["settled_ms_a_second"],
+        "quiet_saving": round(quiet_off["settled_ms_a_second"] / quiet_on["settled_ms_a_second"], 2),
+    }
+
+
+def _totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Over all films; those with slow objects, which are never still, count for recall only."""
+    truth, missed = (sum(row[name] for row in rows) for name in ("true_events", "missed"))
+    still = [row for row in rows if not row["film"].startswith("slow")]
+    seconds = sum(row["seconds"] for row in still)
+    off, on = (sum(row[f"quiet_ms_a_second_{gate}"] for row in still) for gate in ("off", "on"))
+    told_off, told_on = (sum(row[f"told_in_stillness_{gate}"] for row in rows) for gate in ("off", "on"))
+    return {
+        "minutes": round(seconds / 60, 1),
+        "active_share": round(sum(row["active_share"] * row["seconds"] for row in still) / seconds, 4),
+        "true_events": truth,
+        "caught": truth - missed,
+        "recall": round(1 - missed / truth, 4),
+        "recall_wilson_95": wilson(truth - missed, truth),
+        "told_in_stillness_off": told_off,
+        "told_in_stillness_on": told_on,
+        "quiet_saving": round(off / on, 2),
+        "quiet_saving_least": min(row["quiet_saving"] for row in still),
+        "films_below_wanted_saving": [row["film"] for row in still if row["quiet_saving"] < SAVING_WANTED],
+    }
+
+
+def _clip_row(name: str, bundle: Path) -> dict[str, Any]:
+    """One clip as it is. What may be saved is what passes while nobody is in view."""
+    path = data_folder() / f"{name}.mp4"
+    off, on = (_run(path, "real", gate, CLIPS[name], bundle) for gate in ("off", "bitstream"))
+    possible = 1 - off["in_view_share"]
+    saving = 1 - on["cpu_s"] / off["cpu_s"]
+    return {
+        "clip": name,
+        "in_view_share": round(off["in_view_share"], 3),
+        "gated_share": round(on["gated"] / on["frames_all"], 3),
+        "gated_slots_share": round(on["gated_slots"] / on["slots"], 3),
+        "saving": round(saving, 3),
+        "saving_to_possible": round(saving / possible, 2) if possible > 0.02 else None,
+        "true_events": len(off["events"]),
+        "missed": len(missed_events(off["events"], on["events"])),
+        "openings": on["openings"],
+        "note": on["note"],
+    }
+
+
+def missed_events(truth: list[Event], found: list[Event]) -> list[Event]:
+    """True events without one found of the same line and direction at about the time; each found one serves once."""
+    left, missed = list(found), []
+    for event in truth:
+        near = [other for other in left if other[1:] == event[1:] and abs(other[0] - event[0]) <= TOLERANCE_S]
+        if near:
+            left.remove(min(near, key=lambda other: abs(other[0] - event[0])))
+        else:
+            missed.append(event)
+    return missed
+
+
+def wilson(good: int, of: int) -> list[float]:
+    """95 % confidence interval of a share (Wilson 1927)."""
+    z = 1.96
+    share, scale = good / of, 1 + z * z / of
+    middle = (share + z * z / (2 * of)) / scale
+    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / scale
+    return [round(middle - half, 4), round(min(middle + half, 1.0), 4)]
+
+
+def _within(time_s: float, spans: list[tuple[float, float]]) -> bool:
+    return any(begin - 0.2 <= time_s <= end for begin, end in spans)
+
+
+def _quiet(film: Film, path: Path) -> Path:
+    """The longest still stretch of a film, from keyframe to keyframe, as a file of its own."""
+    cut = path.with_name(f"{film.name}.quiet.mp4")
+    if cut.is_file():
+        return cut
+    edges = [0, *(edge for span in film.active for edge in span), film.frames]
+    stretches = [(-(-a // GOP) * GOP, b // GOP * GOP) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    first, last = max(stretches, key=lambda stretch: stretch[1] - stretch[0])
+    partial = cut.with_suffix(".part.mp4")
+    with av.open(str(path)) as source, av.open(str(partial), "w") as output:
+        stream = source.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        interval = round(1 / (FPS * stream.time_base))
+        for packet in source.demux(stream):
+            if packet.pts is not None and first <= round(packet.pts / interval) < last:
+                packet.stream = copy
+                output.mux(packet)
+    partial.replace(cut)
+    return cut
+
+
+def _pack() -> Path:
+    """The bundle of the real detector, packed once."""
+    from vedette.apps.cli import run_command
+
+    bundle = cache_folder() / "yolo-fastest-xl.bundle"
+    if not bundle.is_dir():
+        folder = data_folder().parent / "weights" / "yolo-fastest" / "ModelZoo" / "yolo-fastest-1.1_coco"
+        model = [f"--cfg={folder / 'yolo-fastest-1.1-xl.cfg'}", f"--weights={folder / 'yolo-fastest-1.1-xl.weights'}"]
+        with contextlib.redirect_stdout(io.StringIO()):
+            code = run_command(["pack", *model, f"--names={folder / 'coco.names'}", f"--out={bundle}"])
+        if code != 0:
+            raise SystemExit(f"packing failed with exit code {code}")
+    return bundle
+
+
+def _run(path: Path, kind: str, gate: str, every: int, bundle: Path) -> dict[str, Any]:
+    """One run in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.gate", str(path), kind, gate, str(every), str(bundle)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    document: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    document["events"] = [tuple(event) for event in document["events"]]
+    return document
+
+
+def _watch(path: Path, kind: str, gate: str, every: int, bundle: Path) -> dict[str, Any]:
+    from vedette.apps.pipeline_file import camera_specs
+    from vedette.apps.run import open_pipeline_detector
+    from vedette.apps.watching import Watch, WatchOutlets
+    from vedette.contracts.pipeline import Camera, Detect, EngineChoice, Isolation, Line, Pipeline
+
+    lines = [Line(name=f"v{n}", start=(f"{5 * n}%", "0%"), end=(f"{5 * n}%", "100%")) for n in range(1, 20)]
+    lines += [Line(name=f"h{n}", start=("0%", f"{n}0%"), end=("100%", f"{n}0%")) for n in range(1, 10)]
+    if kind == "slow":
+        lines = [Line(name=f"v{at}", start=(at, 0), end=(at, 1080)) for at in SLOW_LINES_PX]
+    pipeline = Pipeline(
+        bundle=str(bundle),
+        cameras=(Camera(name="film", url=str(path)),),
+        lines=tuple(lines),
+        detect=Detect(every=every, batch=1, gate=gate, engine=EngineChoice.OPENVINO),
+        isolation=Isolation.THREADS,
+    )
+    events: list[Event] = []
+    seen = _Seen()
+    if kind == "real":
+        opened, detector = open_pipeline_detector(pipeline)
+        digest = opened.digest
+    else:
+        from benchmarks.gate_detector import ColourDetector
+
+        detector, digest = ColourDetector(), "0" * 64
+    outlets = WatchOutlets(
+        views=[seen], listeners=[lambda event: events.append((round(event.data.media_time_s, 3), event.data.line or "",
+                                                              event.data.direction or ""))]
+    )  # fmt: skip
+    watch = Watch(pipeline, camera_specs(pipeline), detector, digest, outlets)
+    began = time.process_time()
+    watch.run()
+    cpu_s = time.process_time() - began
+    (camera,) = watch.statistics()
+    assert camera.slots == camera.detected + camera.drops + camera.gated_slots
+    return {
+        "events": events,
+        "cpu_s": cpu_s,
+        "settled_ms_a_second": seen.settled_ms_a_second(),
+        "frames": camera.frames,
+        "frames_all": camera.frames + camera.gated,
+        "gated": camera.gated,
+        "slots": camera.slots,
+        "gated_slots": camera.gated_slots,
+        "openings": camera.gate_openings,
+        "note": camera.gate_note,
+        "in_view_share": seen.share,
+    }
+
+
+class _Seen:
+    """A view that counts frames with somebody in them, and how CPU time went with media time."""
+
+    def __init__(self) -> None:
+        self.frames = self.with_tracks = 0
+        self._samples: list[tuple[float, float]] = []
+
+    def settled_ms_a_second(self) -> float:
+        """CPU milliseconds a second of film, once the gate has learned, and before the film's end shows."""
+        settled = [s for s in self._samples if SETTLED_S <= s[0] <= self._samples[-1][0] - BEFORE_END_S]
+        if len(settled) < 2:
+            return 0.0
+        (first_s, first_cpu_s), (last_s, last_cpu_s) = settled[0], settled[-1]
+        return round(1000 * (last_cpu_s - first_cpu_s) / (last_s - first_s), 2)
+
+    @property
+    def share(self) -> float:
+        return self.with_tracks / max(self.frames, 1)
+
+    def show(self, stamp: Any, picture: Any, tracks: Any, counts: Any) -> None:
+        self._samples.append((stamp.media_time_s, time.process_time()))
+        self.frames += 1
+        self.with_tracks += bool(len(tracks.track_ids))
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    print(json.dumps(_watch(Path(arguments[0]), arguments[1], arguments[2], int(arguments[3]), Path(arguments[4]))))
