@@ -112,6 +112,12 @@ def test_a_file_beyond_protobufs_limit_is_refused_unread(tmp_path: Path) -> None
         read_detector(tmp_path / "absent.onnx")
 
 
+@pytest.mark.parametrize("path", [Path("/dev/zero"), Path("/dev")])
+def test_what_is_no_file_is_refused_unread(path: Path) -> None:
+    with pytest.raises(OnnxError, match=rf"^{path}: not a file$"):
+        read_detector(path)
+
+
 def test_every_beginning_of_a_model_is_refused_or_whole(tmp_path: Path) -> None:
     content, path = make_model(), tmp_path / "net.onnx"
     refused = 0

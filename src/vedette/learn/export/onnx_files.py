@@ -61,9 +61,11 @@ def read_onnx_bytes(path: Path) -> bytes:
     """The bytes of a file that is small enough to be ONNX.
 
     Raises:
-        OnnxError: unreadable or too large.
+        OnnxError: unreadable, no file (a device has no end), or too large.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise OnnxError(f"{path}: not a file")
         if path.stat().st_size > MAX_ONNX_BYTES:
             raise OnnxError(f"{path}: larger than 2 GiB, which no ONNX file can be")
         return path.read_bytes()
