@@ -158,7 +158,7 @@ Sizes = st.lists(st.tuples(st.integers(0, 1 << 24), st.booleans(), st.sampled_fr
 @settings(max_examples=60, deadline=None)
 @given(Sizes, st.floats(0.5, 5))
 def test_no_history_lets_a_large_step_pass(history: list[tuple[int, bool, str]], factor: float) -> None:
-    """Whatever came before, sizes far enough above all that was learned as still raise the alarm (or are disbelieved)."""
+    """Whatever came before, sizes far enough above all that was learned as still raise the alarm, or none does."""
     gate = PacketGate(PICTURE_PX)
     largest, now = 1, 0.0
     for size, keyframe, look in history:
@@ -170,7 +170,7 @@ def test_no_history_lets_a_large_step_pass(history: list[tuple[int, bool, str]],
     if gate.useless or not gate._still[1].known:
         return
     step = factor * LARGEST_MISSED * (largest + PICTURE_PX / 8192)
-    assert any([gate.see(int(step), False, now + n / FPS) for n in range(1, 3)])
+    assert any(gate.see(int(step), False, now + n / FPS) for n in range(1, 3))
 
 
 @settings(max_examples=60, deadline=None)

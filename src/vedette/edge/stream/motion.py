@@ -32,7 +32,7 @@ LEAST_COMMON = 2.0  # levels; below it there is nothing to take off
 TILES = (4, 6)  # rows, columns
 TILE_SHARE = 0.98  # of a tile's cells: rain strikes a few per cent of them
 EVERYWHERE = 0.25  # what three quarters of the tiles have is no object
-PIECE_FACTOR = 5  # times the usual largest piece of a tile: streaks of rain are alike
+PIECE_FACTOR = 5  # where there is noise everywhere: times the least, and times the usual largest piece of a tile
 WHOLE_LEVELS = 12.0  # half of the cells of three quarters of the tiles changed by more: another picture
 
 
@@ -74,7 +74,8 @@ class ChangeFinder:
         least = min(EVERYWHERE_FACTOR * everywhere, 255.0)
         limits = self._limits if least <= LEAST_LEVELS else np.maximum(self._limits, np.uint8(least))
         changed = cv2.compare(difference, limits, cv2.CMP_GT)  # (rows, columns) uint8, 0 or 255
-        found = Change.LOCAL if self._has_object(changed) else Change.NONE
+        least_cells = self._least_cells * (PIECE_FACTOR if least > LEAST_LEVELS else 1)
+        found = Change.LOCAL if _has_object(changed, least_cells) else Change.NONE
         if learn_s > 0:
             self._learn(difference, 1 - math.exp(-learn_s / NOISE_MEMORY_S))
         return found
@@ -84,19 +85,6 @@ class ChangeFinder:
         seen = np.minimum(difference, np.uint8(MOST_NOISE_LEVELS))
         cv2.accumulateWeighted(seen, self._noise, rate)
         self._limits = (LEAST_LEVELS + NOISE_FACTOR * self._noise).astype(np.uint8)
-
-    def _has_object(self, changed: Luma) -> bool:
-        """Whether a piece is large, and larger than pieces are all over the picture."""
-        if cv2.countNonZero(changed) < self._least_cells:
-            return False
-        _, _, statistics, centres_xy = cv2.connectedComponentsWithStats(changed, connectivity=8)
-        cells = statistics[1:, cv2.CC_STAT_AREA]
-        if len(cells) < TILES[0] * TILES[1] / 2:
-            return bool(cells.max(initial=0) >= self._least_cells)
-        tiles = (centres_xy[1:, ::-1] * TILES / changed.shape).astype(np.intp)  # (pieces, 2) row and column
-        largest = np.zeros(TILES, np.int32)
-        np.maximum.at(largest, (tiles[:, 0], tiles[:, 1]), cells)
-        return bool(cells.max() >= max(self._least_cells, PIECE_FACTOR * np.median(largest)))
 
 
 class MotionWatch:
@@ -168,3 +156,17 @@ def _everywhere(difference: Luma) -> tuple[float, float]:
     place = int(EVERYWHERE * len(ordered))
     tiles = np.partition(ordered, place, axis=0)[place]
     return float(tiles[1]), float(tiles[0])
+
+
+def _has_object(changed: Luma, least_cells: int) -> bool:
+    """Whether a piece is large, and larger than pieces are all over the picture."""
+    if cv2.countNonZero(changed) < least_cells:
+        return False
+    _, _, statistics, centres_xy = cv2.connectedComponentsWithStats(changed, connectivity=8)
+    cells = statistics[1:, cv2.CC_STAT_AREA]
+    if len(cells) < TILES[0] * TILES[1] / 2:
+        return bool(cells.max(initial=0) >= least_cells)
+    tiles = (centres_xy[1:, ::-1] * TILES / changed.shape).astype(np.intp)  # (pieces, 2) row and column
+    largest = np.zeros(TILES, np.int32)
+    np.maximum.at(largest, (tiles[:, 0], tiles[:, 1]), cells)
+    return bool(cells.max() >= max(least_cells, PIECE_FACTOR * np.median(largest)))

@@ -1,0 +1,186 @@
+"""Whole cameras behind a gate, on drawn clips with exact truth: nothing is missed, and stillness costs little."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from simulators.blob_detector import BlobDetector
+from simulators.result_log import ResultLog, run_cameras
+from vedette.contracts.pipeline import GateMode, Isolation
+from vedette.contracts.status import GateState
+from vedette.edge.stream.camera_gate import VERIFY_S
+from vedette.edge.stream.camera_spec import CameraSpec
+from vedette.edge.stream.statistics import CameraStatistics
+
+WIDTH, HEIGHT, FPS, GROUP, EVERY = 320, 192, 25, 50, 5
+Scene = Callable[[int], tuple[int, int] | None]  # frame -> left top corner of the square, if there is one
+
+
+def write_scene(path: Path, frames: int, scene: Scene, noise: float = 1.0, gain: Callable[[int], float] = lambda n: 1.0,
+                b_frames: int = 0) -> Path:  # fmt: skip
+    """A bright square of 32 pixels over a ramp, with sensor noise."""
+    random = np.random.default_rng(3)
+    ground = np.tile(np.linspace(40, 90, WIDTH), (HEIGHT, 1))
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=FPS)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "gray"
+        video.pix_fmt = "yuv420p"
+        video.codec_context.gop_size = GROUP
+        preset = "veryfast" if b_frames else "ultrafast"
+        video.options = {"preset": preset, "sc_threshold": "0", "bf": str(b_frames), "crf": "23"}
+        for index in range(frames):
+            image = ground * gain(index)
+            place = scene(index)
+            if place is not None:
+                image[place[1] : place[1] + 32, place[0] : place[0] + 32] = 235
+            image = np.clip(image + random.normal(0, noise, image.shape), 0, 255).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="gray").reformat(format="yuv420p")
+            output.mux(video.encode(frame))
+        output.mux(video.encode())
+    return path
+
+
+def walks_at(*starts: int) -> Scene:
+    """A square that walks through the picture in 40 frames."""
+
+    def scene(index: int) -> tuple[int, int] | None:
+        for start in starts:
+            if start <= index < start + 40:
+                return 4 + 7 * (index - start), 80
+        return None
+
+    return scene
+
+
+def watch(path: Path, gate: GateMode, **settings: object) -> tuple[ResultLog, CameraStatistics]:
+    spec_settings = {name: settings.pop(name) for name in ("realtime", "loop") if name in settings}
+    spec = CameraSpec("a", str(path), gate=gate, **spec_settings)  # type: ignore[arg-type]
+    log, (camera,) = run_cameras([spec], every=EVERY, **settings)  # type: ignore[arg-type]
+    assert camera.error is None
+    assert camera.slots == camera.detected + camera.drops + camera.gated_slots
+    return log, camera
+
+
+def boxes_by_time(log: ResultLog) -> dict[tuple[int, float], list[dict[str, object]]]:
+    return {(stamp.index, stamp.media_time_s): boxes for stamp, boxes in log.results}
+
+
+@pytest.fixture(scope="module")
+def two_walks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 s; something walks by at 8 s and at 17 s, each time inside a group of pictures."""
+    return write_scene(tmp_path_factory.mktemp("gate") / "walks.mp4", 600, walks_at(208, 431))
+
+
+@pytest.mark.parametrize("isolation", [Isolation.THREADS, Isolation.PROCESSES])
+def test_what_moves_is_detected_on_as_without_a_gate(two_walks: Path, isolation: Isolation) -> None:
+    off, plain = watch(two_walks, GateMode.OFF, isolation=isolation)
+    on, gated = watch(two_walks, GateMode.BITSTREAM, isolation=isolation)
+    assert (plain.gated, plain.gate_state) == (0, GateState.OFF)
+    assert gated.frames + gated.gated == plain.frames == 600
+    seen, truth = boxes_by_time(on), boxes_by_time(off)
+    assert seen.items() <= truth.items()  # the same pictures, numbers and times; only fewer
+    with_object = {at for at, boxes in truth.items() if boxes}
+    assert len(with_object) >= 14
+    assert with_object <= seen.keys()
+    assert gated.gated > 300
+    assert gated.detected < plain.detected / 2
+    assert gated.gate_openings == 2
+    assert [stamp.index for stamp in on.stamps("a")] == sorted(stamp.index for stamp in on.stamps("a"))
+
+
+def test_streams_with_b_frames_lose_nothing_either(tmp_path: Path) -> None:
+    clip = write_scene(tmp_path / "b.mp4", 400, walks_at(230), b_frames=3)
+    truth = boxes_by_time(watch(clip, GateMode.OFF)[0])
+    on, gated = watch(clip, GateMode.BITSTREAM)
+    seen = boxes_by_time(on)
+    assert seen.items() <= truth.items()
+    assert {at for at, boxes in truth.items() if boxes} <= seen.keys()
+    assert gated.gated > 200
+
+
+def test_motion_mode_decodes_everything_and_detects_when_something_moves(two_walks: Path) -> None:
+    truth = boxes_by_time(watch(two_walks, GateMode.OFF)[0])
+    on, camera = watch(two_walks, GateMode.MOTION)
+    assert (camera.frames, camera.gated) == (600, 0)
+    assert camera.gated_slots > 50
+    assert {at for at, boxes in truth.items() if boxes} <= boxes_by_time(on).keys()
+    times = [stamp.media_time_s for stamp in on.stamps("a")]
+    assert max(later - earlier for earlier, later in pairwise(times)) <= VERIFY_S + EVERY / FPS
+
+
+def test_stamps_tell_how_long_nothing_happened(two_walks: Path) -> None:
+    log, _ = watch(two_walks, GateMode.BITSTREAM)
+    stamps = log.stamps("a")
+    for before, after in pairwise(stamps):
+        gap_s = after.media_time_s - before.media_time_s
+        assert after.still_s == pytest.approx(max(gap_s - EVERY / FPS, 0), abs=0.05)
+    assert sum(stamp.still_s for stamp in stamps) > 10
+
+
+def test_what_stands_still_is_looked_at_at_every_keyframe(tmp_path: Path) -> None:
+    """It comes in, stands for 12 s, and goes on."""
+
+    def scene(index: int) -> tuple[int, int] | None:
+        return (4 + 4 * min(max(index - 100, 0), 30) + 4 * max(index - 430, 0), 80) if 100 <= index < 470 else None
+
+    clip = write_scene(tmp_path / "stands.mp4", 560, scene)
+    truth = boxes_by_time(watch(clip, GateMode.OFF)[0])
+    on, camera = watch(clip, GateMode.BITSTREAM)
+    seen = boxes_by_time(on)
+    stood = [index for (index, _), boxes in sorted(seen.items()) if boxes and 160 <= index < 430]
+    assert set(range(200, 430, GROUP)) <= set(stood)
+    assert camera.gated > 250
+    moved = {at for at, boxes in truth.items() if boxes and not 130 <= at[0] <= 430}
+    assert len(moved) > 10
+    assert moved <= seen.keys()
+
+
+def test_an_object_that_creeps_is_seen_at_keyframes(tmp_path: Path) -> None:
+    """A pixel in two seconds."""
+    clip = write_scene(tmp_path / "creeps.mp4", 500, lambda index: (100 + index // 50, 80), noise=0.5)
+    on, _ = watch(clip, GateMode.BITSTREAM)
+    lefts = [boxes[0]["box_xyxy_px"][0] for _, boxes in on.results]  # type: ignore[index]
+    assert len(lefts) >= 500 // GROUP
+    assert lefts[-1] - lefts[0] >= 6
+
+
+def test_a_light_switch_opens_the_gate_for_a_bounded_time(tmp_path: Path) -> None:
+    clip = write_scene(tmp_path / "light.mp4", 750, lambda index: None, gain=lambda n: 1.0 if n < 310 else 1.8)
+    log, camera = watch(clip, GateMode.BITSTREAM)
+    detected = [stamp.index for stamp in log.stamps("a") if stamp.index > 310]
+    assert camera.gate_openings >= 1
+    assert sum(index > 310 + 8 * FPS for index in detected) <= 8  # shut again: a few keyframes
+    assert camera.gated > 450
+
+
+def test_a_paced_file_is_caught_up_with_and_no_backlog_is_dropped(tmp_path: Path) -> None:
+    clip = write_scene(tmp_path / "paced.mp4", 200, walks_at(138))
+    truth = boxes_by_time(watch(clip, GateMode.OFF)[0])
+    on, camera = watch(clip, GateMode.BITSTREAM, realtime=True)
+    assert camera.drops == camera.skipped == 0
+    assert camera.gated > 50
+    assert camera.seconds == pytest.approx(200 / FPS, abs=1.5)
+    assert {at for at, boxes in truth.items() if boxes} <= boxes_by_time(on).keys()
+
+
+def test_auto_gates_paced_files_only(two_walks: Path) -> None:
+    assert CameraSpec("a", "film.mp4", gate=GateMode.AUTO).gating is GateMode.OFF
+    assert CameraSpec("a", "film.mp4", gate=GateMode.AUTO, realtime=True).gating is GateMode.BITSTREAM
+    assert CameraSpec("a", "rtsp://127.0.0.1/x", gate=GateMode.AUTO).gating is GateMode.BITSTREAM
+    assert CameraSpec("a", "csi:0", gate=GateMode.AUTO).gating is GateMode.MOTION
+    assert CameraSpec("a", "film.mp4", gate=GateMode.BITSTREAM).gating is GateMode.BITSTREAM
+
+
+def test_a_looped_file_keeps_what_the_gate_has_learned(tmp_path: Path) -> None:
+    clip = write_scene(tmp_path / "loop.mp4", 150, lambda index: None)
+    log = ResultLog()
+    spec = CameraSpec("a", str(clip), loop=True, gate=GateMode.BITSTREAM)
+    log, (camera,) = run_cameras([spec], every=EVERY, stop_after_results=40, detector=BlobDetector())
+    indices = [stamp.index for stamp in log.stamps("a")]
+    assert camera.loops >= 2
+    assert indices == sorted(set(indices))
+    assert sum(index >= 150 for index in indices) < (indices[-1] - 150) / EVERY * 0.8
