@@ -5,6 +5,7 @@ import pytest
 from mot_scoring import FRAMES_PER_S, detections_of, hota, read_tracks, read_truth, score, track
 
 from vedette.contracts.detections import Detections
+from vedette.contracts.event import Direction
 from vedette.contracts.frame import FrameStamp
 from vedette.contracts.pipeline import Line
 from vedette.edge.analytics.rules import CameraRules
@@ -80,6 +81,37 @@ def test_parts_on_belts_are_all_counted_at_every_fifth_frame(lengths_per_detecti
     assert abs(counted - true) <= 0.01 * true
     by_class = rules.counts.to_json()["lines"]["count"]
     assert set(by_class) == set(names)
+
+
+# Belts of like parts at exactly or nearly regular distances: the next detection of a part may lie ahead as well as
+# behind, at 6 Hz. (Full from the start, or faster than half the distance, they may run backwards, as wheels in films.)
+@pytest.mark.parametrize(
+    ("spacing", "uneven", "lengths_per_detection"),
+    [(2.0, 0.0, 1.0), (2.0, 0.1, 1.0), (2.0, 0.3, 1.0), (2.2, 0.3, 1.0), (2.5, 0.5, 1.0), (2.0, 0.3, 0.5)],
+)
+def test_parts_at_regular_distances_are_counted_the_way_they_go(spacing, uneven, lengths_per_detection):
+    random, side = np.random.default_rng(2), 60
+    rules = CameraRules("belt", [Line(name="count", start=(640, 0), end=(640, 720))], [], width=1280, height=720)
+    belts = [  # (y, where each part is at first, which way): empty at the start
+        (y, 1280 * (way < 0) - way * side * np.cumsum(spacing + random.uniform(-uneven, uneven, 150)), way)
+        for y, way in [(150, 1), (350, -1), (550, 1)]
+    ]
+    tracker, true, counted = ByteTracker(), {1: 0, -1: 0}, {1: 0, -1: 0}
+    for slot in range(110):
+        boxes = []
+        for y, starts, way in belts:
+            x = starts + way * side * lengths_per_detection * slot
+            true[way] += int(((x >= 640) != (x - way * side * lengths_per_detection >= 640)).sum()) if slot else 0
+            seen = x[(x > -side / 2) & (x < 1280 + side / 2) & (random.random(150) > 0.03)]
+            corners = np.stack([seen - side / 2, 0 * seen + y - 30, seen + side / 2, 0 * seen + y + 30], axis=1)
+            boxes.append(np.clip(corners + random.normal(0, 2, corners.shape), 0, [1280, 720, 1280, 720]))
+        boxes = np.concatenate(boxes)
+        scores = random.uniform(0.4, 0.95, len(boxes))
+        tracks = tracker.update(as_detections(boxes, scores, np.zeros(len(boxes)), ("bolt",)), slot / 6)
+        for occurrence in rules.update(FrameStamp("belt", slot, slot / 6, 0.0, 1280, 720), tracks):
+            counted[1 if occurrence.direction is Direction.B_TO_A else -1] += 1
+    assert min(true.values()) > 20
+    assert abs(counted[1] - true[1]) + abs(counted[-1] - true[-1]) <= 0.02 * sum(true.values()), (counted, true)
 
 
 @pytest.mark.real_data
