@@ -20,12 +20,12 @@ from vedette.contracts.bundle import (
     InputSpec,
     Precision,
     Provenance,
-    Receipt,
     ResizeMode,
     Thresholds,
     Variant,
     YoloHead,
 )
+from vedette.contracts.receipt import Receipt
 
 SIDE_PX = 64
 CLASSES = ("red", "green", "blue")

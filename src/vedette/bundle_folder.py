@@ -190,7 +190,9 @@ def _check_listing(folder: Path, names: set[str], manifest: BundleManifest) -> N
 
 
 def _check_references(folder: Path, manifest: BundleManifest) -> None:
-    wanted = {name for variant in manifest.variants for name in variant.files} | ({manifest.golden} if manifest.golden else set())
+    wanted = {name for variant in manifest.variants for name in variant.files} | (
+        {manifest.golden} if manifest.golden else set()
+    )
     absent = sorted(wanted - set(manifest.files))
     if absent:
         raise BundleError(f"{folder / MANIFEST_NAME}: speaks of files that it does not list: {', '.join(absent)}")

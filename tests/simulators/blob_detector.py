@@ -13,11 +13,11 @@ from vedette.contracts.bundle import (
     InputSpec,
     Precision,
     Provenance,
-    Receipt,
     ResizeMode,
     Variant,
     YoloHead,
 )
+from vedette.contracts.receipt import Receipt
 from vedette.contracts.detections import Detections
 from vedette.contracts.frame import Placement
 from vedette.vision.resize import boxes_to_source_px, fit, plan_placement

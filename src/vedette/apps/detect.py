@@ -31,7 +31,7 @@ def detect(
     nms: float | None = None,
     max_detections: Annotated[int | None, Parameter(name="--max")] = None,
     engine: Literal["auto", "openvino", "onnxruntime"] = "auto",
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Detect in pictures with a bundle; write annotated pictures and detections.json into a folder.
@@ -55,7 +55,7 @@ def detect(
     engine
         auto is OpenVINO where it is installed, else ONNX Runtime.
     precision
-        bf16 needs a processor that has it.
+        int8 and fp16 where the bundle was packed with them; bf16 and fp16 need a processor that has them.
     json
         Print the detections as JSON on standard output.
     """

@@ -32,7 +32,7 @@ def evaluate(  # noqa: PLR0913 - one parameter for each flag
     nms: float | None = None,
     nms_kind: Literal["iou", "diou", "agnostic"] | None = None,
     engine: Literal["auto", "openvino", "onnxruntime"] = "auto",
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Measure a bundle (`vedette evaluate BUNDLE --data SOURCE`) or weights (`--cfg C --weights W --names N`).
@@ -70,7 +70,7 @@ def evaluate(  # noqa: PLR0913 - one parameter for each flag
     engine
         For a bundle: auto is OpenVINO where it is installed, else ONNX Runtime.
     precision
-        For a bundle: bf16 needs a processor that has it.
+        For a bundle: int8 and fp16 where it was packed with them; bf16 and fp16 need a processor that has them.
     json
         Print the figures as JSON on standard output.
     """

@@ -5,13 +5,14 @@ Darknet weights are packed by `pack_darknet`, ONNX detectors of other programs b
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from vedette.apps.pack_onnx import OnnxFlags
+from vedette.apps.pack_variants import VariantFlags
 from vedette.contracts.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ResizeFlag = Literal["stretch", "letterbox", "darknet"]
 NmsFlag = Literal["iou", "diou", "agnostic"]
 NO_ONNX_FLAGS = OnnxFlags()
+FP32_ONLY_FLAGS = VariantFlags()
 
 
 def pack(  # noqa: PLR0913 - the flags of a command
@@ -40,6 +42,7 @@ def pack(  # noqa: PLR0913 - the flags of a command
     licence: str | None = None,
     class_map: Path | None = None,
     onnx_flags: OnnxFlags = NO_ONNX_FLAGS,
+    variant_flags: VariantFlags = FP32_ONLY_FLAGS,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Pack weights or an ONNX detector as a bundle: model, receipts, golden pictures; every byte accounted for.
@@ -83,22 +86,29 @@ def pack(  # noqa: PLR0913 - the flags of a command
         Print what was packed and measured as JSON.
     """
     from vedette.apps.console import ConsoleProgress, print_json
-    from vedette.apps.pack_darknet import PackOptions, pack_model
+    from vedette.apps.pack_darknet import RUN_SPLIT, PackOptions, pack_model
     from vedette.apps.pack_evidence import Evidence
     from vedette.apps.pack_onnx import OnnxPackOptions, pack_onnx_model
     from vedette.apps.pack_report import describe_bundle, print_report
+    from vedette.apps.pack_variants import check_variant_flags, is_labelled
+    from vedette.bundle_folder import refuse_occupied
 
+    wish = check_variant_flags(variant_flags, out)
+    refuse_occupied(out)
+    if wish.calibration is not None and data is None and pictures is None:
+        data, pictures = (wish.calibration, None) if is_labelled(wish.calibration) else (None, wish.calibration)
     if data is not None and pictures is not None:
         raise UsageError("--data and --pictures exclude each other: give one of them")
     if data is None and (split is not None or class_map is not None):
         raise UsageError("--split and --class-map say something about --data SOURCE, which is not given")
+    wish = replace(wish, split_file=None if run is None else run / RUN_SPLIT)
     evidence = Evidence(data, split, class_map, pictures)
     if onnx is not None:
         if run is not None or weights is not None:
             raise UsageError("--onnx brings its own weights: leave out --run and --weights")
         options: OnnxPackOptions | PackOptions = OnnxPackOptions(
             out, onnx, names, evidence, onnx_flags,
-            cfg=cfg, resize=resize, nms_kind=nms_kind, name=name, licence=licence,
+            cfg=cfg, resize=resize, nms_kind=nms_kind, name=name, licence=licence, wish=wish,
         )  # fmt: skip
     else:
         if onnx_flags != NO_ONNX_FLAGS:
@@ -106,7 +116,7 @@ def pack(  # noqa: PLR0913 - the flags of a command
         options = PackOptions(
             out, *_model_files(run, cfg, weights, names),
             run=run, data=data, split=split, pictures=pictures, class_map=class_map,
-            resize=resize, nms_kind=nms_kind, name=name, licence=licence,
+            resize=resize, nms_kind=nms_kind, name=name, licence=licence, wish=wish,
         )  # fmt: skip
     with ConsoleProgress() as progress:
         if isinstance(options, OnnxPackOptions):

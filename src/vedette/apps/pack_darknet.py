@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vedette.apps.pack_evidence import Evidence, Judged, finish, gather
+from vedette.apps.pack_evidence import FP32_ONLY, Evidence, Judged, finish, gather
+from vedette.apps.pack_variants import VariantWish
 from vedette.contracts.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class PackOptions:
     name: str | None = None
     licence: str | None = None
     class_map: Path | None = None
+    wish: VariantWish = FP32_ONLY
 
     @property
     def evidence(self) -> Evidence:
@@ -66,7 +68,7 @@ def pack_model(options: PackOptions, progress: Progress) -> OpenBundle:
     reference = TorchReference(request.plan, request.weights)
     engines = [open_engine(drafted.manifest, drafted.model, choice) for choice in installed_engines()]
     agreement = judge(drafted, reference, engines, shown.pictures, progress)
-    return finish(Judged(drafted, reference, engines, agreement), shown, options.out, progress)
+    return finish(Judged(drafted, reference, engines, agreement), shown, options.out, progress, options.wish)
 
 
 def _request(options: PackOptions, progress: Progress) -> PackRequest:

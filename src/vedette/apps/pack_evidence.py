@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vedette.apps.pack_variants import VariantWish
 from vedette.contracts.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vedette.apps.pack_measuring import Judgement
     from vedette.bundle_folder import OpenBundle
-    from vedette.contracts.bundle import Agreement, BundleManifest
+    from vedette.contracts.bundle import BundleManifest
     from vedette.contracts.ports import Progress
+    from vedette.contracts.receipt import Agreement
     from vedette.edge.engines.detector import HeadEngine
     from vedette.learn.data.samples import DataSet
     from vedette.learn.export.pack import Draft, Measured
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     Picture = NDArray[np.uint8]  # (height, width, 3) BGR
 
 SYNTHETIC_SCENES = 8
+FP32_ONLY = VariantWish()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +75,34 @@ class Judged:
     agreement: tuple[Agreement, ...]
 
 
-def finish(judged: Judged, shown: Shown, out: Path, progress: Progress) -> OpenBundle:
-    """Measure accuracy and speed, prove the golden pictures, write.
+def finish(judged: Judged, shown: Shown, out: Path, progress: Progress, wish: VariantWish = FP32_ONLY) -> OpenBundle:
+    """Measure accuracy and speed, prove the golden pictures, make the variants that are wished for, write.
 
     Raises:
         DisagreementError: an engine does not reproduce a golden picture; nothing is written.
+        VariantError: a variant loses too much, or cannot be made; nothing is written.
     """
+    from vedette.apps.pack_variants import Baseline, pack_variants, write_page
     from vedette.bundle_folder import write_bundle
     from vedette.learn.export.golden import make_golden, require_golden
     from vedette.learn.export.pack import assemble
 
     drafted = judged.drafted
-    measured = _measure(drafted, judged.agreement, shown, progress)
+    measured, judgement = _measure(drafted, judged.agreement, shown, progress)
     golden = make_golden(shown.pictures, judged.reference, drafted.manifest, shown.synthetic)
     manifest, contents = assemble(drafted, measured, golden)
     detecting = require_golden(manifest, golden, judged.engines)
     if not detecting:
         progress.say("no golden picture holds a detection: they only prove that an engine finds nothing in them")
+    packed = pack_variants(wish, Baseline(judged, shown, judgement, golden), progress) if wish.has_more else ()
+    manifest = manifest.model_copy(update={"variants": (*manifest.variants, *(one.variant for one in packed))})
+    for one in packed:
+        contents |= one.contents
     bundle = write_bundle(out, manifest, contents)
     progress.say(f"packed {out}: {len(bundle.manifest.files)} files, digest {bundle.digest}")
+    if packed:
+        write_page(wish, bundle.manifest, (judgement, *(one.judgement for one in packed)), shown)
+        progress.say(f"the variants side by side: {wish.report}")
     return bundle
 
 
@@ -144,58 +157,28 @@ def _examples(
     return [read_picture(paths[number * len(paths) // count]) for number in range(count)], False
 
 
-def _measure(drafted: Draft, agreement: tuple[Agreement, ...], shown: Shown, progress: Progress) -> Measured:
-    """Accuracy and speed on the engine that `auto` picks here."""
-    from vedette.contracts.bundle import Accuracy
-    from vedette.edge.engines.detector import PackedDetector
+def _measure(
+    drafted: Draft, agreement: tuple[Agreement, ...], shown: Shown, progress: Progress
+) -> tuple[Measured, Judgement]:
+    """Accuracy on the engine that `auto` picks here, with all processors; speed on one of them."""
+    from vedette.apps.pack_measuring import accuracy_of, describe_host, judge_engine, time_engine
+    from vedette.contracts.receipt import Evidence, Source
     from vedette.edge.engines.opening import open_engine
     from vedette.learn.export.pack import Measured
-    from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed, evaluate_pictures
-    from vedette.vision.postprocess import DetectionRules
 
-    engine = open_engine(drafted.manifest, drafted.model)
-    accuracy = None
-    ms_per_picture: float | None
-    labelled = shown.labelled
-    if labelled is None:
-        ms_per_picture = _time_ms(engine, drafted.manifest, shown.pictures)
-    else:
-        classes = drafted.manifest.classes
-        rules = DetectionRules.of(drafted.manifest, score=SCORE_FLOOR, max_detections=detections_needed(len(classes)))
-        detector = PackedDetector(drafted.manifest, engine, rules)
-        result = evaluate_pictures(detector, labelled.data, classes, class_map=labelled.class_map, progress=progress)
-        ms_per_picture = result.ms_per_picture
-        accuracy = Accuracy(
-            data_digest=labelled.data.digest(),
-            split=labelled.split,
-            pictures=result.pictures,
-            map50=result.map50,
-            map50_95=result.map50_95,
-        )
-    return Measured(agreement, accuracy, ms_per_picture, engine.description, engine.version, _host())
-
-
-def _time_ms(engine: HeadEngine, manifest: BundleManifest, pictures: list[Picture]) -> float:
-    """The median time of one picture, resizing and decoding included."""
-    import time
-    from statistics import median
-
-    from vedette.edge.engines.detector import PackedDetector
-    from vedette.vision.postprocess import DetectionRules
-
-    detector = PackedDetector(manifest, engine, DetectionRules.of(manifest))
-    times_ms = []
-    for picture in pictures:
-        began = time.monotonic()
-        detector(picture)
-        times_ms.append((time.monotonic() - began) * 1000)
-    return median(times_ms)
-
-
-def _host() -> str:
-    """What machine the figures are from, without its name."""
-    import platform
-
-    from vedette.edge.engines.opening import available_processors
-
-    return f"{platform.system()} {platform.machine()}, {available_processors()} processors"
+    judgement = judge_engine(open_engine(drafted.manifest, drafted.model), drafted.manifest, shown, progress)
+    engine = open_engine(drafted.manifest, drafted.model, threads=1)
+    speed = time_engine(engine, drafted.manifest, shown.pictures)
+    measured = Measured(
+        agreement,
+        accuracy_of(judgement, shown.labelled),
+        Evidence(
+            accuracy=Source.UNMEASURED if judgement.evaluation is None else Source.MEASURED, speed=Source.MEASURED
+        ),
+        ms_per_picture=speed.ms_per_picture,
+        network_ms=speed.network_ms,
+        engine=engine.description,
+        engine_version=engine.version,
+        host=describe_host(),
+    )
+    return measured, judgement

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter
 
-from vedette.apps.pack_evidence import Evidence, Judged, Shown, finish, gather
+from vedette.apps.pack_evidence import FP32_ONLY, Evidence, Judged, Shown, finish, gather
+from vedette.apps.pack_variants import VariantWish
 from vedette.contracts.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class OnnxPackOptions:
     nms_kind: Literal["iou", "diou", "agnostic"] = "iou"
     name: str | None = None
     licence: str | None = None
+    wish: VariantWish = FP32_ONLY
 
 
 def pack_onnx_model(options: OnnxPackOptions, progress: Progress) -> OpenBundle:
@@ -119,7 +121,7 @@ def pack_onnx_model(options: OnnxPackOptions, progress: Progress) -> OpenBundle:
     shown = gather(options.evidence, drafted.manifest, progress)
     reference = open_engine(drafted.manifest, drafted.model, EngineChoice.ONNXRUNTIME)
     _require_plausible(reference, drafted.manifest, shown, str(options.onnx))
-    return finish(_judge(drafted, reference, shown, progress), shown, options.out, progress)
+    return finish(_judge(drafted, reference, shown, progress), shown, options.out, progress, options.wish)
 
 
 def _draft(options: OnnxPackOptions, progress: Progress) -> Draft:

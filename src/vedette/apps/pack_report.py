@@ -29,7 +29,9 @@ def describe_bundle(bundle: OpenBundle) -> dict[str, Any]:
         "agreement": [entry.model_dump(mode="json") for entry in receipt.agreement],
         "accuracy": None if receipt.accuracy is None else receipt.accuracy.model_dump(mode="json"),
         "ms_per_picture": receipt.ms_per_picture,
+        "network_ms": receipt.network_ms,
         "engine": receipt.engine,
+        "variants": [variant.model_dump(mode="json") for variant in manifest.variants],
         "golden": None
         if golden is None
         else {
@@ -63,5 +65,33 @@ def print_report(description: dict[str, Any]) -> None:
         figures = f"mAP50 {accuracy['map50']:.4f}, mAP50-95 {accuracy['map50_95']:.4f}"
         print_line(f"{figures} on {accuracy['pictures']} pictures ({part})")
     print_line(f"{description['ms_per_picture']:.1f} ms a picture on {description['engine']}")
+    if len(description["variants"]) > 1:
+        _print_variants(description["variants"])
     print_line(f"{description['name']}: {description['bundle']}")
     print_line(f"digest {description['digest']}")
+
+
+def _print_variants(variants: list[dict[str, Any]]) -> None:
+    from vedette.apps.console import print_table
+
+    fp32_ms = variants[0]["receipt"]["network_ms"]
+    heads = ["variant", "for", "mAP50", "change", "golden", "ms", "times FP32", "accuracy", "speed"]
+    print_table("Variants", heads, [_variant_row(variant, fp32_ms) for variant in variants])
+
+
+def _variant_row(variant: dict[str, Any], fp32_ms: float | None) -> list[str]:
+    """Changes in points of a hundred; milliseconds on one core; the network alone against FP32's."""
+    receipt = variant["receipt"]
+    accuracy, change, golden = receipt["accuracy"], receipt["change"], receipt["golden"]
+    ms, network_ms, evidence = receipt["ms_per_picture"], receipt["network_ms"], receipt["evidence"]
+    return [
+        variant["name"],
+        ", ".join(variant["engines"]),
+        "–" if accuracy is None else f"{accuracy['map50'] * 100:.2f}",
+        "–" if change is None else f"{change['map50'] * 100:+.2f}",
+        "–" if golden is None else f"{golden['agreement'] * 100:.0f} %",
+        "–" if ms is None else f"{ms:.1f}",
+        "–" if network_ms is None or fp32_ms is None else f"{fp32_ms / network_ms:.2f}",
+        "–" if evidence is None else evidence["accuracy"],
+        "–" if evidence is None else evidence["speed"],
+    ]

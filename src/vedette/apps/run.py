@@ -54,7 +54,9 @@ def run(  # noqa: PLR0913 - the flags of a command
     realtime: Annotated[bool, Parameter(negative="", help="pace camera files by their timestamps")] = False,
     score: Annotated[float | None, Parameter(help="least score (default: the bundle's)")] = None,
     engine: Annotated[str | None, Parameter(help="auto (default), openvino or onnxruntime")] = None,
-    precision: Annotated[str | None, Parameter(help="fp32 (default) or bf16, where the processor has it")] = None,
+    precision: Annotated[
+        str | None, Parameter(help="fp32 (default); int8, where the bundle has it; bf16, where the processor has it")
+    ] = None,
     gate: Annotated[
         str | None,
         Parameter(

@@ -9,7 +9,9 @@ import re
 from enum import Enum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
+
+from vedette.contracts.receipt import Fraction, Positive, Receipt, Value
 
 MANIFEST_NAME = "bundle.json"
 MANIFEST_DIGEST_NAME = "bundle.json.sha256"
@@ -17,12 +19,6 @@ FILE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
 
 FileName = Annotated[str, StringConstraints(pattern=FILE_NAME_PATTERN, max_length=100)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class ResizeMode(str, Enum):
@@ -67,7 +63,7 @@ class EngineName(str, Enum):
     TENSORRT = "tensorrt"
 
 
-class InputSpec(_Value):
+class InputSpec(Value):
     """The network's input: NCHW float32 RGB in 0..1 (`pixel * scale`), padded with `pad_value` when letterboxed.
 
     `batch` is None where the model takes any number of pictures at once, else the one number that it takes.
@@ -86,7 +82,7 @@ class InputSpec(_Value):
     interpolation: Literal["linear"] = "linear"
 
 
-class YoloHead(_Value):
+class YoloHead(Value):
     """One Darknet `[yolo]` output: a raw tensor (batch, anchors * (5 + classes), grid height, grid width) float32.
 
     `anchors` are those of this head's mask, in network-input pixels. Decoding: facts of Darknet's `get_yolo_box`;
@@ -101,7 +97,7 @@ class YoloHead(_Value):
     new_coords: bool = False
 
 
-class DarknetHeads(_Value):
+class DarknetHeads(Value):
     """Decode parameters when the model's outputs are raw Darknet heads."""
 
     kind: Literal["darknet_yolo_heads"] = "darknet_yolo_heads"
@@ -113,7 +109,7 @@ class DarknetHeads(_Value):
         return tuple(head.output for head in self.heads)
 
 
-class RegionHead(_Value):
+class RegionHead(Value):
     """The Darknet `[region]` output (YOLOv2): a raw tensor (batch, anchors * (5 + classes), grid height, grid width).
 
     Decoded as a `YoloHead`, but that the class probabilities of a cell and anchor are a softmax. `anchors` are in
@@ -126,7 +122,7 @@ class RegionHead(_Value):
     anchors: tuple[tuple[float, float], ...] = Field(min_length=1)
 
 
-class DarknetRegionHead(_Value):
+class DarknetRegionHead(Value):
     """Decode parameters when the model's one output is a raw `[region]` head."""
 
     kind: Literal["darknet_region_head"] = "darknet_region_head"
@@ -169,7 +165,7 @@ class ScoreForm(str, Enum):
     LOGITS = "logits"
 
 
-class DecodedBoxes(_Value):
+class DecodedBoxes(Value):
     """Decode parameters when the model's outputs are boxes already, one a row (or a column, by `layout`).
 
     The values of a box stand in this order, by kind: `boxes_scores` box, a score for each class;
@@ -201,7 +197,7 @@ class DecodedBoxes(_Value):
 Decode = DarknetHeads | DarknetRegionHead | DecodedBoxes
 
 
-class Thresholds(_Value):
+class Thresholds(Value):
     """What `detect` and `run` use unless told otherwise."""
 
     score: Fraction = 0.25
@@ -210,109 +206,7 @@ class Thresholds(_Value):
     max_detections: Positive = 300
 
 
-class Agreement(_Value):
-    """The largest differences between one engine's decoded output and the reference's (FP32) on real pictures.
-
-    The reference is torch for Darknet weights, and ONNX Runtime with the file as it was given for an ONNX detector.
-    """
-
-    reference: Literal["torch", "onnxruntime"] = "torch"
-    engine: str
-    engine_version: str
-    pictures: Positive
-    boxes_compared: int
-    max_score_difference: float
-    max_box_difference_px: float
-
-
-class Accuracy(_Value):
-    """COCO's definition: scores >= 0.001, at most 100 detections a picture; `map50` and `map50_95` in 0..1."""
-
-    data_digest: str
-    split: str | None
-    pictures: Positive
-    map50: Fraction
-    map50_95: Fraction
-
-
-class Source(str, Enum):
-    """How a figure came about. `SIMULATED`: another engine computed what the variant's own engine would."""
-
-    MEASURED = "measured"
-    SIMULATED = "simulated on ONNX Runtime"
-    UNMEASURED = "unmeasured"
-
-
-class Evidence(_Value):
-    """What a receipt's figures of accuracy (agreement too) and of speed are worth."""
-
-    accuracy: Source
-    speed: Source
-
-
-class ClassChange(_Value):
-    """One class of a variant; `change_*` is the variant's less FP32's, on the same pictures."""
-
-    name: str
-    ap50: Fraction
-    ap50_95: Fraction
-    change_ap50: float
-    change_ap50_95: float
-
-
-class AccuracyChange(_Value):
-    """A variant's figures less those of FP32, on the same pictures: -0.01 is one point lost."""
-
-    map50: float
-    map50_95: float
-    classes: tuple[ClassChange, ...]
-
-
-class GoldenAgreement(_Value):
-    """How far a variant finds in the golden pictures what FP32 finds: same class, IoU at least 0.5.
-
-    `agreement` is found / (found + missing + extra); 1 where neither finds anything.
-    """
-
-    pictures: Positive
-    found: int
-    missing: int
-    extra: int
-    agreement: Fraction
-    mean_iou: float | None = None
-    max_score_difference: float | None = None
-
-
-class Calibration(_Value):
-    """The pictures from which an INT8 variant learnt the ranges of its tensors."""
-
-    data_digest: str | None
-    split: str | None
-    pictures: Positive
-
-
-class Receipt(_Value):
-    """What was measured of one variant, on what.
-
-    Times are processor milliseconds on one thread, medians: `ms_per_picture` with resizing, decoding and suppression,
-    `network_ms` for the network alone. `kept_layers` are those that run in higher precision than the variant's.
-    """
-
-    agreement: tuple[Agreement, ...] = ()
-    accuracy: Accuracy | None = None
-    change: AccuracyChange | None = None
-    golden: GoldenAgreement | None = None
-    evidence: Evidence | None = None
-    calibration: Calibration | None = None
-    kept_layers: tuple[str, ...] = ()
-    ms_per_picture: float | None = None
-    network_ms: float | None = None
-    engine: str | None = None
-    engine_version: str | None = None
-    host: str | None = None
-
-
-class Variant(_Value):
+class Variant(Value):
     """One way to run the model: a file, its arithmetic, the engines that may run it, its receipt.
 
     `weights_file` holds the weights where `file` is an OpenVINO IR, which is two files.
@@ -331,7 +225,7 @@ class Variant(_Value):
         return (self.file,) if self.weights_file is None else (self.file, self.weights_file)
 
 
-class Provenance(_Value):
+class Provenance(Value):
     """Where the model came from; `None` where that is not known.
 
     `weights_sha256` is that of the .weights file, or of the ONNX file as it was given, before its batch or input were
@@ -348,14 +242,14 @@ class Provenance(_Value):
     dataset_digest: str | None = None
 
 
-class FileEntry(_Value):
+class FileEntry(Value):
     """One file of the folder."""
 
     sha256: Sha256
     size_bytes: Annotated[int, Field(ge=0)]
 
 
-class GoldenFile(_Value):
+class GoldenFile(Value):
     """`golden.json`: the reference's detections (FP32) that an engine built from this bundle must reproduce."""
 
     schema_version: Literal[1] = 1
@@ -367,20 +261,20 @@ class GoldenFile(_Value):
     pictures: tuple["GoldenPicture", ...] = Field(min_length=1)
 
 
-class GoldenDetection(_Value):
+class GoldenDetection(Value):
     class_id: Annotated[int, Field(ge=0)]
     score: Fraction
     box_xyxy_px: tuple[float, float, float, float]
 
 
-class GoldenPicture(_Value):
+class GoldenPicture(Value):
     file: FileName
     width: Positive
     height: Positive
     detections: tuple[GoldenDetection, ...]
 
 
-class BundleManifest(_Value):
+class BundleManifest(Value):
     """The whole of `bundle.json`."""
 
     schema_version: Literal[1] = 1

@@ -7,9 +7,10 @@ import pytest
 
 from random_weights import random_weights
 from small_network import CLASSES, make_plan
-from vedette.contracts.bundle import Agreement, InputSpec
+from vedette.contracts.bundle import InputSpec
 from vedette.contracts.pipeline import EngineChoice
 from vedette.contracts.ports import SilentProgress
+from vedette.contracts.receipt import Agreement
 from vedette.edge.engines.opening import open_engine
 from vedette.learn.darknet.plan import decode_spec
 from vedette.learn.export.errors import DisagreementError, PackError

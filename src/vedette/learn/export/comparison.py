@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vedette.contracts.bundle import Decode, DecodedBoxes, InputSpec
+from vedette.vision.boxes import iou_matrix
 from vedette.vision.decoded_boxes import corners_px, every_score, take_apart
 from vedette.vision.yolo import decode_heads
 
 SCORE_TOLERANCE = 1e-3
 BOX_TOLERANCE_PX = 0.5
 RELEVANT_SCORE = 1e-3
+VISIBLE_SCORE = 0.05
 EVERY_CELL = -1.0  # a score that everything is above
 
 Floats = NDArray[np.float32]
@@ -57,6 +59,26 @@ def compare(expected_heads: Heads, given_heads: Heads, decode: Decode, size: Inp
         _largest(expected.boxes_xyxy_px[relevant], given.boxes_xyxy_px[relevant]),
         int(relevant.sum()),
     )
+
+
+def mean_difference(expected_heads: Heads, given_heads: Heads, decode: Decode, size: InputSpec) -> float:
+    """How far one picture's boxes move: 0 not at all, 1 every box is lost; for ranking, not for a verdict.
+
+    The mean, over boxes that either side gives a score of `VISIBLE_SCORE`, of the score's change or the overlap's loss,
+    whichever is larger. Where the model sorts its boxes itself, or none is visible: the relative change of outputs.
+    """
+    expected, given = _decode(expected_heads, decode, size), _decode(given_heads, decode, size)
+    if expected.class_numbers is None and expected.boxes_xyxy_px.shape == given.boxes_xyxy_px.shape:
+        visible = np.maximum(expected.scores.max(axis=1), given.scores.max(axis=1)) >= VISIBLE_SCORE
+        if visible.any():
+            score = np.abs(expected.scores[visible] - given.scores[visible]).max(axis=1)  # (visible,)
+            overlap = np.diag(iou_matrix(expected.boxes_xyxy_px[visible], given.boxes_xyxy_px[visible]))
+            return float(np.nan_to_num(np.maximum(score, 1 - overlap), nan=1.0).mean())
+    changed = sum(
+        float(np.square(a - b, dtype=np.float64).sum()) for a, b in zip(expected_heads, given_heads, strict=True)
+    )
+    whole = sum(float(np.square(a, dtype=np.float64).sum()) for a in expected_heads)
+    return float(np.sqrt(changed / whole)) if whole else 0.0
 
 
 def _decode(heads: Heads, decode: Decode, size: InputSpec) -> _Decoded:

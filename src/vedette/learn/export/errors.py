@@ -20,3 +20,7 @@ class OnnxError(InputError):
 
 class DisagreementError(ResultError):
     """An engine's output differs from the reference's by more than the bundle's tolerance."""
+
+
+class VariantError(ResultError):
+    """A variant cannot be made of this model, or loses more than allowed; the message names the layers that hurt."""

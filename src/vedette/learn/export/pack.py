@@ -15,19 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vedette.contracts.bundle import (
-    Accuracy,
-    Agreement,
     BundleManifest,
     InputSpec,
     NmsKind,
     Precision,
     Provenance,
-    Receipt,
     ResizeMode,
     Thresholds,
     Variant,
 )
 from vedette.contracts.ports import Progress
+from vedette.contracts.receipt import Accuracy, Agreement, Evidence, Receipt
 from vedette.learn.darknet.plan import NetworkPlan, decode_spec
 from vedette.learn.darknet.weights import DarknetWeights
 from vedette.learn.export.comparison import Heads
@@ -77,7 +75,9 @@ class Measured:
 
     agreement: tuple[Agreement, ...]
     accuracy: Accuracy | None = None
+    evidence: Evidence | None = None
     ms_per_picture: float | None = None
+    network_ms: float | None = None
     engine: str | None = None
     engine_version: str | None = None
     host: str | None = None
@@ -160,7 +160,9 @@ def assemble(
     receipt = Receipt(
         agreement=measured.agreement,
         accuracy=measured.accuracy,
+        evidence=measured.evidence,
         ms_per_picture=measured.ms_per_picture,
+        network_ms=measured.network_ms,
         engine=measured.engine,
         engine_version=measured.engine_version,
         host=measured.host,

@@ -18,10 +18,10 @@ from vedette.contracts.bundle import (
     NmsKind,
     Precision,
     Provenance,
-    Receipt,
     Thresholds,
     Variant,
 )
+from vedette.contracts.receipt import Receipt
 from vedette.learn.darknet.plan import NetworkPlan
 from vedette.learn.export.decode_choice import DecodeWish, Shapes, choose_boxes, choose_heads
 from vedette.learn.export.errors import OnnxError, PackError

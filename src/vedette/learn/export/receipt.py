@@ -10,8 +10,9 @@ from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from vedette.contracts.bundle import Agreement, Decode, InputSpec
+from vedette.contracts.bundle import Decode, InputSpec
 from vedette.contracts.frame import Pixels
+from vedette.contracts.receipt import Agreement
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.plan import NetworkPlan
 from vedette.learn.darknet.weights import DarknetWeights
