@@ -104,7 +104,7 @@ def choose_variant(
         if variant is not None:
             return choice, variant
     held = ", ".join(
-        f"{variant.name} for {' and '.join(one.value for one in variant.engines)}" for variant in manifest.variants
+        f"{variant.name} ({', '.join(one.value for one in variant.engines)})" for variant in manifest.variants
     )
     wanted = " or ".join(choice.value for choice in engines)
     raise EngineError(
