@@ -2,9 +2,12 @@
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from simulators.s3_servers import S3Server, moto_server, rclone_server
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -33,3 +36,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def rclone_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """rclone's S3 server with one bucket; it checks signatures. Each test takes a prefix of its own."""
+    with rclone_server(tmp_path_factory.mktemp("rclone")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto_s3() -> Iterator[S3Server]:
+    """moto's S3 server with one bucket. Each test takes a prefix of its own."""
+    with moto_server() as server:
+        yield server

@@ -5,6 +5,7 @@ InputError
     ├── PictureError       one picture cannot be read
     ├── ClassMatchError    classes of the data are unknown to the model
     ├── DestinationError   the place to write to is taken
+    ├── VersionError       a version of a data set in a store is not there, or not what was pushed
     └── FractionsError     fractions that cannot part anything (a UsageError too: they come from a flag)
 """
 
@@ -25,6 +26,10 @@ class ClassMatchError(DataError):
 
 class DestinationError(DataError):
     """The place to write to exists already, or cannot be written."""
+
+
+class VersionError(DataError):
+    """A version of a data set in a store is not there, cannot be made, or is not what was pushed."""
 
 
 class FractionsError(DataError, UsageError):
