@@ -59,7 +59,7 @@ def test_an_export_of_a_trained_net_detects_what_its_raw_heads_do(
         decode_spec(plan), layout, batch=batch, frozen=batch is not None, most=MOST,
     )  # fmt: skip
     (tmp_path / "net.onnx").write_bytes(content)
-    flags = ["--onnx", str(tmp_path / "net.onnx"), "--names", str(names), "--nms", "needed"]
+    flags = ["--onnx", str(tmp_path / "net.onnx"), "--names", str(names), "--nms", "needed", "--nms-kind", "diou"]
     assert run_command(["pack", *flags, "--pictures", str(pictures), "--out", str(tmp_path / "bundle")]) == 0
     manifest = open_bundle(tmp_path / "bundle").manifest
     assert manifest.decode.kind == KIND_OF[layout] and manifest.input.batch == batch

@@ -66,7 +66,7 @@ def evaluate(  # noqa: PLR0913 - one parameter for each flag
         out.
     nms_kind
         What overlap means: IoU, DIoU as in Darknet's greedynms, or agnostic: IoU between boxes of any classes; the
-        bundle's own, or iou, when left out.
+        bundle's own, or as the cfg's nms_kind says, when left out.
     engine
         For a bundle: auto is OpenVINO where it is installed, else ONNX Runtime.
     precision
@@ -167,7 +167,7 @@ class DarknetSource:
     def open(self, resize: str | None, nms: float | None, nms_kind: str | None) -> Judged:
         from vedette.contracts.bundle import NmsKind, ResizeMode, Thresholds
         from vedette.learn.darknet.cfg import read_cfg
-        from vedette.learn.darknet.plan import decode_spec, plan_network
+        from vedette.learn.darknet.plan import decode_spec, nms_kind_of, plan_network
         from vedette.learn.darknet.weights import read_weights
         from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed
         from vedette.learn.training.predictor import DarknetPredictor
@@ -182,7 +182,7 @@ class DarknetSource:
             class_names=classes,
             score=SCORE_FLOOR,
             nms_iou=Thresholds().nms_iou if nms is None else nms,
-            nms_kind=Thresholds().nms_kind if nms_kind is None else NmsKind(nms_kind),
+            nms_kind=nms_kind_of(plan) if nms_kind is None else NmsKind(nms_kind),
             max_detections=detections_needed(len(classes)),
         )
         predictor = DarknetPredictor(plan, read_weights(self.weights, plan), rules, mode)

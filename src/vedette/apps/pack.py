@@ -37,7 +37,7 @@ def pack(  # noqa: PLR0913 - the flags of a command
     pictures: Path | None = None,
     split: str | None = None,
     resize: ResizeFlag | None = None,
-    nms_kind: NmsFlag = "iou",
+    nms_kind: NmsFlag | None = None,
     name: str | None = None,
     licence: str | None = None,
     class_map: Path | None = None,
@@ -75,7 +75,8 @@ def pack(  # noqa: PLR0913 - the flags of a command
         How pictures become the network's input; as the cfg's letter_box says, else stretch, when left out. darknet is a
         stretch with Darknet's own resize.
     nms_kind
-        iou, diou for what Darknet's `nms_kind=greedynms` does, or agnostic: IoU between boxes of any classes.
+        iou, diou (Darknet's greedynms), or agnostic: IoU between boxes of any classes; as the cfg's nms_kind says, else
+        iou, when left out.
     name
         The bundle's name; the run folder's or the model file's when left out.
     licence

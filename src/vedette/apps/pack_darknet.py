@@ -36,7 +36,7 @@ class PackOptions:
     split: str | None = None
     pictures: Path | None = None
     resize: Literal["stretch", "letterbox", "darknet"] | None = None
-    nms_kind: Literal["iou", "diou", "agnostic"] = "iou"
+    nms_kind: Literal["iou", "diou", "agnostic"] | None = None
     name: str | None = None
     licence: str | None = None
     class_map: Path | None = None
@@ -75,8 +75,7 @@ def _request(options: PackOptions, progress: Progress) -> PackRequest:
     """Read the model's files; sizes are checked before anything large is allocated."""
     from vedette.contracts.bundle import NmsKind, ResizeMode
     from vedette.learn.darknet.cfg import read_cfg
-    from vedette.learn.darknet.layers import DarknetNms
-    from vedette.learn.darknet.plan import plan_network
+    from vedette.learn.darknet.plan import nms_kind_of, plan_network
     from vedette.learn.darknet.weights import read_weights
     from vedette.learn.data.label_text import read_bytes, read_names
     from vedette.learn.export.half_precision import half_precision_warnings
@@ -87,9 +86,11 @@ def _request(options: PackOptions, progress: Progress) -> PackRequest:
         progress.say(f"{options.cfg}: {warning}")
     plan = plan_network(cfg)
     names = read_names(options.names)
-    if options.nms_kind == "iou" and any(head.nms_kind is not DarknetNms.DEFAULT for head in plan.heads):
-        wanted = ", ".join(sorted({head.nms_kind.value for head in plan.heads}))
-        progress.say(f"the cfg asks for nms_kind={wanted}; packed with plain IoU (--nms-kind diou for greedynms)")
+    asked = nms_kind_of(plan)
+    nms_kind = asked if options.nms_kind is None else NmsKind(options.nms_kind)
+    if nms_kind is not asked:
+        wanted = plan.heads[0].nms_kind.value
+        progress.say(f"the cfg's nms_kind={wanted} is {asked.value} suppression; packed with {nms_kind.value} as told")
     weights = read_weights(options.weights, plan)
     for warning in half_precision_warnings(plan, weights):
         progress.say(f"{options.weights}: {warning}")
@@ -102,7 +103,7 @@ def _request(options: PackOptions, progress: Progress) -> PackRequest:
         name=options.name or (options.run.resolve().name if options.run else options.weights.stem),
         licence=options.licence,
         resize=None if options.resize is None else ResizeMode(options.resize),
-        nms_kind=NmsKind(options.nms_kind),
+        nms_kind=nms_kind,
         training_run=None if options.run is None else options.run.resolve().name,
         dataset_digest=None if options.run is None else _recorded_digest(options.run),
     )

@@ -98,7 +98,7 @@ class OnnxPackOptions:
     flags: OnnxFlags = OnnxFlags()
     cfg: Path | None = None
     resize: Literal["stretch", "letterbox", "darknet"] | None = None
-    nms_kind: Literal["iou", "diou", "agnostic"] = "iou"
+    nms_kind: Literal["iou", "diou", "agnostic"] | None = None
     name: str | None = None
     licence: str | None = None
     wish: VariantWish = FP32_ONLY
@@ -158,8 +158,10 @@ def _request(
     from hashlib import sha256
 
     from vedette.contracts.bundle import NmsKind
+    from vedette.learn.darknet.plan import nms_kind_of
     from vedette.learn.export.pack_onnx import OnnxPackRequest
 
+    own = NmsKind.IOU if plan is None else nms_kind_of(plan)
     return OnnxPackRequest(
         detector=detector,
         class_names=_names(options, detector),
@@ -169,7 +171,7 @@ def _request(
         cfg_bytes=cfg_bytes,
         cfg_sha256=None if cfg_bytes is None else sha256(cfg_bytes).hexdigest(),
         licence=options.licence,
-        nms_kind=NmsKind(options.nms_kind),
+        nms_kind=own if options.nms_kind is None else NmsKind(options.nms_kind),
     )
 
 

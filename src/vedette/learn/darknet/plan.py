@@ -7,10 +7,10 @@ How one section becomes one layer is the matter of `sections`; building the laye
 
 from dataclasses import dataclass
 
-from vedette.contracts.bundle import DarknetDecode, DarknetHeads, DarknetRegionHead, RegionHead, YoloHead
+from vedette.contracts.bundle import DarknetDecode, DarknetHeads, DarknetRegionHead, NmsKind, RegionHead, YoloHead
 from vedette.learn.darknet.cfg import Cfg, Section
 from vedette.learn.darknet.errors import CfgError
-from vedette.learn.darknet.layers import ConvolutionalLayer, HeadLayer, HeadPlan, Layer, Shape
+from vedette.learn.darknet.layers import ConvolutionalLayer, DarknetNms, HeadLayer, HeadPlan, Layer, Shape
 from vedette.learn.darknet.sections import MAX_INPUT_SIDE, READERS, Growing
 
 MAX_PARAMS = 500_000_000  # 2 GB of float32, protobuf's and so ONNX's limit; the largest published net has 127 million
@@ -84,6 +84,14 @@ def plan_network(cfg: Cfg, width: int | None = None, height: int | None = None) 
     )
     _check_heads(cfg, plan)
     return plan
+
+
+def nms_kind_of(plan: NetworkPlan) -> NmsKind:
+    """The suppression that the cfg asks for: DIoU for `greedynms` and `diounms`, which differ only in `beta_nms`.
+
+    Source: facts of AlexeyAB/darknet box.c, `diounms_sort`; `beta_nms` is 0.6 in every published cfg, and here.
+    """
+    return NmsKind.IOU if plan.heads[0].nms_kind is DarknetNms.DEFAULT else NmsKind.DIOU
 
 
 def decode_spec(plan: NetworkPlan) -> DarknetDecode:

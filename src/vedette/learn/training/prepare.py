@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import NmsKind, ResizeMode, Thresholds
+from vedette.contracts.bundle import ResizeMode, Thresholds
 from vedette.contracts.errors import InputError
 from vedette.contracts.ports import Progress
 from vedette.learn.darknet.cfg import parse_cfg
 from vedette.learn.darknet.network import DarknetNetwork
-from vedette.learn.darknet.plan import NetworkPlan, decode_spec, plan_network
+from vedette.learn.darknet.plan import NetworkPlan, decode_spec, nms_kind_of, plan_network
 from vedette.learn.data.reading import read_data_set
 from vedette.learn.data.samples import DataSet
 from vedette.learn.data.split import split_data_set
@@ -132,11 +132,6 @@ def box_sizes(store: PictureStore) -> NDArray[np.float32]:
         boxes = labelled.boxes_xyxy_px[labelled.class_ids >= 0]
         sizes.append(boxes[:, 2:] - boxes[:, :2])
     return np.concatenate(sizes)
-
-
-def nms_kind_of(plan: NetworkPlan) -> NmsKind:
-    """The suppression that the cfg asks for, in the bundle's terms."""
-    return NmsKind.DIOU if plan.heads[0].nms_kind.value in {"greedynms", "diounms"} else NmsKind.IOU
 
 
 def check_same_classes(begun: Mapping[str, object], data: DataSet) -> None:
