@@ -55,7 +55,7 @@ class Film:
     noise: float = 2.0  # standard deviation, levels
     light: str = ""  # "switch", "drift"
     rain: bool = False
-    drawn: str = ""  # "small", "slow"
+    drawn: str = ""  # "small", "gone", "slow"
     frames: int = FRAMES
 
     @property
@@ -76,9 +76,17 @@ class Film:
         spans = [(begin, begin + length) for begin, _, length in self.plan]
         if self.light == "switch":
             spans += [(at, at + 4) for at in self.switches]
-        if self.drawn == "small":
-            spans += [(at, at + SMALL_FRAMES) for at in small_passes(self.frames)]
+        spans += [(at, at + length) for at, length in self.passes]
         return sorted(spans)
+
+    @property
+    def passes(self) -> list[tuple[int, int]]:
+        """When small objects set out, and for how many frames: across keyframes, or `gone` between two of them."""
+        if self.drawn == "small":
+            return [(self.frames // 2 - 20, 130)]
+        if self.drawn == "gone":
+            return [(GOP * (self.frames // GOP * n // 4) + 8, 44) for n in range(1, 4)]
+        return []
 
     @property
     def switches(self) -> tuple[int, int]:
@@ -94,7 +102,6 @@ def films() -> list[Film]:
              (907, 972), (1032, 1080), (1080, 1135)]  # fmt: skip
     drives = [(53, 82), (82, 110), (179, 210), (210, 242), (312, 352)]
     shop = [(n, n + 65) for n in range(5, 590, 65)]
-    small = {"frames": 1800, "drawn": "small"}
     return [
         Film("corridor-crf", CORRIDOR, tuple(walks[0:2])),
         Film("corridor-average", CORRIDOR, tuple(walks[2:4]), AVERAGE),
@@ -113,8 +120,10 @@ def films() -> list[Film]:
         Film("shop-average", SHOP, tuple(shop[2:4]), AVERAGE, noise=4.0),
         Film("shop-drift", SHOP, tuple(shop[4:6]), light="drift"),
         Film("shop-switch", SHOP, tuple(shop[6:8]), light="switch"),
-        Film("small-crf", CORRIDOR, (), CRF, **small),
-        Film("small-average", SHOP, (), AVERAGE, noise=3.0, **small),
+        Film("small-crf", CORRIDOR, (), CRF, drawn="small"),
+        Film("small-average", SHOP, (), AVERAGE, noise=3.0, drawn="small"),
+        Film("gone-crf", CORRIDOR, (), CRF, drawn="gone"),
+        Film("gone-average", SHOP, (), AVERAGE, noise=3.0, drawn="gone"),
         Film("slow-crf", CORRIDOR, (), CRF, drawn="slow"),
     ]
 
@@ -176,24 +185,18 @@ def source_numbers(film: Film) -> list[int]:
     return numbers
 
 
-SMALL_FRAMES, SMALL_PASSES, SMALL_PX = 40, 2, 24
+SMALL_PX, SMALL_ROWS = 24, 6
 SLOW_PX_PER_S = (0.3, 0.4, 0.6)
-
-
-def small_passes(frames: int) -> list[int]:
-    """When small objects set out."""
-    return [frames * (n + 1) // (SMALL_PASSES + 1) + 11 for n in range(SMALL_PASSES)]
 
 
 def drawn_boxes(film: Film, index: int) -> list[tuple[int, int, int, int]]:
     """x, y, width, height of every drawn object in this frame."""
-    if film.drawn == "small":
-        boxes = []
-        for number, begin in enumerate(small_passes(film.frames)):
-            if begin <= index < begin + SMALL_FRAMES:
-                x = 60 + (index - begin) * (WIDTH - 120) // SMALL_FRAMES
-                boxes += [(x, 300 + 350 * row + 40 * number, SMALL_PX, SMALL_PX) for row in range(2)]
-        return boxes
+    for begin, length in film.passes:
+        if begin <= index < begin + length:  # four to eight pixels a frame
+            return [
+                (100 + (index - begin) * (4 + 4 * row // SMALL_ROWS), 120 + 150 * row, SMALL_PX, SMALL_PX)
+                for row in range(SMALL_ROWS)
+            ]
     if film.drawn == "slow":
         return [(500 + int(speed * index / FPS), 100 + 330 * row, 40, 80) for row, speed in enumerate(SLOW_PX_PER_S)]
     return []

@@ -9,10 +9,13 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from io import BytesIO
 from types import TracebackType
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 from simulators.clips import draw_frame
 
@@ -20,10 +23,11 @@ FPS = 25
 SIZE = (160, 96)
 PAYLOAD = 1200
 CLIP_FRAMES = 25
+Draw = Callable[[int, int, int], NDArray[np.uint8]]
 
 
-def encode_units() -> list[list[bytes]]:
-    """The NAL units of each frame of a one-second clip; the first frame carries SPS and PPS."""
+def encode_units(draw: Draw = draw_frame, clip_frames: int = CLIP_FRAMES) -> list[list[bytes]]:
+    """The NAL units of each frame of a clip, a keyframe a second; the first frame carries SPS and PPS."""
     sink = BytesIO()
     with av.open(sink, "w", format="h264") as output:
         video = output.add_stream("libx264", rate=FPS)
@@ -32,8 +36,8 @@ def encode_units() -> list[list[bytes]]:
         video.codec_context.gop_size = CLIP_FRAMES
         video.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": "sliced-threads=0"}
         frames = []
-        for index in range(CLIP_FRAMES):
-            packets = video.encode(av.VideoFrame.from_ndarray(draw_frame(index, *SIZE), format="rgb24"))
+        for index in range(clip_frames):
+            packets = video.encode(av.VideoFrame.from_ndarray(draw(index, *SIZE), format="rgb24"))
             frames += [bytes(packet) for packet in packets]
         frames += [bytes(packet) for packet in video.encode()]
     return [[unit.rstrip(b"\0") for unit in frame.split(b"\0\0\1") if unit.strip(b"\0")] for frame in frames]
@@ -48,12 +52,13 @@ class RtspCamera:
         silent_after_s: float | None = None,
         close_after_s: float | None = None,
         deaf: bool = False,
+        frames: list[list[bytes]] | None = None,
     ) -> None:
         self._silent_after_s, self._close_after_s, self._deaf = silent_after_s, close_after_s, deaf
         self._expected = None
         if credentials is not None:
             self._expected = "Basic " + base64.b64encode(":".join(credentials).encode()).decode()
-        self._frames = encode_units()
+        self._frames = frames or encode_units()
         self._stopping = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(0.05)
@@ -149,7 +154,7 @@ class RtspCamera:
             if self._silent_after_s is not None and spent > self._silent_after_s:
                 self._stopping.wait()
                 return
-            units = self._frames[index % CLIP_FRAMES]
+            units = self._frames[index % len(self._frames)]
             for number, unit in enumerate(units):
                 for payload, last in _payloads(unit):
                     marker = 0x80 if last and number == len(units) - 1 else 0

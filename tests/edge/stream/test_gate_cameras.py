@@ -10,6 +10,7 @@ import pytest
 
 from simulators.blob_detector import BlobDetector
 from simulators.result_log import ResultLog, run_cameras
+from simulators.rtsp_camera import RtspCamera, encode_units
 from vedette.contracts.pipeline import GateMode, Isolation
 from vedette.contracts.status import GateState
 from vedette.edge.stream.camera_gate import VERIFY_S
@@ -184,3 +185,28 @@ def test_a_looped_file_keeps_what_the_gate_has_learned(tmp_path: Path) -> None:
     assert camera.loops >= 2
     assert indices == sorted(set(indices))
     assert sum(index >= 150 for index in indices) < (indices[-1] - 150) / EVERY * 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.needs_server
+def test_a_live_camera_is_gated_and_every_walk_is_seen() -> None:
+    """In each round of 8 s something walks by for a second and a half."""
+
+    def draw(index: int, width: int, height: int) -> np.ndarray:
+        image = np.full((height, width, 3), 60, np.uint8)
+        image[::4] = 90
+        if 113 <= index < 150:
+            image[30:60, 3 * (index - 113) : 3 * (index - 113) + 30] = 235
+        return image
+
+    with RtspCamera(frames=encode_units(draw, clip_frames=200)) as server:
+        spec = CameraSpec("a", server.url, gate=GateMode.BITSTREAM)
+        log, (camera,) = run_cameras([spec], every=EVERY, stop_after_results=60)
+    assert camera.state.value == "stopped"
+    assert camera.gated > 100
+    assert camera.drops == 0
+    walks = [stamp.index for stamp, boxes in log.results if boxes]
+    first = [index for n, index in enumerate(walks) if n == 0 or index - walks[n - 1] > 100]
+    for start in first[:2]:
+        seen = [index for index in walks if start <= index < start + 40]
+        assert len(seen) >= 7  # every fifth of 37 frames

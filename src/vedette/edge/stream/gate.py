@@ -19,12 +19,15 @@ from enum import IntEnum
 
 REMEMBERED = 600  # sizes of each kind: 20 s of stillness at 30 frames a second
 STRETCHES = 64  # still stretches whose highest sums are kept
+LEAST_STRETCH = 24  # packets: sums of shorter ones have no time to add up
+FEW_STRETCHES = 6  # below it little is known of noise
 LEAST_KNOWN = 20  # sizes before a kind has a normal
 LEAST_KEYS = 4
 UPPER = 0.9
 LEAST_ALLOWANCE, MOST_ALLOWANCE = 0.3, 2.0  # powers of two above the median that count as nothing
-LEAST_LIMIT, MOST_LIMIT = 2.0, 6.0  # sums, powers of two
-LIMIT_MARGIN = 1.3
+LEAST_KEY_ALLOWANCE = 1.0  # rate control moves keyframes most, and their pictures are compared anyway
+LEAST_LIMIT, FIRST_LIMIT, MOST_LIMIT = 2.5, 4.0, 6.0  # sums, powers of two
+LIMIT_MARGIN = 1.5
 JUDGED, MOST_FALSE = 8, 6  # of the last alarms that were looked into, so many false ones make sizes useless
 FLOOR_SHARE = 1 / 8192  # bytes per pixel of the picture that no size is told apart below: 253 for 1080p
 MOST_PLACES = 300  # behind a keyframe
@@ -45,8 +48,9 @@ class PacketKind(IntEnum):
 class _Normal:
     """The last still sizes of one kind, in powers of two, and what they say."""
 
-    def __init__(self, least: int) -> None:
+    def __init__(self, least: int, least_allowance: float = LEAST_ALLOWANCE) -> None:
         self._least = least
+        self._least_allowance = least_allowance
         self._recent: deque[float] = deque()
         self._ordered: list[float] = []
 
@@ -72,7 +76,7 @@ class _Normal:
     @property
     def allowance(self) -> float:
         upper = self._ordered[int(UPPER * (len(self._ordered) - 1))]
-        return min(max(upper - self.median, LEAST_ALLOWANCE), MOST_ALLOWANCE)
+        return min(max(upper - self.median, self._least_allowance), MOST_ALLOWANCE)
 
     def excess(self, value: float) -> float:
         """Above the normal (positive) or within it."""
@@ -97,24 +101,28 @@ class _Levels:
         self._levels.clear()
 
 
+def _normals() -> list[_Normal]:
+    """One for each kind of packet."""
+    return [_Normal(LEAST_KEYS, LEAST_KEY_ALLOWANCE), _Normal(LEAST_KNOWN), _Normal(LEAST_KNOWN)]
+
+
 class PacketGate:
     """The packets of one camera whose picture has `picture_px` pixels. Memory is bounded."""
 
     def __init__(self, picture_px: int) -> None:
         self._floor = max(picture_px * FLOOR_SHARE, 1.0)
         self._object_bytes = picture_px * OBJECT_SHARE
-        self._still = [_Normal(LEAST_KEYS), _Normal(LEAST_KNOWN), _Normal(LEAST_KNOWN)]
-        self._moving = [_Normal(LEAST_KEYS), _Normal(LEAST_KNOWN), _Normal(LEAST_KNOWN)]
+        self._still, self._moving = _normals(), _normals()
         self._levels = _Levels()
-        self._beside = [_Normal(LEAST_KEYS), _Normal(LEAST_KNOWN), _Normal(LEAST_KNOWN)]  # sizes less their levels
+        self._beside = _normals()  # sizes less their levels
         self._place = 0  # packets since the keyframe
         self._unsettled: deque[tuple[PacketKind, int, float]] = deque(maxlen=REMEMBERED)
         self._peaks: deque[float] = deque(maxlen=STRETCHES)  # highest sums of still stretches
         self._alarms: deque[bool] = deque(maxlen=JUDGED)  # whether something did move
         self._alarmed = False
         self._newest_s = -math.inf
-        self._sum = 0.0
-        self._peak = 0.0
+        self._sum = self._peak = 0.0
+        self._limit = FIRST_LIMIT
 
     @property
     def ready(self) -> bool:
@@ -124,10 +132,14 @@ class PacketGate:
     @property
     def limit(self) -> float:
         """The sum that raises the alarm."""
-        if not self._peaks:
-            return LEAST_LIMIT
-        high = sorted(self._peaks)[int(0.95 * (len(self._peaks) - 1))]
-        return min(max(LIMIT_MARGIN * high, LEAST_LIMIT), MOST_LIMIT)
+        return self._limit
+
+    def _find_limit(self) -> float:
+        if not self.has_signal:  # sizes still tell the largest movements
+            return MOST_LIMIT
+        least = FIRST_LIMIT if len(self._peaks) < FEW_STRETCHES else LEAST_LIMIT
+        high = sorted(self._peaks)[int(0.95 * (len(self._peaks) - 1))] if self._peaks else 0.0
+        return min(max(LIMIT_MARGIN * high, least), MOST_LIMIT)
 
     @property
     def useless(self) -> bool:
@@ -188,9 +200,10 @@ class PacketGate:
             self._alarms.append(moving)
         if moving:
             self._sum = 0.0  # what it was does not speak of what follows
-        elif self.ready:
+        elif self.ready and (self._alarmed or len(self._unsettled) >= LEAST_STRETCH):
             self._peaks.append(self._peak)
         self.drop_unsettled()
+        self._limit = self._find_limit()
 
     def drop_unsettled(self) -> None:
         """Nobody knows what the packets since the last call were."""
@@ -203,5 +216,5 @@ class PacketGate:
             normal.forget()
         self._levels.forget()
         self._peaks.clear()
-        self._sum = 0.0
+        self._sum, self._limit = 0.0, FIRST_LIMIT
         self.drop_unsettled()

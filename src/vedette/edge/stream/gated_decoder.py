@@ -86,8 +86,11 @@ class GatedDecoder:
             yield from self._finish(packet)
             return
         pts = packet.pts
-        if pts is None:
-            yield from self._give_up(WhyOpen.NO_TIMES)
+        if pts is None:  # of the first packet of many live streams; of all in raw files
+            if not self._open:
+                yield from self._open_up()
+            self._gate.why_open = self._gate.why_open or WhyOpen.NO_TIMES
+            self._whole, self._group, self._fed, self._bytes = False, [], 0, 0
             yield from self._handed(self._decode(packet))
             return
         self.packet_time_s = _time_s(packet)
@@ -138,6 +141,8 @@ class GatedDecoder:
             self._set_too_long(False)
         self._group, self._bytes, self._fed = [packet], packet.size, 0
         self._whole, self._keyframe_out = True, False
+        if self._gate.why_open is WhyOpen.NO_TIMES:
+            self._gate.why_open = None
         if self._waiting and not self._reordered:
             yield from self._judge()
 
@@ -247,12 +252,6 @@ class GatedDecoder:
         last = self._handed_on
         left = sorted((packet for packet in packets if last is None or _pts(packet) > last), key=_pts)
         self.undecoded += [_time_s(packet) for packet in left]
-
-    def _give_up(self, why: WhyOpen) -> Iterator[VideoFrame]:
-        if self._gate.why_open is None:
-            self._gate.why_open = why
-        if not self._open:
-            yield from self._open_up()
 
     def _finish(self, end: VideoPacket) -> Iterator[VideoFrame | None]:
         """The stream is over; `end` drains the decoder."""
