@@ -94,6 +94,10 @@ def take_unrivalled(gains: Floats) -> tuple[Indices, Indices, Indices, Indices]:
 
 def assign(gains: Floats) -> tuple[Indices, Indices]:
     """Rows and columns, one to one, with the largest sum of gains; pairs with a gain of 0 or less are never made."""
+    if gains.size and 1 in gains.shape:  # the usual remainder: two tracks for one box, or the other way round
+        best = int(gains.argmax())
+        row, column = divmod(best, gains.shape[1])
+        return (np.array([row]), np.array([column])) if gains[row, column] > 0 else (NO_INDICES, NO_INDICES)
     left = np.maximum(gains, 0)  # (rows, columns), what is still to be had
     rows, columns = [NO_INDICES], [NO_INDICES]
     while left.any():

@@ -190,12 +190,15 @@ class ByteTracker:
         born = free.nonzero()[0]
         if not len(born):
             return born
-        overlap = iou_matrix(detections.boxes_xyxy_px[born], detections.boxes_xyxy_px)
+        same = iou_matrix(detections.boxes_xyxy_px[born], detections.boxes_xyxy_px) > self._settings.same_object_overlap
+        same[np.arange(len(born)), born] = False
+        if not same.any():
+            return born
         had = np.zeros(len(detections), np.bool_)
         had[used] = True
         chosen = []
         for row, column in enumerate(born):  # best score first, as detections come
-            if not (overlap[row, had] > self._settings.same_object_overlap).any():
+            if not same[row, had].any():
                 had[column] = True
                 chosen.append(column)
         return np.array(chosen, np.intp)  # (births,)
