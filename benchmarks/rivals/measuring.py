@@ -11,7 +11,7 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,8 +110,8 @@ def prepare(place: Workplace, clip: Path) -> None:
     run_measured([*program, *map(str, arguments)], place.environment)
 
 
-def measure(place: Workplace, rounds: int, quiet: Sequence[Path] = ()) -> dict[str, Any]:
-    """Every contestant on the busy clip, `rounds` times in turns; with `quiet` clips, ours and the best rival too."""
+def measure(place: Workplace, rounds: int) -> Iterator[dict[str, Any]]:
+    """Every contestant on the busy clip, `rounds` times in turns; the figures so far after each round."""
     clips = [str(busy_clip())] * STREAMS
     contestants = [*(f"floor_{size}" for size in SIZES), *(f"ours_{size}" for size in SIZES), *RIVALS]
     runs = {name: Runs() for name in contestants}
@@ -122,20 +122,17 @@ def measure(place: Workplace, rounds: int, quiet: Sequence[Path] = ()) -> dict[s
                 f"round {number + 1}, {name}: {cost.said['frames'] / cost.wall_s:.0f} frames/s, {cost.cpu_s:.1f} CPU s"
             )
             runs[name].costs.append(cost)
-    figures = {name: found.figures() for name, found in runs.items()}
-    document: dict[str, Any] = {
-        "streams": STREAMS,
-        "every": EVERY,
-        "clip": busy_clip().name,
-        "our_precision": place.precision,
-        "contestants": figures,
-        "comparison": compare(figures),
-        "ultralytics_suppression": runs["ultralytics"].costs[-1].said["suppression"],
-        "environments": versions(place.folder),
-    }
-    if quiet:
-        document["quiet"] = measure_quiet(place, figures, quiet)
-    return document
+        figures = {name: found.figures() for name, found in runs.items()}
+        yield {
+            "streams": STREAMS,
+            "every": EVERY,
+            "clip": busy_clip().name,
+            "our_precision": place.precision,
+            "contestants": figures,
+            "comparison": compare(figures),
+            "ultralytics_suppression": runs["ultralytics"].costs[-1].said["suppression"],
+            "environments": versions(place.folder),
+        }
 
 
 def compare(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -157,12 +154,12 @@ def compare(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def measure_quiet(place: Workplace, figures: dict[str, dict[str, Any]], quiet: Sequence[Path]) -> dict[str, Any]:
-    """Each clip a camera, once: ours with the gate, ours without, and the rival that needs the fewest CPU seconds."""
+    """Each clip a camera, once: ours with the gate, and the rival that needed the fewest CPU seconds for busy work."""
     clips = [str(path.resolve()) for path in quiet]
     best = min(RIVALS, key=lambda name: figures[name]["cpu_s_per_1000_frames"])
     size = RIVALS[best][1]
     found = {}
-    for name, extra in ((best, ()), (f"ours_{size}", ("--gate", "off")), (f"ours_{size}", ("--gate", "bitstream"))):
+    for name, extra in ((best, ()), (f"ours_{size}", ("--gate", "bitstream"))):
         cost = run_contestant(place, name, clips, extra)
         label = f"{name}_gate_{extra[1]}" if extra else name
         _say(f"quiet, {label}: {cost.cpu_s:.1f} CPU s")

@@ -86,7 +86,12 @@ def _quiet(figures: dict[str, Any]) -> str:
         rows.append([what, quiet["input"], f"{found['frames_per_s']:.0f}", cost, str(found["frames"])])
     table = _table(["quiet material", "input", "frames/s", "CPU s per 1000 frames", "frames"], rows)
     verdict = "reached" if quiet["reached"] else "not reached"
-    return f"{table}\n\nBest rival / ours with the gate: {quiet['ratio']:.1f}, aim {quiet['aim']:.0f}: {verdict}."
+    sentence = (
+        f"Best rival / ours with the gate, CPU seconds: {quiet['ratio']:.1f}, aim {quiet['aim']:.0f}: {verdict}. One run "
+        f"each, commit `{quiet['commit']}`; films of `benchmarks/gate_material.py`, each a camera: "
+        f"{', '.join(Path(name).stem for name in quiet['clips'])}."
+    )
+    return f"{table}\n\n{sentence}"
 
 
 def _versions(figures: dict[str, Any]) -> str:
