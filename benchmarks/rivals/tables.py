@@ -87,8 +87,8 @@ def _quiet(figures: dict[str, Any]) -> str:
     table = _table(["quiet material", "input", "frames/s", "CPU s per 1000 frames", "frames"], rows)
     verdict = "reached" if quiet["reached"] else "not reached"
     sentence = (
-        f"Best rival / ours with the gate, CPU seconds: {quiet['ratio']:.1f}, aim {quiet['aim']:.0f}: {verdict}. One run "
-        f"each, commit `{quiet['commit']}`; films of `benchmarks/gate_material.py`, each a camera: "
+        f"Best rival / ours with the gate, CPU seconds: {quiet['ratio']:.1f}, aim {quiet['aim']:.0f}: {verdict}. One "
+        f"run each, commit `{quiet['commit']}`; films of `benchmarks/gate_material.py`, each a camera: "
         f"{', '.join(Path(name).stem for name in quiet['clips'])}."
     )
     return f"{table}\n\n{sentence}"
