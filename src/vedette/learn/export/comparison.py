@@ -78,7 +78,7 @@ def mean_difference(expected_heads: Heads, given_heads: Heads, decode: Decode, s
         float(np.square(a - b, dtype=np.float64).sum()) for a, b in zip(expected_heads, given_heads, strict=True)
     )
     whole = sum(float(np.square(a, dtype=np.float64).sum()) for a in expected_heads)
-    return float(np.sqrt(changed / whole)) if whole else 0.0
+    return float(np.sqrt(changed / whole)) if whole and np.isfinite(changed) else float(not np.isfinite(changed))
 
 
 def _decode(heads: Heads, decode: Decode, size: InputSpec) -> _Decoded:

@@ -46,6 +46,7 @@ def quantize_qdq(model: bytes, pictures: CalibrationPictures, style: QdqStyle, k
         VariantError: ONNX Runtime's quantiser cannot handle the model.
     """
     import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     onnxruntime.disable_telemetry_events()
@@ -71,8 +72,12 @@ def quantize_qdq(model: bytes, pictures: CalibrationPictures, style: QdqStyle, k
                 nodes_to_exclude=[*kept, *find_tail(loaded)],
                 extra_options=extra,
             )
-        except (ValueError, RuntimeError, AttributeError, KeyError, IndexError) as error:  # all that its code raises
-            raise VariantError(f"ONNX Runtime's quantiser cannot handle this model: {error}") from error
+        except (
+            *(native.Fail, native.InvalidArgument, native.InvalidGraph, native.NotImplemented, native.RuntimeException),
+            *(ValueError, RuntimeError, AttributeError, KeyError, IndexError),
+        ) as error:  # all that its code was seen to raise; the native ones derive from Exception directly
+            reason = str(error).splitlines()[0]
+            raise VariantError(f"ONNX Runtime's quantiser cannot handle this model: {reason}") from error
         return target.read_bytes()
 
 
