@@ -96,3 +96,12 @@ def _count(clip: Clip, detections: list[Detections], frames: range, strong: floa
 def _expect(clip: Clip, frames: range) -> Counter[tuple[str, str]]:
     seen = [crossing for crossing in clip.crossings if frames[0] < crossing.frame <= frames[-1]]
     return Counter((crossing.direction, crossing.class_name) for crossing in seen)
+
+
+def as_markdown(figures: dict[str, Any]) -> str:
+    """The table of docs/reference/tracking.md."""
+    lines = ["| detection on | true crossings, all phases | too many or too few | right |", "| --- | --- | --- | --- |"]
+    for every in EVERY:
+        entry = figures[f"every {every}"]
+        lines.append(f"| every {every} | {entry['true']} | {entry['wrong']} | {100 * entry['accuracy']:.1f} % |")
+    return "\n".join(lines)
