@@ -10,7 +10,18 @@ from pathlib import Path
 
 from benchmarks.recording import identify_code, record
 
-NAMES = ("command_line", "postprocess", "decoded_boxes", "preprocessing", "streams", "parity", "tracking", "counting")
+NAMES = (
+    "command_line",
+    "postprocess",
+    "decoded_boxes",
+    "preprocessing",
+    "streams",
+    "streams_realtime",
+    "streams_cameras",
+    "parity",
+    "tracking",
+    "counting",
+)
 RESULTS = Path(__file__).parent / "results"
 
 
