@@ -1,221 +1,169 @@
-"""Eight busy 1080p streams, detection on every 5th frame, as fast as possible, beside the floor of the same run.
+"""Eight 1080p30 streams, detection on every 5th frame, as fast as possible, beside the floor of the same run.
 
-The floor is bare decoding of the same clips (one PyAV thread a stream, frames thrown away) plus bare inference of the
-same number of batches (engine only, no decode of boxes), one after the other with every core free. Ours decodes, fits,
-detects, tracks, counts and writes events. Ratio = floor seconds / our seconds. Everything is repeated and the median
-taken. The detector's weights are random and its thresholds usual, so its detections mean nothing here ("raw rate").
+Three workloads (`stream_material`): scenes (tracks and crossings are asserted), busy (real footage, a real detector)
+and raw (the rate alone). The floor is bare decoding and bare inference of the same frames (`stream_measuring`), one
+after the other with every core free. Ours is `vedette run` as a user starts it: decodes each camera in a process of its
+own, fits, detects, tracks, counts, writes events. `ratio` = floor seconds / our seconds from the first camera's opening
+to the last one's end; like the floor's, without starting Python and loading the engine, whose figures stand beside it.
+`ratio_cpu` is of processor time, with everything from exec to exit on our side.
 
-The clip is `videos/busy_1080p30_h264.mp4` of the folder that VEDETTE_DATA names; without it, a drawn 1080p clip.
+    python -m benchmarks.streams [--workload NAME ...] [--precision int8] [--isolation processes|threads] [--repeats 3]
 """
 
-import contextlib
-import io
+import argparse
 import itertools
 import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-STREAMS, EVERY, BATCH, REPEATS = 8, 5, 4, 3
-SIZE, CLASSES = 416, 80
-CELLS_FOUND = 30  # a frame, before suppression
-SPREAD = 20.0  # standard deviation of the objectness logits
-PRECISIONS = ("fp32", "bf16")
+import yaml
+
+from benchmarks.stream_material import Workload, cache_folder, short_clip, workloads
+from benchmarks.stream_measuring import EVERY, floor, weigh
+
+REPEATS = 3
+PRECISION = {"scenes": "int8", "busy": "fp32", "raw": "int8"}
+LIMITS = {"ratio": 0.92, "memory_mib": 600, "first_detection_s": 3.0}
+FIRST_DETECTION = """
+import sys, time
+from vedette.apps import run
+from vedette.apps.pipeline_file import read_pipeline
+from pathlib import Path
+settings = read_pipeline(Path(sys.argv[1]))
+with run.start_spawner(settings) as spawner:
+    opened, detector = run.open_pipeline_detector(settings)
+    watch = run.build_watch(settings, opened, detector, None, spawner=spawner)
+    def tell(frame, *_):
+        global first
+        first = first or time.time()
+    first = 0.0
+    watch.on_result = tell
+    watch.run()
+print('{"first_unix_s": %r}' % first)
+"""
 
 
 def measure() -> dict[str, Any]:
-    """Figures for every precision that this processor has."""
-    with tempfile.TemporaryDirectory() as folder:
-        clip = _clip(Path(folder))
-        bundle = _pack_random_tiny(Path(folder), clip)
-        figures: dict[str, Any] = {"streams": STREAMS, "every": EVERY, "input": f"{SIZE}x{SIZE}", "clip": clip.name}
-        for precision in PRECISIONS:
-            rounds = []
-            for _ in range(REPEATS):
-                floor = _in_process("floor", clip, bundle, precision)
-                if "unavailable" in floor:
-                    break
-                ours = _in_process("ours", clip, bundle, precision)
-                rounds.append((floor, ours))
-            figures[precision] = _medians(rounds) if rounds else "not available on this processor"
-        return figures
+    """Every workload with its usual precision, in processes; raw also in threads."""
+    found = {name: measure_workload(one, PRECISION[name]) for name, one in workloads().items()}
+    for one in (workload for name, workload in workloads().items() if name == "raw"):
+        found["raw in threads"] = measure_workload(one, PRECISION["raw"], isolation="threads")
+    return found
 
 
-def _medians(rounds: list[tuple[dict[str, float], dict[str, float]]]) -> dict[str, Any]:
-    def middle(pick: Callable[[dict[str, float], dict[str, float]], float]) -> float:
-        return round(statistics.median(pick(floor, ours) for floor, ours in rounds), 3)
+def measure_workload(
+    workload: Workload, precision: str, repeats: int = REPEATS, isolation: str = "processes"
+) -> dict[str, Any]:
+    """Medians over interleaved runs of the floor and of ours."""
+    pipeline = write_pipeline(workload, workload.clips, precision, isolation)
+    rounds = []
+    for _ in range(repeats):
+        bare = floor(workload.bundle, precision, workload.clips)
+        ours = weigh(["-m", "vedette", "run", pipeline, "--json"])
+        _check(workload, ours["said"])
+        rounds.append((bare, ours))
+    short = write_pipeline(workload, (short_clip(),) * len(workload.clips), precision, isolation)
+    starts = [weigh(["-m", "vedette", "run", short, "--json"])["cpu_s"] for _ in range(repeats)]
+    return {
+        "note": workload.note,
+        "precision": precision,
+        "isolation": isolation,
+        "cameras": len(workload.clips),
+        "every": EVERY,
+        **_medians(rounds),
+        "start_cpu_s": round(statistics.median(starts), 2),
+        "first_detection_s": round(statistics.median(_first_detections(short, repeats)), 2),
+        "limits": LIMITS,
+    }
+
+
+def _medians(rounds: list[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
+    def middle(pick: Callable[[dict[str, Any], dict[str, Any]], float]) -> float:
+        return round(statistics.median(pick(bare, ours) for bare, ours in rounds), 3)
 
     return {
-        "frames_per_s": middle(lambda f, o: o["frames"] / o["wall_s"]),
-        "cpu_s_per_1000_frames": middle(lambda f, o: 1000 * o["cpu_s"] / o["frames"]),
-        "peak_memory_mib": middle(lambda f, o: o["peak_mib"]),
+        "frames": rounds[0][0]["frames"],
+        "frames_per_s": middle(lambda f, o: f["frames"] / o["said"]["seconds"]),
         "floor_frames_per_s": middle(lambda f, o: f["frames"] / f["wall_s"]),
-        "floor_cpu_s_per_1000_frames": middle(lambda f, o: 1000 * f["cpu_s"] / f["frames"]),
-        "ratio_wall": middle(lambda f, o: f["wall_s"] / o["wall_s"] * o["frames"] / f["frames"]),
-        "ratio_cpu": middle(lambda f, o: f["cpu_s"] / o["cpu_s"] * o["frames"] / f["frames"]),
-        "objects_per_detected_frame": middle(lambda f, o: o["objects"] / o["slots"]),
+        "ratio": middle(lambda f, o: f["wall_s"] / o["said"]["seconds"]),
+        "ratio_each": [round(f["wall_s"] / o["said"]["seconds"], 3) for f, o in rounds],
+        "whole_command_s": middle(lambda f, o: o["wall_s"]),
+        "cpu_s_per_1000_frames": middle(lambda f, o: 1e3 * o["cpu_s"] / f["frames"]),
+        "floor_cpu_s_per_1000_frames": middle(lambda f, o: 1e3 * f["cpu_s"] / f["frames"]),
+        "ratio_cpu": middle(lambda f, o: f["cpu_s"] / o["cpu_s"]),
+        "floor_decode_cpu_ms": middle(lambda f, o: f["decode_cpu_ms"]),
+        "floor_infer_cpu_ms": middle(lambda f, o: f["infer_cpu_ms"]),
+        "memory_mib": middle(lambda f, o: o["pss_mib"]),
+        "detections": sum(camera["detections"] for camera in rounds[0][1]["said"]["cameras"]),
+        "events": sum(camera["events"] for camera in rounds[0][1]["said"]["cameras"]),
         "rounds": len(rounds),
     }
 
 
-def _in_process(what: str, clip: Path, bundle: Path, precision: str) -> dict[str, float]:
-    """One measurement in a process of its own, so that memory and CPU time are its own."""
-    command = [sys.executable, "-m", "benchmarks.streams", what, str(clip), str(bundle), precision]
-    root = Path(__file__).parent.parent
-    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
-    figures: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
-    return figures
-
-
-def _clip(folder: Path) -> Path:
-    data = Path(os.environ.get("VEDETTE_DATA", "../shared/data"))
-    real = (data / "videos" / "busy_1080p30_h264.mp4").resolve()
-    if real.is_file():
-        return real
-    from vedette.contracts.ports import SilentProgress
-    from vedette.learn.data.scenes.writing import ClipPlan, write_clips
-
-    return write_clips(folder, ClipPlan(1, 600, 1, (1920, 1080)), SilentProgress(), 2)[0].video
-
-
-def _pack_random_tiny(folder: Path, clip: Path) -> Path:
-    """A bundle of yolov3-tiny with random weights that finds some objects in the clip."""
-    import torch
-
-    from vedette.apps.cli import run_command
-    from vedette.learn.darknet.cfg import parse_cfg
-    from vedette.learn.darknet.network import DarknetNetwork
-    from vedette.learn.darknet.plan import plan_network
-    from vedette.learn.darknet.weights import write_weights
-    from vedette.learn.darknet.zoo import make_cfg
-
-    text = make_cfg("yolov3-tiny", CLASSES, SIZE, SIZE)
-    (folder / "model.cfg").write_text(text, encoding="utf-8")
-    (folder / "names.txt").write_text("\n".join(f"class{n}" for n in range(CLASSES)), encoding="utf-8")
-    plan = plan_network(parse_cfg(text))
-    torch.manual_seed(1)
-    network = DarknetNetwork(plan).eval()
-    _set_biases(network, _frames(clip))
-    write_weights(folder / "model.weights", plan, network.to_darknet(seen=0))
-    arguments = ["--cfg", "model.cfg", "--weights", "model.weights", "--names", "names.txt"]
-    paths = [str(folder / a) if not a.startswith("--") else a for a in arguments]
-    with contextlib.redirect_stdout(io.StringIO()):
-        code = run_command(["pack", *paths, "--out", str(folder / "bundle")])
-    if code != 0:
-        raise SystemExit(f"packing failed with exit code {code}")
-    return folder / "bundle"
-
-
-def _frames(clip: Path) -> Any:
-    """Eight frames of the clip as the network takes them: (8, 3, SIZE, SIZE) float32."""
-    import av
-    import numpy as np
-    import torch
-
-    with av.open(str(clip)) as container:
-        frames = itertools.islice(container.decode(container.streams.video[0]), 0, 400, 50)
-        pictures = [frame.to_ndarray(width=SIZE, height=SIZE, format="rgb24") for frame in frames]
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-
-
-def _set_biases(network: Any, frames: Any) -> None:
-    """About CELLS_FOUND cells a frame get an objectness above 1/2, all of class 0 and of the anchor's own size."""
-    import torch
-
-    with torch.no_grad():
-        for head, convolution in zip(network.plan.heads, network.head_convolutions(), strict=True):
-            anchors = len(head.anchors)
-            weight = convolution.weight.view(anchors, 5 + CLASSES, -1)
-            weight[:, :4] *= 0.1
-            weight[:, 5:] *= 0.1
-            bias = torch.zeros(anchors, 5 + CLASSES)
-            bias[:, 5:], bias[:, 5] = -8.0, 4.0
-            convolution.bias.copy_(bias.flatten())
-        for number, convolution in enumerate(network.head_convolutions()):
-            raw = network(frames)[number]  # (8, anchors * (5 + classes), height, width)
-            objectness = raw.view(len(raw), -1, 5 + CLASSES, *raw.shape[2:])[:, :, 4].flatten()
-            steeper = SPREAD / objectness.std()  # so that few cells lie between yes and no
-            convolution.weight.view(-1, 5 + CLASSES, convolution.in_channels)[:, 4] *= steeper
-            share = CELLS_FOUND * len(raw) / 2 / len(objectness)
-            convolution.bias.view(-1, 5 + CLASSES)[:, 4] = -steeper * torch.quantile(objectness, 1 - share)
-
-
-def _measured(work: Callable[[], dict[str, float]]) -> dict[str, float]:
-    import resource
-
-    began, cpu = time.perf_counter(), time.process_time()
-    found = work()
-    return found | {
-        "wall_s": time.perf_counter() - began,
-        "cpu_s": time.process_time() - cpu,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+def write_pipeline(
+    workload: Workload, clips: tuple[Path, ...], precision: str, isolation: str = "processes", **camera: object
+) -> Path:
+    """A pipeline file: a line a camera, no gate, events to a file."""
+    cameras = [
+        {
+            "name": f"camera-{number}",
+            "url": str(clip),
+            "lines": [{"name": "count", "start": list(line[0]), "end": list(line[1])}],
+            **camera,
+        }
+        for number, (clip, line) in enumerate(zip(clips, itertools.cycle(workload.lines), strict=False), start=1)
+    ]
+    document = {
+        "bundle": str(workload.bundle),
+        "cameras": cameras,
+        "detect": {"every": EVERY, "precision": precision, "gate": "off"},
+        "isolation": isolation,
+        "events": [{"kind": "file", "path": str(cache_folder() / "events.jsonl")}],
     }
+    path = cache_folder() / f"{workload.name}-{len(clips)}-{precision}-{isolation}.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
 
 
-def _floor(clip: Path, detector: Any) -> dict[str, float]:
-    """Decode everything, then infer as many batches as ours needs."""
-    import av
-    import numpy as np
-
-    counted = [0] * STREAMS
-
-    def decode(number: int) -> None:
-        with av.open(str(clip)) as container:
-            stream = container.streams.video[0]
-            stream.thread_count = 1
-            counted[number] = sum(1 for _ in container.decode(stream))
-
-    threads = [threading.Thread(target=decode, args=(number,)) for number in range(STREAMS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    batch = np.random.default_rng(1).integers(0, 255, (BATCH, SIZE, SIZE, 3), np.uint8)
-    for _ in range(-(-sum(-(-frames // EVERY) for frames in counted) // BATCH)):
-        detector.infer(batch)
-    return {"frames": sum(counted)}
+def _check(workload: Workload, said: dict[str, Any]) -> None:
+    (cache_folder() / "events.jsonl").unlink()
+    if said["errors"] or any(camera["drops"] for camera in said["cameras"]):
+        raise SystemExit(f"the run did not go well: {said['errors']}")
+    if workload.name == "scenes":
+        for camera in said["cameras"]:
+            crossings = said["counts"][camera["name"]]["lines"]["count"]
+            if not camera["detections"] or not crossings:
+                raise SystemExit(f"{camera['name']} has {camera['detections']} detections, crossings {crossings}")
 
 
-def _ours(clip: Path, bundle: Path, precision: str) -> dict[str, float]:
-    """The product, as a user runs it: tracks, a counting line, events to a file."""
-    from vedette.apps.cli import run_command
+def _first_detections(pipeline: Path, repeats: int) -> Iterator[float]:
+    """From exec to the first detection; nothing of an engine is kept between runs, so each is a cold one."""
+    import subprocess
+    import time
 
-    arguments = ["run", "--bundle", str(bundle), "--every", str(EVERY), "--line", "50%,0%,50%,100%", "--json"]
-    for number in range(STREAMS):
-        arguments += ["--camera", f"camera-{number + 1}={clip}"]
-    arguments += ["--precision", precision, "--events", str(bundle.parent / f"events-{os.getpid()}.jsonl")]
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        code = run_command(arguments)
-    document = json.loads(output.getvalue())
-    if code != 0 or document["errors"]:
-        raise SystemExit(f"the run failed with exit code {code}: {document['errors']}")
-    totals = {name: sum(camera[name] for camera in document["cameras"]) for name in ("frames", "slots", "detections")}
-    return {"frames": totals["frames"], "slots": totals["slots"], "objects": totals["detections"]}
+    for _ in range(repeats):
+        began = time.time()
+        command = [sys.executable, "-c", FIRST_DETECTION, str(pipeline)]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        yield json.loads(result.stdout.splitlines()[-1])["first_unix_s"] - began
 
 
 def main() -> None:
-    """`floor|ours CLIP BUNDLE PRECISION`, used by `_in_process`."""
-    what, clip, bundle, precision = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
-    if what == "ours":
-        print(json.dumps(_measured(lambda: _ours(clip, bundle, precision))))
-        return
-    import vedette
-    from vedette.contracts.errors import UnavailableError
-
-    try:
-        detector = vedette.load(bundle, precision=precision)
-    except UnavailableError as error:
-        print(json.dumps({"unavailable": str(error)}))
-        return
-    print(json.dumps(_measured(lambda: _floor(clip, detector))))
+    """Some of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workload", nargs="*")
+    parser.add_argument("--precision")
+    parser.add_argument("--isolation", default="processes")
+    parser.add_argument("--repeats", type=int, default=REPEATS)
+    wish = parser.parse_args()
+    found = {}
+    for name, one in workloads().items():
+        if not wish.workload or name in wish.workload:
+            found[name] = measure_workload(one, wish.precision or PRECISION[name], wish.repeats, wish.isolation)
+            print(json.dumps({name: found[name]}, indent=2), flush=True)
 
 
 if __name__ == "__main__":

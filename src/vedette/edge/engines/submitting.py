@@ -53,6 +53,10 @@ class StreamedDetector(PackedDetector):
         """One more than there are streams: it waits while the others are worked on."""
         return self._streams.streams + 1
 
+    def start(self, pixels_nhwc_rgb: Pixels) -> Started:
+        """The bare engine: begin one picture, (1, height, width, 3); its heads come undecoded."""
+        return self._streams.start(pixels_nhwc_rgb)
+
     def submit(self, pixels_hwc_rgb: Sequence[Pixels], placements: Sequence[Placement]) -> None:
         """Begin a batch; returns at once."""
         batch = []

@@ -1,0 +1,160 @@
+"""Runs one program for the stream benchmarks and weighs it: wall, processor time and memory with all its children.
+
+Processor time is what the system charges to the program and everything it waited for. Memory is the largest sum of the
+proportional set sizes (PSS: shared pages are counted once) of the program and everything below it, sampled twice a
+second. `floor` is a program of its own: bare decoding of the same clips (one PyAV thread a clip, frames thrown away),
+then bare inference (the engine alone, as asynchronous as in a run) on as many pictures as a run detects on.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).parent.parent
+EVERY = 5
+SAMPLE_S = 0.5
+
+
+def weigh(arguments: Sequence[object], timeout_s: float = 3600.0) -> dict[str, Any]:
+    """Run `python ARGUMENTS`: its last JSON document as `said`, wall_s, cpu_s, pss_mib.
+
+    Raises:
+        SystemExit: the program failed.
+    """
+    command = [sys.executable, *map(str, arguments)]
+    began = time.monotonic()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        watcher = _Memory(program.pid)
+        out, err = b"", b""
+        reader = threading.Thread(target=lambda: errors.append(program.stderr.read() if program.stderr else b""))
+        errors: list[bytes] = []
+        reader.start()
+        assert program.stdout is not None
+        killer = threading.Timer(timeout_s, program.kill)
+        killer.start()
+        out = program.stdout.read()
+        reader.join()
+        killer.cancel()
+        _, status, usage = os.wait4(program.pid, 0)
+        program.returncode = os.waitstatus_to_exitcode(status)
+        wall_s = time.monotonic() - began
+        watcher.stop()
+        err = errors[0]
+    if program.returncode != 0:
+        raise SystemExit(f"{command} failed with {program.returncode}: {err.decode()[-2000:]}")
+    return {
+        "said": _last_json(out.decode()),
+        "wall_s": wall_s,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "pss_mib": watcher.peak_kib / 1024,
+        "pss_mib_over_time": watcher.over_time,
+    }
+
+
+def _last_json(text: str) -> Any:
+    """The document that a program printed, alone or behind lines of text."""
+    start = 0 if text.startswith("{") else text.rfind("\n{") + 1
+    return json.loads(text[start:])
+
+
+class _Memory:
+    """Samples in a thread."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak_kib = 0
+        self.over_time: list[tuple[float, int]] = []  # seconds, MiB
+        self._pid = pid
+        self._done = threading.Event()
+        self._began = time.monotonic()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._done.wait(SAMPLE_S):
+            try:
+                top = psutil.Process(self._pid)
+                total = sum(_pss_kib(process.pid) for process in (top, *top.children(recursive=True)))
+            except psutil.NoSuchProcess:
+                continue
+            self.peak_kib = max(self.peak_kib, total)
+            self.over_time.append((round(time.monotonic() - self._began, 1), total // 1024))
+
+
+def _pss_kib(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:  # noqa: PTH123 - no path to think about
+            return next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+    except (OSError, StopIteration):
+        return 0
+
+
+def floor(bundle: Path, precision: str, clips: Sequence[Path]) -> dict[str, Any]:
+    """What the machine can do at most with these clips: frames, wall_s and cpu_s without starting or loading."""
+    figures: dict[str, Any] = weigh(["-m", "benchmarks.stream_measuring", bundle, precision, *clips])["said"]
+    return figures
+
+
+def _floor(bundle: str, precision: str, clips: Sequence[str]) -> dict[str, float]:
+    import av
+    import numpy as np
+
+    from vedette.bundle_folder import open_bundle
+    from vedette.contracts.bundle import Precision
+    from vedette.edge.engines.submitting import open_async_detector
+
+    detector = open_async_detector(open_bundle(bundle), precision=Precision(precision))
+    spec = detector.manifest.input
+    place = detector.place(*(1920, 1080))
+    picture = np.random.default_rng(1).integers(0, 255, (spec.height, spec.width, 3), np.uint8)
+    detector.submit([picture], [place])
+    detector.take()
+    counted = [0] * len(clips)
+
+    def decode(number: int) -> None:
+        with av.open(clips[number]) as container:
+            stream = container.streams.video[0]
+            stream.thread_count = 1
+            counted[number] = sum(1 for _ in container.decode(stream))
+
+    began, cpu = time.perf_counter(), time.process_time()
+    threads = [threading.Thread(target=decode, args=(number,)) for number in range(len(clips))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    decoded, decoded_cpu = time.perf_counter(), time.process_time()
+    pictures = sum(-(-frames // EVERY) for frames in counted)
+    started = []
+    for _ in range(pictures):
+        started.append(detector.start(picture[None]))
+        if len(started) > detector.in_flight:
+            oldest = started.pop(0)
+            oldest.wait()
+            oldest.release()
+    for one in started:
+        one.wait()
+    return {
+        "frames": sum(counted),
+        "pictures": pictures,
+        "wall_s": time.perf_counter() - began,
+        "cpu_s": time.process_time() - cpu,
+        "decode_cpu_ms": 1e3 * (decoded_cpu - cpu) / sum(counted),
+        "infer_cpu_ms": 1e3 * (time.process_time() - decoded_cpu) / pictures,
+        "decode_wall_s": decoded - began,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(_floor(sys.argv[1], sys.argv[2], sys.argv[3:])))
