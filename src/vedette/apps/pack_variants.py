@@ -45,7 +45,7 @@ class VariantFlags:
         str,
         Parameter(
             help="What to pack, separated by commas: fp32, bf16, fp16, int8 (for OpenVINO, ONNX Runtime and TensorRT), "
-            "int8_qdq (for ONNX Runtime alone), int8_qdq_symmetric (for TensorRT alone)."
+            "or one of these alone: int8_openvino, int8_qdq (ONNX Runtime), int8_qdq_symmetric (TensorRT)."
         ),
     ] = "fp32"
     calibration: Annotated[

@@ -102,6 +102,7 @@ def test_half_precision_has_no_layers_to_keep_but_names_those_that_hurt(kind: st
         ("int8,fp32", ("fp32", "int8", "int8_qdq", "int8_qdq_symmetric")),
         (" FP32 , bf16,fp16,", ("fp32", "bf16", "fp16")),
         ("fp32,int8_qdq,int8_qdq", ("fp32", "int8_qdq")),
+        ("fp32,int8_openvino", ("fp32", "int8")),
     ],
 )
 def test_variants_are_parsed_in_one_order(text: str, names: tuple[str, ...]) -> None:

@@ -1,6 +1,6 @@
 """What variants there are, and how one is settled: made, judged, made again with more layers in higher precision.
 
-`--variants int8` asks for all INT8 forms, one for each engine. BF16 is a setting of OpenVINO and has no file. Making is
+`--variants int8` asks for all INT8 forms, one an engine. BF16 is a setting of OpenVINO and has no file. Making is
 `quantize_*`'s, judging the caller's (it opens engines); here is the order of steps: while a variant loses more than
 allowed, what hurts most is kept in higher precision too, until it loses no more than that, or three steps in
 a row bring nothing, or so much is kept that there is no speed left to gain.
@@ -24,6 +24,11 @@ from vedette.learn.export.quantize_qdq import QdqStyle, always_kept, quantize_qd
 FP32, BF16, FP16 = "fp32", "bf16", "fp16"
 INT8, INT8_QDQ, INT8_SYMMETRIC = "int8", "int8_qdq", "int8_qdq_symmetric"
 NAMES = (FP32, BF16, FP16, INT8, INT8_QDQ, INT8_SYMMETRIC)
+ASKED = {  # what may stand in --variants -> the variants that it asks for
+    **{name: (name,) for name in NAMES},
+    INT8: (INT8, INT8_QDQ, INT8_SYMMETRIC),
+    "int8_openvino": (INT8,),
+}
 MOST_KEPT_WORK = 0.5  # above this share of the multiply-adds INT8 gains a quarter at best
 STEPS_WITHOUT_GAIN = 3
 LEAST_GAIN = 0.0005  # of mAP50
@@ -83,20 +88,20 @@ class VariantModel:
 
 
 def parse_variants(text: str) -> tuple[str, ...]:
-    """The variants of `--variants fp32,int8`, each once, FP32 first; `int8` stands for every INT8 form.
+    """The variants of `--variants fp32,int8`, each once, FP32 first.
 
     Raises:
         UsageError: a name is unknown, or fp32, which the others are measured by, is missing.
     """
     given = [part.strip().lower() for part in text.split(",") if part.strip()]
-    unknown = [name for name in given if name not in NAMES]
+    unknown = [name for name in given if name not in ASKED]
     if unknown or not given:
         raise UsageError(
-            f"--variants {text}: {', '.join(unknown) or 'nothing'} is no variant; there are {', '.join(NAMES)}"
+            f"--variants {text}: {', '.join(unknown) or 'nothing'} is no variant; there are {', '.join(ASKED)}"
         )
     if FP32 not in given:
         raise UsageError(f"--variants {text}: fp32 must be among them, the others are measured by it")
-    wanted = {*given, *((INT8, INT8_QDQ, INT8_SYMMETRIC) if INT8 in given else ())}
+    wanted = {variant for name in given for variant in ASKED[name]}
     return tuple(name for name in NAMES if name in wanted)
 
 
