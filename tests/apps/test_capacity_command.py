@@ -125,7 +125,7 @@ def test_bundles_are_compared_in_a_plot(tmp_path: Path, clip: Path, capsys):
     picture = tmp_path / "plot.png"
     document, _ = run_json(capsys, "--video", clip, "--bundle", good, "--bundle", better, "--plot", picture)
     assert [one["model"]["map50"] for one in document["answers"]] == [0.81, 0.9]
-    assert cv2.imread(str(picture)).shape[:2] == (550, 880)
+    assert cv2.imread(str(picture)).shape[:2] == (484, 704)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["better", "good", "plot.png"]
 
 

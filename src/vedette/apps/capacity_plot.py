@@ -8,7 +8,7 @@ from vedette.apps.capacity_errors import CapacityError
 from vedette.apps.capacity_report import Row, nth_frame
 from vedette.contracts.errors import UnavailableError
 
-MARKERS = "os^Dv"
+MARKERS = {"fp32": "o", "bf16": "s", "fp16": "^", "int8": "D"}
 
 
 def check_plotting() -> None:
@@ -22,38 +22,39 @@ def check_plotting() -> None:
 
 
 def plot_capacity(rows: Sequence[Row], path: Path, every: int) -> None:
-    """Write a PNG: one point for each model and codec, further right is more cameras, further up is more accurate.
+    """Write a PNG: a panel for each clip, a point for each model; further right is more cameras, further up is better.
 
     Raises:
         CapacityError: the file cannot be written.
     """
-    from vedette.learn.training.chart_style import INK, LINE_COLOURS, dress, legend, new_figure, save
+    from matplotlib.ticker import MaxNLocator
 
-    figure = new_figure(8.0, 5.0)
-    axes = figure.add_subplot()
-    measured = [row for row in rows if row.model is not None and row.model.map50 is not None]
-    clips = list(dict.fromkeys(row.clip.label for row in measured))
-    handles = []
-    for number, clip in enumerate(clips):
-        points = sorted(
-            (row.answer.full, 100 * row.model.map50, row.model.label)
-            for row in measured
-            if row.clip.label == clip and row.model is not None and row.model.map50 is not None
+    from vedette.learn.training.chart_style import LINE_COLOURS, dress, legend, new_figure, save
+
+    points = [
+        (row.clip.label, row.model, row.answer.full, 100 * row.model.map50)
+        for row in rows
+        if row.model is not None and row.model.map50 is not None
+    ]
+    clips = list(dict.fromkeys(clip for clip, *_ in points))
+    names = list(dict.fromkeys(model.name for _, model, *_ in points))
+    figure = new_figure(2.4 + 4.0 * len(clips), 4.4)
+    panels = figure.subplots(1, len(clips), sharex=True, sharey=True, squeeze=False)[0]
+    handles = {}
+    for axes, clip in zip(panels, clips, strict=True):
+        for label, model, cameras, percent in points:
+            if label == clip:
+                colour = LINE_COLOURS[names.index(model.name) % len(LINE_COLOURS)]
+                handles[model.label] = axes.scatter(
+                    [cameras], [percent], color=colour, marker=MARKERS[model.precision], s=56, zorder=3
+                )
+        dress(
+            axes, clip, f"cameras at full load, detecting on {nth_frame(every)}", "mAP50, %" if clip == clips[0] else ""
         )
-        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
-        handles.append(
-            axes.scatter(
-                [x for x, _, _ in points], [y for _, y, _ in points], color=colour, s=42, zorder=3,
-                marker=MARKERS[number % len(MARKERS)],
-            )
-        )  # fmt: skip
-        for x, y, label in points:
-            axes.annotate(label, (x, y), (6, 5), textcoords="offset points", fontsize=8, color=INK, parse_math=False)
-    dress(axes, f"Accuracy against cameras, detecting on {nth_frame(every)}", "cameras at full load", "mAP50, %")
-    right = max(row.answer.full for row in measured)
-    axes.set_xlim(0, right * 1.3)
-    axes.margins(y=0.25)
-    legend(axes, handles, clips, loc="lower left")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[0].set_xlim(0, 1.1 * max(cameras for _, _, cameras, _ in points))
+    panels[0].margins(y=0.15)
+    legend(panels[-1], list(handles.values()), list(handles), loc="center left", bbox_to_anchor=(1.02, 0.5))
     try:
         save(figure, path)
     except OSError as error:
