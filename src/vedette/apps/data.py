@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 LayoutName = Literal["voc", "darknet", "yolo", "coco"]
 SHOWN_PER_KIND = 10
 
-Source = Annotated[Path, Parameter(help="Folder or file in VOC, Darknet (.data), YOLO (data.yaml) or COCO format.")]
+Source = Annotated[
+    Path,
+    Parameter(help="Folder or file in VOC, Darknet (.data), YOLO (data.yaml) or COCO format, or s3://BUCKET/PREFIX."),
+]
 Format = Annotated[LayoutName | None, Parameter(name="--format", help="The format of SOURCE, where detection errs.")]
 Classes = Annotated[
     str | None, Parameter(help="Class names in order: a file with one a line, or names parted by commas.")
@@ -47,11 +50,14 @@ def check(
     .before-repair-N in the data set's folder; every change is reported, and what is left is judged.
     """
     from vedette.apps.console import ConsoleProgress, print_json
+    from vedette.apps.object_storage import refuse_s3
     from vedette.learn.data.check import check_data_set
     from vedette.learn.data.problems import Severity
     from vedette.learn.data.repair import repair_data_set
 
     wanted = _repairs(repair)
+    if wanted:
+        refuse_s3(source, "SOURCE of --repair")
     inspection = _inspect(source, format, classes, split_file)
     changes = repair_data_set(inspection.data, wanted) if wanted else []
     if changes:
@@ -90,9 +96,11 @@ def convert(
     at all.
     """
     from vedette.apps.console import ConsoleProgress, print_json
+    from vedette.apps.object_storage import refuse_s3
     from vedette.learn.data.convert import VocOffset, convert_data_set
     from vedette.learn.data.samples import Layout
 
+    refuse_s3(dest, "DEST")
     inspection = _inspect(source, format, classes, split_file)
     with ConsoleProgress() as progress:
         conversion = convert_data_set(inspection, dest, Layout(to), VocOffset(voc_offset), progress)
@@ -120,14 +128,16 @@ def split(
     from dataclasses import replace
 
     from vedette.apps.console import print_json
+    from vedette.apps.object_storage import local_data, refuse_s3
     from vedette.learn.data.folder_publishing import published_folder
     from vedette.learn.data.reading import read_data_set
     from vedette.learn.data.samples import Layout
     from vedette.learn.data.split import parse_fractions, split_data_set
     from vedette.learn.data.split_files import SPLIT_FILE, write_split_file
 
+    refuse_s3(out, "--out")
     shares = parse_fractions(fractions)
-    data = read_data_set(source, Layout(format) if format else None, classes=_class_list(classes))
+    data = read_data_set(local_data(source), Layout(format) if format else None, classes=_class_list(classes))
     splits = split_data_set(data, shares, seed)
     with published_folder(out) as folder:
         write_split_file(folder / SPLIT_FILE, splits)
@@ -155,9 +165,11 @@ def stats(
 ) -> None:
     """Write a page of charts and example pictures: one file, which loads nothing."""
     from vedette.apps.console import ConsoleProgress, print_json, print_line
+    from vedette.apps.object_storage import refuse_s3
     from vedette.learn.data.stats import measure_data_set
     from vedette.learn.data.stats_page import write_stats_page
 
+    refuse_s3(out, "--out")
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder; name a file, such as {out / 'stats.html'}")
     inspection = _inspect(source, format, classes, split_file)
@@ -180,11 +192,12 @@ def stats(
 
 
 def _inspect(source: Path, layout: str | None, classes: str | None, split_file: Path | None) -> "Inspection":
+    from vedette.apps.object_storage import local_data
     from vedette.learn.data.reading import inspect_data_set
     from vedette.learn.data.samples import Layout
 
     return inspect_data_set(
-        source, Layout(layout) if layout else None, classes=_class_list(classes), split_file=split_file
+        local_data(source), Layout(layout) if layout else None, classes=_class_list(classes), split_file=split_file
     )
 
 

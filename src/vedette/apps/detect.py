@@ -41,9 +41,9 @@ def detect(
     Parameters
     ----------
     bundle
-        The bundle's folder.
+        The bundle's folder, or s3://BUCKET/PREFIX.
     pictures
-        Files, folders (every picture directly in them) or patterns such as 'shots/*.jpg'.
+        Files, folders (every picture directly in them), both also as s3://BUCKET/..., or patterns as 'shots/*.jpg'.
     out
         The folder for the annotated pictures; they keep their names.
     score
@@ -61,7 +61,9 @@ def detect(
     """
     from vedette.apps.console import ConsoleProgress, print_json, print_line, warn
     from vedette.apps.library import load
+    from vedette.apps.object_storage import refuse_s3
 
+    refuse_s3(out, "--out")
     found = find_pictures(pictures)
     targets = name_targets(list(found), out)
     detector = load(bundle, engine, precision, score=score, nms_iou=nms, max_detections=max_detections)
@@ -130,11 +132,17 @@ def find_pictures(given: tuple[str, ...]) -> dict[Path, str]:
     """
     from glob import glob
 
+    from vedette.apps.object_storage import remote_pictures
+    from vedette.storage.address import is_s3_address
+
     if not given:
         raise UsageError("give at least one picture, folder or pattern after the bundle")
     found: dict[Path, str] = {}
     for text in given:
         path = Path(text)
+        if is_s3_address(text):
+            found |= remote_pictures(text, PICTURE_ENDINGS)
+            continue
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
         elif not path.exists() and any(sign in text for sign in "*?["):

@@ -43,9 +43,9 @@ def evaluate(  # noqa: PLR0913 - one parameter for each flag
     Parameters
     ----------
     bundle
-        A packed bundle; it runs on the engine that the edge would use.
+        A packed bundle (a folder, or s3://BUCKET/PREFIX); it runs on the engine that the edge would use.
     data
-        Labelled pictures: a folder or file in VOC, Darknet, YOLO or COCO format.
+        Labelled pictures: a folder or file in VOC, Darknet, YOLO or COCO format, or s3://BUCKET/PREFIX.
     cfg
         Darknet network, instead of a bundle; runs in torch.
     weights
@@ -80,11 +80,12 @@ def evaluate(  # noqa: PLR0913 - one parameter for each flag
     mapping = {} if class_map is None else read_class_map(class_map)
 
     from vedette.apps.console import ConsoleProgress, print_json
+    from vedette.apps.object_storage import local_data
     from vedette.learn.data.reading import read_data_set
     from vedette.learn.data.samples import Layout
     from vedette.learn.training.evaluate import choose_split, evaluate_pictures
 
-    labelled = choose_split(read_data_set(data, None if format is None else Layout(format)), split)
+    labelled = choose_split(read_data_set(local_data(data), None if format is None else Layout(format)), split)
     judged = source.open(resize, nms, nms_kind)
     with ConsoleProgress() as progress:
         progress.say(f"{judged.name} on {judged.engine}, {judged.resize.value}")
@@ -127,13 +128,14 @@ class BundleSource:
     precision: str
 
     def open(self, resize: str | None, nms: float | None, nms_kind: str | None) -> Judged:
+        from vedette.apps.object_storage import local_bundle
         from vedette.bundle_folder import open_bundle
         from vedette.contracts.bundle import NmsKind, Precision, ResizeMode
         from vedette.contracts.pipeline import EngineChoice
         from vedette.edge.engines.opening import open_detector
         from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed
 
-        opened = open_bundle(self.path)
+        opened = open_bundle(local_bundle(self.path))
         manifest = opened.manifest
         own = manifest.thresholds
         mode = manifest.input.resize if resize is None else ResizeMode(resize)

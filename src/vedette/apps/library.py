@@ -26,7 +26,8 @@ def load(
 ) -> PackedDetector:
     """Open a bundle after verifying every file in it; the result is a callable: BGR picture in, Detections out.
 
-    Thresholds left out are the bundle's own. `threads` is how many processors one inference may use (all by default).
+    The bundle is a folder, or s3://BUCKET/PREFIX. Thresholds left out are the bundle's own. `threads` is how many
+    processors one inference may use (all by default).
     A detector belongs to one thread at a time.
 
     Raises:
@@ -34,6 +35,7 @@ def load(
         EngineError: the engine is not installed, lacks the precision, or refuses the model.
         UsageError: an option has a value that it cannot have.
     """
+    from vedette.apps.object_storage import local_bundle
     from vedette.bundle_folder import open_bundle
     from vedette.contracts.bundle import Precision as PrecisionEnum
     from vedette.contracts.errors import UsageError
@@ -52,7 +54,7 @@ def load(
         engines, precisions = ", ".join(e.value for e in EngineEnum), ", ".join(p.value for p in PrecisionEnum)
         raise UsageError(f"{error}; engines: {engines}; precisions: {precisions}") from error
     return open_detector(
-        open_bundle(path),
+        open_bundle(local_bundle(path)),
         chosen,
         arithmetic,
         score=score,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from vedette.apps.object_storage import place_of, uploads_bundle
 from vedette.apps.pack_onnx import OnnxFlags
 from vedette.apps.pack_variants import VariantFlags
 from vedette.contracts.errors import InputError, UsageError
@@ -25,6 +26,7 @@ NO_ONNX_FLAGS = OnnxFlags()
 FP32_ONLY_FLAGS = VariantFlags()
 
 
+@uploads_bundle
 def pack(  # noqa: PLR0913 - the flags of a command
     *,
     out: Path,
@@ -54,7 +56,7 @@ def pack(  # noqa: PLR0913 - the flags of a command
     Parameters
     ----------
     out
-        The folder of the new bundle; must not exist, or be empty.
+        The folder of the new bundle, or s3://BUCKET/PREFIX; must not exist, or be empty.
     run
         A folder that `vedette train` wrote; in place of --cfg, --weights and --names.
     cfg
@@ -124,7 +126,7 @@ def pack(  # noqa: PLR0913 - the flags of a command
             bundle = pack_onnx_model(options, progress)
         else:
             bundle = pack_model(options, progress)
-    description = describe_bundle(bundle)
+    description = describe_bundle(bundle) | {"bundle": place_of(bundle.path)}
     if json:
         print_json(description)
     else:

@@ -16,6 +16,7 @@ from vedette.apps.pipeline_errors import PipelineError, check_pipeline
 from vedette.apps.pipeline_flags import flags_to_pipeline
 from vedette.contracts.errors import InputError
 from vedette.contracts.pipeline import Camera, FileTarget, MqttTarget, Pipeline, is_live_url
+from vedette.storage.address import is_s3_address
 
 if TYPE_CHECKING:
     from vedette.edge.stream.camera_spec import CameraSpec
@@ -161,7 +162,7 @@ def _below(pipeline: Pipeline, folder: Path) -> Pipeline:
 
     return pipeline.model_copy(
         update={
-            "bundle": place(pipeline.bundle),
+            "bundle": pipeline.bundle if is_s3_address(pipeline.bundle) else place(pipeline.bundle),
             "cameras": tuple(place_camera(camera) for camera in pipeline.cameras),
             "events": tuple(place_target(target) for target in pipeline.events),
             "record": place(pipeline.record),

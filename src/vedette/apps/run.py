@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def run(  # noqa: PLR0913 - the flags of a command
     pipeline: Annotated[Path | None, Parameter(help="a pipeline file (YAML); or give the flags below")] = None,
     *,
-    bundle: Annotated[Path | None, Parameter(help="the packed detector")] = None,
+    bundle: Annotated[Path | None, Parameter(help="the packed detector: a folder, or s3://BUCKET/PREFIX")] = None,
     camera: Annotated[
         list[str] | None, Parameter(help="[NAME=]URL: a file, rtsp(s)://, http(s)://, usb:N or csi:N; repeat for more")
     ] = None,
@@ -178,11 +178,12 @@ def start_spawner(settings: Pipeline) -> Iterator[Spawner | None]:
 
 def open_pipeline_detector(settings: Pipeline) -> tuple[OpenBundle, Detector]:
     """The verified bundle and its detector, with the pipeline's engine, precision and thresholds."""
+    from vedette.apps.object_storage import local_bundle
     from vedette.apps.watching import WEAK_SHARE, least_score
     from vedette.bundle_folder import open_bundle
     from vedette.edge.engines.submitting import open_async_detector
 
-    opened = open_bundle(settings.bundle)
+    opened = open_bundle(local_bundle(settings.bundle))
     detect = settings.detect
     detector = open_async_detector(
         opened,
