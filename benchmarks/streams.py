@@ -123,7 +123,7 @@ def write_pipeline(
         "isolation": isolation,
         "events": [{"kind": "file", "path": str(cache_folder() / "events.jsonl")}],
     }
-    path = cache_folder() / f"{workload.name}-{len(clips)}-{precision}-{isolation}.yaml"
+    path = cache_folder() / f"{workload.name}-{clips[0].stem}-{len(clips)}-{precision}-{isolation}.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     return path
 

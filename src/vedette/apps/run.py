@@ -123,7 +123,9 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
     """Open everything, run, close everything; true when Ctrl-C ended it."""
     from vedette.apps.console import warn
     from vedette.apps.run_progress import shown_progress
+    from vedette.edge.stream.time_slices import lengthen_time_slices
 
+    lengthen_time_slices()
     with ExitStack() as closing:
         spawner = closing.enter_context(start_spawner(settings))
         opened, detector = open_pipeline_detector(settings)

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import cv2
 
 from vedette.edge.stream.decoder_process import decode_camera
+from vedette.edge.stream.time_slices import lengthen_time_slices
 
 PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15  # linux/prctl.h
 REQUEST_BYTES = 4096
@@ -30,6 +31,7 @@ def main(control_fd: int) -> NoReturn:
     # Ctrl-C and a service's stop reach the whole group; the parent ends its decoders itself, in good order
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    lengthen_time_slices()
     cv2.setNumThreads(1)  # one thread per camera, and none before a fork
     gc.collect()
     gc.freeze()  # collections in a decoder must not write into the pages that all share
