@@ -20,6 +20,7 @@ from vedette.edge.stream.motion import Change, ChangeFinder, Look, Luma, MotionW
 
 VERIFY_S = 2.0  # while open and still
 VERIFY_KEYFRAME_S = 0.9  # at keyframes; cameras that send several a second need not detect on each
+BUSY_S = 0.4  # what has just moved is detected on for so long without looking again
 ADAPT_S = 4.0  # a picture this long still under large packets: they are its new normal
 
 
@@ -56,7 +57,8 @@ class CameraGate:
         self._motion: MotionWatch | None = None
         self._still: Luma | None = None  # what keyframes are compared with while shut: the one before
         self._keyframe_s: float | None = None  # when that was
-        self._due_s = self._uncalm_s = float("-inf")
+        self._due_s = self._moved_s = float("-inf")
+        self._uncalm_s = float("inf")
 
     @property
     def gates_packets(self) -> bool:
@@ -131,9 +133,13 @@ class CameraGate:
             self._packets = PacketGate(frame.width * frame.height)
             self._finder = ChangeFinder(cell_size_px(frame.width))
             self._motion = MotionWatch(self._finder)
+        packets = self._packets
+        if 0 <= time_s - self._moved_s < BUSY_S:
+            return True
         luma = small_luma(frame)
         look = self._motion.see(luma, time_s)
-        packets = self._packets
+        if look is Look.MOVING:
+            self._moved_s = time_s
         if look is not Look.UNSURE:
             packets.settle(moving=look is Look.MOVING)
         self.shut = False  # asked for anew by every look that finds stillness
