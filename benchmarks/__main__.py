@@ -21,6 +21,7 @@ NAMES = (
     "parity",
     "tracking",
     "counting",
+    "gate",
     "variants",
 )
 RESULTS = Path(__file__).parent / "results"
