@@ -113,7 +113,9 @@ def _floor(bundle: str, precision: str, clips: Sequence[str]) -> dict[str, float
     from vedette.bundle_folder import open_bundle
     from vedette.contracts.bundle import Precision
     from vedette.edge.engines.submitting import open_async_detector
+    from vedette.edge.stream.time_slices import lengthen_time_slices
 
+    lengthen_time_slices()  # as a run does: on a machine with other work it decides what one gets of it
     detector = open_async_detector(open_bundle(bundle), precision=Precision(precision))
     spec = detector.manifest.input
     place = detector.place(*(1920, 1080))
