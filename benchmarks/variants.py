@@ -3,7 +3,8 @@
 `VEDETTE_BENCH_RUNS` may name a folder with finished runs (`scenes416` beside `scenes416_data`, and `bccd`) to be packed
 anew; what is not there is drawn and trained first (5.5 and 20 minutes on two cores; blood cells only where
 `VEDETTE_DATA` has them). Accuracy is that of the receipts, on the test splits. Speed is measured here in rounds, FP32
-and each variant in turn, in processor milliseconds of the network on one thread: neighbours touch both alike.
+and each variant in turn, in processor milliseconds of the network on one thread, compiled for one picture as `vedette
+run` has it: neighbours on the machine touch all alike.
 """
 
 import os
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from vedette.apps.pack_darknet import PackOptions, pack_model
+from vedette.apps.pack_measuring import for_one_picture
 from vedette.apps.pack_variants import VariantWish
 from vedette.bundle_folder import OpenBundle
 from vedette.contracts.bundle import Variant
@@ -132,7 +134,7 @@ def _ratios(bundle: OpenBundle) -> dict[str, dict[str, float]]:
 def _open(bundle: OpenBundle, variant: Variant) -> HeadEngine:
     weights = None if variant.weights_file is None else bundle.read(variant.weights_file)
     return open_engine(
-        bundle.manifest,
+        for_one_picture(bundle.manifest),
         bundle.read(variant.file),
         EngineChoice(variant.engines[0].value),
         variant.precision,

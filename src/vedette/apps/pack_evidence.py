@@ -161,13 +161,13 @@ def _measure(
     drafted: Draft, agreement: tuple[Agreement, ...], shown: Shown, progress: Progress
 ) -> tuple[Measured, Judgement]:
     """Accuracy on the engine that `auto` picks here, with all processors; speed on one of them."""
-    from vedette.apps.pack_measuring import accuracy_of, describe_host, judge_engine, time_engine
+    from vedette.apps.pack_measuring import accuracy_of, describe_host, for_one_picture, judge_engine, time_engine
     from vedette.contracts.receipt import Evidence, Source
     from vedette.edge.engines.opening import open_engine
     from vedette.learn.export.pack import Measured
 
     judgement = judge_engine(open_engine(drafted.manifest, drafted.model), drafted.manifest, shown, progress)
-    engine = open_engine(drafted.manifest, drafted.model, threads=1)
+    engine = open_engine(for_one_picture(drafted.manifest), drafted.model, threads=1)
     speed = time_engine(engine, drafted.manifest, shown.pictures)
     measured = Measured(
         agreement,

@@ -273,7 +273,8 @@ class _Maker:
         return Packed(variant, made.contents, judgements[-1])
 
     def _open(self, made: VariantModel, threads: int | None) -> HeadEngine:
-        """On the engine that it is for, or on ONNX Runtime where that cannot be."""
+        """On the engine that it is for, or on ONNX Runtime where that cannot be; one thread is for timing."""
+        from vedette.apps.pack_measuring import for_one_picture
         from vedette.contracts.bundle import Precision
         from vedette.contracts.pipeline import EngineChoice
         from vedette.edge.engines.opening import open_engine
@@ -282,7 +283,7 @@ class _Maker:
         choice = EngineChoice.ONNXRUNTIME if kind.simulated else EngineChoice(kind.engines[0].value)
         # ONNX Runtime has no FP16 on processors: it computes in FP32 between roundings to FP16
         precision = Precision.FP32 if kind.precision is Precision.FP16 else kind.precision
-        manifest = self.baseline.manifest
+        manifest = self.baseline.manifest if threads is None else for_one_picture(self.baseline.manifest)
         return open_engine(manifest, made.model, choice, precision, threads=threads, ir_weights=made.ir_weights)
 
     def _layer_errors(self) -> tuple[LayerError, ...]:
