@@ -97,10 +97,10 @@ def test_the_prediction_is_held_against_runs(clip: Path, bundle: Path, capsys):
 def write_slow(folder: Path) -> Path:
     """A clip that a box can watch only a few of: large, and 60 noisy frames a second."""
     path = folder / "slow.mp4"
-    noise = np.random.default_rng(0).integers(0, 256, (3, 1080, 1920), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (3, 720, 1280), np.uint8)
     with av.open(str(path), "w") as output:
         video = output.add_stream("libx264", rate=60)
-        video.width, video.height, video.pix_fmt = 1920, 1080, "yuv420p"
+        video.width, video.height, video.pix_fmt = 1280, 720, "yuv420p"
         video.options = {"preset": "ultrafast", "crf": "20"}
         for index in range(24):
             grey = np.repeat(noise[index % 3][:, :, None], 3, axis=2)
