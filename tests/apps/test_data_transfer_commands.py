@@ -56,13 +56,13 @@ def test_json_says_what_was_done(data: Path, place: str, tmp_path: Path, capsys:
     first = json.loads(capsys.readouterr().out)
     run("push", str(data), place, "--json")
     second = json.loads(capsys.readouterr().out)
-    assert first["sent_objects"] > 0
-    assert (second["version"], second["sent_objects"], second["sent_bytes"]) == (first["version"], 0, 0)
+    assert first["sent_files"] > 0
+    assert (second["version"], second["sent_files"], second["sent_bytes"]) == (first["version"], 0, 0)
 
     run("pull", place, str(tmp_path / "copy"), "--json")
     pulled = json.loads(capsys.readouterr().out)
     assert pulled["version"] == first["version"]
-    assert pulled["received_objects"] == first["sent_objects"]
+    assert pulled["received_files"] == first["sent_files"]
     assert pulled["extra"] == []
 
 

@@ -113,6 +113,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+_CONTENT = re.compile("/objects/|/packs/")
 _REQUEST_LINE = re.compile(rb"(GET|PUT|POST|HEAD|DELETE) (/[^ \r\n]*) HTTP/1\.1\r\n")
 
 
@@ -131,7 +132,7 @@ class Traffic:
 
     def sent_objects(self) -> list[str]:
         """The paths of content that was sent, once for each time."""
-        return [path for method, path in self.requests if method in {"PUT", "POST"} and "/objects/" in path]
+        return [path for method, path in self.requests if method in {"PUT", "POST"} and _CONTENT.search(path)]
 
 
 @contextmanager

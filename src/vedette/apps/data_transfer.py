@@ -56,13 +56,13 @@ def push(
                 "address": str(store.address),
                 "files": pushed.files,
                 "size_bytes": pushed.size_bytes,
-                "sent_objects": pushed.sent_objects,
+                "sent_files": pushed.sent_files,
                 "sent_bytes": pushed.sent_bytes,
                 "seconds": round(pushed.seconds, 3),
             }
         )
         return
-    sent = f"{pushed.sent_objects} sent ({_megabytes(pushed.sent_bytes)})" if pushed.sent_objects else "nothing to send"
+    sent = f"{pushed.sent_files} sent ({_megabytes(pushed.sent_bytes)})" if pushed.sent_files else "nothing to send"
     print_line(f"{store.address}: {pushed.files} files, {_megabytes(pushed.size_bytes)}; {sent}")
     print_line(f"version {pushed.digest}, tagged {pushed.tag}")
     print_line(f"get it with: vedette data pull {store.address}#{pushed.tag} FOLDER")
@@ -108,7 +108,7 @@ def pull(
                     store, version, folder, progress, memory=digest_memory(folder), overwrite=overwrite
                 )
                 found = pulled.before
-                document |= {"received_objects": pulled.received_objects, "received_bytes": pulled.received_bytes}
+                document |= {"received_files": pulled.received_files, "received_bytes": pulled.received_bytes}
     except KeyboardInterrupt:
         warn("stopped; what has come stays, and the same command goes on")
         raise

@@ -1,5 +1,6 @@
 """Push and pull against real S3 servers: only what changed travels, cuts are resumed, nothing wrong is taken."""
 
+import hashlib
 import os
 import random
 import signal
@@ -15,7 +16,8 @@ import pytest
 from simulators.s3_servers import BUCKET, S3Server, Traffic, cutting_proxy
 from vedette.contracts.ports import SilentProgress
 from vedette.learn.data.errors import DataError, DestinationError, VersionError
-from vedette.learn.data.versions import DEFAULT_TAG, find_version, object_name, read_version
+from vedette.learn.data.versions import DEFAULT_TAG, find_version, read_version
+from vedette.learn.data.versions_contents import read_contents
 from vedette.learn.data.versions_digests import DigestMemory, digest_file
 from vedette.learn.data.versions_pull import WORK_FOLDER, Pulled, compare_folder, pull_version
 from vedette.learn.data.versions_push import Pushed, push_version
@@ -25,11 +27,14 @@ from vedette.storage.store import PART_BYTES, Store, open_store
 NAMES = ["JPEGImages/ä b (1).jpg", "JPEGImages/日本.jpg", "Annotations/a#b%.xml", "labels & co/x+y=z.txt"]
 
 
-def make_data(folder: Path, count: int = 30, size: int = 20_000, seed: int = 1) -> dict[str, bytes]:
-    """Files of random bytes, two of them alike, one empty, and names that are hard on servers."""
+def make_data(
+    folder: Path, count: int = 30, size: int = 20_000, seed: int = 1, large: int = 600_000
+) -> dict[str, bytes]:
+    """Files of random bytes, two of them alike, one large, one empty, and names that are hard on servers."""
     drawn = random.Random(seed)
     contents = {f"JPEGImages/{number:04}.jpg": drawn.randbytes(size) for number in range(count)}
     contents |= {name: drawn.randbytes(1000 + number) for number, name in enumerate(NAMES)}
+    contents |= {"large.png": drawn.randbytes(large)}
     contents |= {"twin.jpg": contents["JPEGImages/0000.jpg"], "empty.txt": b""}
     for path, content in contents.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +74,7 @@ def test_what_was_pushed_is_pulled(server: S3Server, tmp_path: Path) -> None:
 
     assert contents_of(tmp_path / "copy") == contents
     assert (pushed.files, pushed.size_bytes) == (len(contents), sum(map(len, contents.values())))
-    assert pushed.sent_objects == pulled.received_objects == len({*contents.values()})
+    assert pushed.sent_files == pulled.received_files == len({*contents.values()})
     assert pushed.digest == find_version(store, DEFAULT_TAG)
 
 
@@ -78,13 +83,14 @@ def test_pushing_again_moves_no_picture(server: S3Server, tmp_path: Path) -> Non
     with cutting_proxy(server.port) as traffic:
         store = open_store(place(tmp_path), server.settings(port=traffic.port))
         first = push(tmp_path / "data", store)
-        assert len(traffic.sent_objects()) == len({*contents.values()})
+        assert len(traffic.sent_objects()) == 2  # a pack, and the large file
+        assert first.sent_files == len({*contents.values()})
         traffic.requests.clear()
 
         second = push(tmp_path / "data", store)
 
-        assert (second.digest, second.sent_objects, second.sent_bytes) == (first.digest, 0, 0)
-        assert traffic.methods() == {"GET": 1, "PUT": 2}  # one listing; the version and its tag
+        assert (second.digest, second.sent_files, second.sent_bytes) == (first.digest, 0, 0)
+        assert traffic.methods() == {"GET": 2, "PUT": 2}  # a listing and an index; the version and its tag
         assert traffic.sent_objects() == []
 
 
@@ -100,8 +106,9 @@ def test_only_what_changed_travels(server: S3Server, tmp_path: Path) -> None:
     pushed = push(tmp_path / "data", store, "v2")
     pulled = pull(store, tmp_path / "copy", "v2", overwrite=True)
 
-    assert (pushed.sent_objects, pushed.sent_bytes) == (1, 15)
-    assert pulled.received_objects == 2  # the changed picture, and the content of the moved one
+    assert (pushed.sent_files, pushed.sent_bytes) == (1, 15)
+    assert pulled.received_files == 2  # the changed picture, and the content of the moved one
+    assert pulled.received_bytes < 800_000  # its pack came with it, the large file did not
     assert pulled.before.changed == ("twin.jpg",)
     assert pulled.before.missing == ("moved.jpg",)
     assert pulled.before.extra == ("empty.txt",)
@@ -120,24 +127,38 @@ def repeatedly(work: Callable[[], object], traffic: Traffic) -> int:
     raise AssertionError(f"never succeeded; {traffic.cuts} cuts")
 
 
+@pytest.fixture
+def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pictures of 20 kB in a pack, so that a few pictures make many packs."""
+    monkeypatch.setattr("vedette.learn.data.versions_push.PACK_BYTES", 30_000)
+
+
+@pytest.mark.usefixtures("small_packs")
 @pytest.mark.parametrize("seed", [1, 2])
-def test_cuts_at_any_byte_are_resumed(seed: int, server: S3Server, tmp_path: Path) -> None:
-    contents = make_data(tmp_path / "data", seed=seed)
+def test_cuts_at_any_byte_are_resumed(
+    seed: int, server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = make_data(tmp_path / "data", seed=seed, large=30_000)
+    monkeypatch.setattr("vedette.learn.data.versions_push.SMALL_BYTES", 25_000)
     drawn = random.Random(seed)
-    with cutting_proxy(server.port, lambda: drawn.randrange(1, 50_000)) as traffic:  # each holds one or two files
+    with cutting_proxy(server.port, lambda: drawn.randrange(1, 70_000)) as traffic:  # each holds one pack or two
         store = open_store(place(tmp_path), server.settings(port=traffic.port, max_retries=0))
         repeatedly(lambda: push(tmp_path / "data", store), traffic)
         sent, cuts = len(traffic.sent_objects()), traffic.cuts
         repeatedly(lambda: pull(store, tmp_path / "copy"), traffic)
 
-        assert cuts >= 5
-        assert traffic.cuts - cuts >= 5
+        assert cuts >= 3
+        assert traffic.cuts - cuts >= 3
     assert contents_of(tmp_path / "copy") == contents
-    assert sent < 3 * len(contents)  # what arrived was not sent again and again
-    whole = open_store(place(tmp_path), server.settings())
-    for found in whole.list("objects"):
-        (tmp_path / "object").write_bytes(whole.read(found.name, 1 << 20))
-        assert digest_file(tmp_path / "object") == found.name.rpartition("/")[2]
+    assert sent < 4 * 20  # what arrived was not sent again and again
+    assert_names_are_digests(open_store(place(tmp_path), server.settings()))
+
+
+def assert_names_are_digests(store: Store) -> None:
+    names = [found.name for kind in ("objects", "packs", "indexes") for found in store.list(kind)]
+    assert names
+    for name in names:
+        assert hashlib.sha256(store.read(name, 1 << 24)).hexdigest() == Path(name).name.removesuffix(".json")
 
 
 def test_a_large_file_goes_on_where_it_was_cut(moto_s3: S3Server, tmp_path: Path) -> None:
@@ -156,6 +177,7 @@ def test_a_large_file_goes_on_where_it_was_cut(moto_s3: S3Server, tmp_path: Path
     assert not (tmp_path / "copy" / WORK_FOLDER).exists()
 
 
+@pytest.mark.usefixtures("small_packs")
 def test_a_push_that_is_killed_is_resumed(rclone_s3: S3Server, tmp_path: Path) -> None:
     contents = make_data(tmp_path / "data", count=300)
     program = f"""
@@ -163,22 +185,24 @@ import sys
 sys.path[:0] = {sys.path!r}
 from pathlib import Path
 from test_versions_transfer import *
+import vedette.learn.data.versions_push
+vedette.learn.data.versions_push.PACK_BYTES = 30_000
 server = S3Server({rclone_s3.port})
 push(Path({str(tmp_path / "data")!r}), open_store({place(tmp_path)!r}, server.settings()))
 """
     store = open_store(place(tmp_path), rclone_s3.settings())
     process = subprocess.Popen([sys.executable, "-c", program])
-    while process.poll() is None and sum(1 for _ in store.list("objects")) < 20:
+    while process.poll() is None and sum(1 for _ in store.list("packs")) < 10:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    there = sum(1 for _ in store.list("objects"))
+    there = sum(1 for _ in store.list("packs"))
 
     pushed = push(tmp_path / "data", store)
     pull(store, tmp_path / "copy")
 
-    assert there >= 20
-    assert pushed.sent_objects <= len({*contents.values()}) - there
+    assert there >= 10
+    assert pushed.sent_files <= len({*contents.values()}) - 2 * there + 2  # two in each pack but the last
     assert contents_of(tmp_path / "copy") == contents
 
 
@@ -207,37 +231,68 @@ def test_two_pushers_at_once_leave_two_whole_versions(server: S3Server, tmp_path
         pull(store, tmp_path / f"copy of {source.name}", digest)
         assert contents_of(tmp_path / f"copy of {source.name}") == contents_of(source)
     assert shared[0] == shared[1]
-    assert sum(1 for _ in store.list("objects")) == len({*shared[0].values()}) + 1
+    assert_names_are_digests(store)
 
 
-@pytest.mark.parametrize("wrong", [b"", b"x" * 20_000, b"x" * 30_000], ids=["shorter", "same size", "longer"])
-def test_a_corrupted_object_is_noticed(wrong: bytes, server: S3Server, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("small_packs")
+@pytest.mark.parametrize("kind", ["objects", "packs"])
+@pytest.mark.parametrize("wrong", ["shorter", "same size", "longer"])
+def test_corrupted_content_is_noticed_and_sent_again(kind: str, wrong: str, server: S3Server, tmp_path: Path) -> None:
     contents = make_data(tmp_path / "data", count=3)
     store = open_store(place(tmp_path), server.settings())
-    push(tmp_path / "data", store)
-    damaged = object_name(digest_file(tmp_path / "data" / "JPEGImages" / "0001.jpg"))
-    store.write(damaged, wrong)
+    version = read_version(store, push(tmp_path / "data", store).digest)
+    damaged = max(store.list(kind), key=lambda found: found.size_bytes)
+    change = {"shorter": -1, "same size": 0, "longer": 1}[wrong]
+    store.write(damaged.name, b"x" * (damaged.size_bytes + change))
 
-    with pytest.raises(WrongContentError, match=damaged):
+    with pytest.raises((WrongContentError, VersionError), match=damaged.name if not change else "push"):
         pull(store, tmp_path / "copy")
 
-    assert not (tmp_path / "copy" / "JPEGImages" / "0001.jpg").exists()
-    store.delete([damaged])
-    with pytest.raises(VersionError, match=r"JPEGImages/0001\.jpg: its content is not in the store"):
-        pull(store, tmp_path / "copy")
-    assert push(tmp_path / "data", store).sent_objects == 1
+    found = compare_folder(version, tmp_path / "copy", SilentProgress())
+    assert found.changed == ()
+    assert found.missing
+    if not change:  # a push cannot tell: it looks at sizes
+        store.delete([damaged.name])
+        with pytest.raises(VersionError, match="its content is not at s3://"):
+            pull(store, tmp_path / "copy")
+    assert push(tmp_path / "data", store).sent_files > 0
     pull(store, tmp_path / "copy")
     assert contents_of(tmp_path / "copy") == contents
 
 
-def test_an_object_of_another_size_is_sent_again(rclone_s3: S3Server, tmp_path: Path) -> None:
+def test_a_changed_index_is_noticed(rclone_s3: S3Server, tmp_path: Path) -> None:
     make_data(tmp_path / "data", count=3)
     store = open_store(place(tmp_path), rclone_s3.settings())
     push(tmp_path / "data", store)
-    store.write(object_name(digest_file(tmp_path / "data" / "JPEGImages" / "0001.jpg")), b"half")
+    name = next(found.name for found in store.list("indexes"))
+    store.write(name, store.read(name, 1 << 20).replace(b"20000", b"20001"))
 
-    assert push(tmp_path / "data", store).sent_objects == 1
-    assert pull(store, tmp_path / "copy").received_objects > 3
+    for attempt in (lambda: pull(store, tmp_path / "copy"), lambda: push(tmp_path / "data", store)):
+        with pytest.raises(VersionError, match="delete that object and push the data again"):
+            attempt()
+    store.delete([name])
+    assert push(tmp_path / "data", store).sent_files == 0  # the packs are there and get a new index
+    pull(store, tmp_path / "copy")
+    assert contents_of(tmp_path / "copy") == contents_of(tmp_path / "data")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b'{"schema_version": 2, "packs": {}}',
+        b'{"schema_version": 1, "packs": {"../x": []}}',
+        b'{"schema_version": 1, "packs": {"%s": [["%s", -1]]}}' % (b"0" * 64, b"0" * 64),
+        b'{"schema_version": 1, "packs": {"%s": [["../../x", 1]]}}' % (b"0" * 64),
+        b'{"schema_version": 1, "packs": {"%s": [3]}}' % (b"0" * 64),
+    ],
+)
+def test_what_is_no_index_is_refused(content: bytes, tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+    store.write(f"indexes/{hashlib.sha256(content).hexdigest()}.json", content)
+    with pytest.raises(VersionError, match="index"):
+        read_contents(store)
 
 
 def test_a_changed_version_is_noticed(rclone_s3: S3Server, tmp_path: Path) -> None:

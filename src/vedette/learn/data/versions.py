@@ -2,8 +2,8 @@
 
 In a store, content lies under its own digest, so nothing is ever overwritten by something else, whoever writes when:
 
-    objects/sha256/ab/abcd...     the bytes of one file, whatever it is called
-    versions/DIGEST.json          a version; written after all its objects
+    objects/, packs/, indexes/    the bytes of files, whatever they are called: `versions_contents`
+    versions/DIGEST.json          a version; written after all its content
     tags/NAME                     the digest of the version that NAME means now; the last writer wins
 
 The wire form is canonical JSON (sorted, no spaces), so the same files have the same digest everywhere: no times, no
@@ -22,7 +22,7 @@ from vedette.storage.address import is_safe_name
 from vedette.storage.errors import ObjectNotFoundError
 from vedette.storage.store import Store
 
-OBJECTS, VERSIONS, TAGS = "objects/sha256", "versions", "tags"
+VERSIONS, TAGS = "versions", "tags"
 DEFAULT_TAG = "latest"
 SCHEMA_VERSION = 1
 MOST_MANIFEST_BYTES = 256 << 20  # 1.5 million files
@@ -134,10 +134,6 @@ def check_tag(name: str) -> None:
         raise VersionError(
             f"{name[:120]!r} cannot name a version: letters, digits, '.', '_' and '-', at most 100, no 64-digit digest"
         )
-
-
-def object_name(sha256: str) -> str:
-    return f"{OBJECTS}/{sha256[:2]}/{sha256}"
 
 
 def version_name(digest: str) -> str:

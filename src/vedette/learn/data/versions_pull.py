@@ -1,8 +1,9 @@
 """Brings a version of a data set from a store into a folder, and compares a folder with a version.
 
-Only content that is not there travels. It comes into FOLDER/.vedette-pull under its digest, is verified, and is then
-renamed to its place: no file is ever there in part. Stopped anywhere, the next pull goes on, within a large file too.
-Files that the version does not have are reported and left alone; files with other content are not overwritten unasked.
+Only content that is not there travels; packs of small files come whole. It comes into FOLDER/.vedette-pull under its
+digest, is verified, and is then renamed to its place: no file is ever there in part. Stopped anywhere, the next pull
+goes on, within a large file too. Files that the version does not have are reported and left alone; files with other
+content are not overwritten unasked.
 """
 
 import fcntl
@@ -10,15 +11,17 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vedette.contracts.ports import Progress
 from vedette.learn.data.errors import DestinationError, VersionError
 from vedette.learn.data.locating import plain_path
-from vedette.learn.data.versions import MOST_SHOWN, Version, VersionedFile, object_name
+from vedette.learn.data.versions import MOST_SHOWN, Version, VersionedFile
+from vedette.learn.data.versions_contents import Contents, Packed, object_name, pack_name, read_contents
 from vedette.learn.data.versions_digests import DigestMemory, digest_file, file_blocks
 from vedette.learn.data.versions_push import local_files
 from vedette.storage.errors import ObjectNotFoundError, WrongContentError
@@ -48,7 +51,7 @@ class Pulled:
     """What a pull did."""
 
     before: Comparison
-    received_objects: int
+    received_files: int  # files of the same content count once
     received_bytes: int
 
 
@@ -102,14 +105,33 @@ def pull_version(
         with _working_folder(root) as work:
             progress.start("pulling", sum(map(len, wanted.values())), "files")
             receiver = _Receiver(store, root, work)
-            for files, count in in_parallel(receiver.pull, wanted.values()):
-                received_bytes += count
-                progress.advance(len(files), received_MB=received_bytes / 1e6)
+            for count, received in in_parallel(lambda one: one(), _work(wanted, store, receiver)):
+                received_bytes += received
+                progress.advance(count, received_MB=received_bytes / 1e6)
     except OSError as error:
         raise DestinationError(f"{error.filename or folder}: cannot be written: {error.strerror or error}") from error
     finally:
         memory.save()
     return Pulled(before, len(wanted), received_bytes)
+
+
+def _work(
+    wanted: Mapping[str, Sequence[VersionedFile]], store: Store, receiver: "_Receiver"
+) -> list[Callable[[], tuple[int, int]]]:
+    """The pieces of work: packs, each with what is wanted of it, and objects; each gives files and bytes received."""
+    contents = read_contents(store) if wanted else Contents({}, {}, {})
+    packs: dict[str, list[tuple[Packed, Sequence[VersionedFile]]]] = {}
+    pieces: list[Callable[[], tuple[int, int]]] = []
+    for sha256, files in wanted.items():
+        place = contents.packed.get(sha256)
+        if contents.objects.get(sha256) == files[0].size_bytes:
+            pieces.append(partial(receiver.pull_object, files))
+        elif place is not None and place.size_bytes == files[0].size_bytes:
+            packs.setdefault(place.pack, []).append((place, files))
+        else:
+            raise VersionError(f"{files[0].path}: its content is not at {store.address}; push the data again")
+    pieces += [partial(receiver.pull_pack, pack, contents.packs[pack], parts) for pack, parts in packs.items()]
+    return pieces
 
 
 def _judge(root: Path, file: VersionedFile, there: set[str], memory: DigestMemory | None) -> str:
@@ -156,10 +178,33 @@ class _Receiver:
         self._real_root = root.resolve()
         self._work = work
 
-    def pull(self, files: Sequence[VersionedFile]) -> tuple[Sequence[VersionedFile], int]:
-        """The files, all of one content, and how many bytes came."""
+    def pull_object(self, files: Sequence[VersionedFile]) -> tuple[int, int]:
+        """Files of one content that has an object of its own; how many, and how many bytes came."""
         part = self._work / files[0].sha256
         received = self._receive(files[0], part)
+        self._place(part, files)
+        return len(files), received
+
+    def pull_pack(
+        self, pack: str, size_bytes: int, wanted: Sequence[tuple[Packed, Sequence[VersionedFile]]]
+    ) -> tuple[int, int]:
+        """What is wanted of one pack; how many files, and how many bytes came."""
+        name = pack_name(pack)
+        try:
+            content = self._store.read(name, size_bytes)
+        except ObjectNotFoundError as error:
+            raise VersionError(f"{self._store.address}/{name} is not there any more; push the data again") from error
+        for place, files in wanted:
+            piece = content[place.offset : place.offset + place.size_bytes]
+            if hashlib.sha256(piece).hexdigest() != files[0].sha256:
+                raise self._wrong(files[0], name)
+            part = self._work / files[0].sha256
+            part.write_bytes(piece)
+            self._place(part, files)
+        return sum(len(files) for _, files in wanted), len(content)
+
+    def _place(self, part: Path, files: Sequence[VersionedFile]) -> None:
+        """Put verified content wherever the version has it."""
         for number, file in enumerate(files):
             place = self._root / file.path
             self._make_parent(place)
@@ -169,7 +214,12 @@ class _Receiver:
                 copy = self._work / f"{file.sha256}.copy"
                 shutil.copyfile(part, copy)
                 copy.replace(place)
-        return files, received
+
+    def _wrong(self, file: VersionedFile, name: str) -> WrongContentError:
+        return WrongContentError(
+            f"{file.path}: {self._store.address}/{name} is not what was pushed (its SHA-256 is another); "
+            "delete that object and push the data again"
+        )
 
     def _receive(self, file: VersionedFile, part: Path) -> int:
         """Fill the part file up to its end and verify it."""
@@ -197,10 +247,7 @@ class _Receiver:
             part.unlink(missing_ok=True)
             if there:  # what lay here may be what is wrong: once more from the start
                 return received + self._receive(file, part)
-            raise WrongContentError(
-                f"{file.path}: {self._store.address}/{name} is not what was pushed (its SHA-256 is another); "
-                "delete that object and push the data again"
-            )
+            raise self._wrong(file, name)
         return received
 
     def _make_parent(self, place: Path) -> None:

@@ -1,8 +1,9 @@
 """Puts a data set into a store: only content that is not there travels, then the version, then the tag.
 
-One listing tells what is there. Content is read once: the bytes that are sent are the bytes whose digest names them,
-whatever happens to the file meanwhile. Stopped anywhere, what was sent is used by the next push; several pushes at once
-write the same bytes to the same names. What a version needs is there before the version is.
+One listing, and the indexes of packs, tell what is there. Content is read once: the bytes that are sent are the bytes
+whose digest names them, whatever happens to the file meanwhile. Stopped anywhere, what was sent is used by the next
+push: files are packed in the order of their paths, so the same packs come out again and are found there. Several
+pushes at once write the same bytes to the same names. What a version needs is there before the version is.
 """
 
 import hashlib
@@ -10,22 +11,24 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vedette.contracts.ports import Progress
 from vedette.learn.data.errors import DataError, VersionError
 from vedette.learn.data.locating import plain_path
-from vedette.learn.data.versions import (
-    OBJECTS,
-    TAGS,
-    VersionedFile,
-    check_path,
-    check_tag,
-    make_version,
+from vedette.learn.data.versions import TAGS, VersionedFile, check_path, check_tag, make_version, version_name
+from vedette.learn.data.versions_contents import (
+    PACK_BYTES,
+    SMALL_BYTES,
+    Contents,
+    PackEntries,
     object_name,
-    version_name,
+    pack_name,
+    read_contents,
+    write_index,
 )
 from vedette.learn.data.versions_digests import DigestMemory, digest_file, file_blocks
 from vedette.storage.parallel import in_parallel
@@ -40,15 +43,27 @@ class Pushed:
     tag: str
     files: int
     size_bytes: int
-    sent_objects: int
+    sent_files: int  # files of the same content count once
     sent_bytes: int
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
+class _LocalFile:
+    path: str
+    place: Path
+    found: os.stat_result
+    sha256: str | None  # where it is known without reading
+
+
+@dataclass(frozen=True, slots=True)
 class _Done:
-    file: VersionedFile
-    sent_bytes: int | None  # None: it was there
+    """One piece of work: files that are in the store now, and what it took."""
+
+    files: tuple[VersionedFile, ...]
+    sent_files: int = 0
+    sent_bytes: int = 0
+    packs: tuple[tuple[str, PackEntries], ...] = ()
 
 
 def push_version(source: Path, store: Store, tag: str, progress: Progress, memory: DigestMemory) -> Pushed:
@@ -63,25 +78,64 @@ def push_version(source: Path, store: Store, tag: str, progress: Progress, memor
     paths = local_files(source)
     if not paths:
         raise VersionError(f"{source} holds no file to push")
-    there = {found.name.rpartition("/")[2]: found.size_bytes for found in store.list(OBJECTS)}
-    sender = _Sender(plain_path(source), store, there, memory)
+    root = plain_path(source)
+    files = [_look_at(root, path, memory) for path in paths]
+    contents = read_contents(store)
+    sender = _Sender(store, contents, memory)
     done: list[_Done] = []
-    sent_objects = sent_bytes = 0
-    progress.start("pushing", len(paths), "files")
+    sent_bytes = 0
+    progress.start("pushing", len(files), "files")
     try:
-        for one in in_parallel(sender.push, paths):
+        for one in in_parallel(lambda work: work(), _work(files, contents, sender)):
             done.append(one)
-            if one.sent_bytes is not None:
-                sent_objects, sent_bytes = sent_objects + 1, sent_bytes + one.sent_bytes
-            progress.advance(sent_MB=sent_bytes / 1e6)
+            sent_bytes += one.sent_bytes
+            progress.advance(len(one.files), sent_MB=sent_bytes / 1e6)
     finally:
         memory.save()
-    version = make_version(one.file for one in done)
+    packs = dict(pack for one in done for pack in one.packs)
+    if packs:
+        write_index(store, packs)
+    version = make_version(file for one in done for file in one.files)
     digest = version.digest()
     store.write(version_name(digest), version.to_bytes())
     store.write(f"{TAGS}/{tag}", f"{digest}\n".encode())
     seconds = time.monotonic() - began
-    return Pushed(digest, tag, len(done), version.size_bytes, sent_objects, sent_bytes, seconds)
+    sent_files = sum(one.sent_files for one in done)
+    return Pushed(digest, tag, len(files), version.size_bytes, sent_files, sent_bytes, seconds)
+
+
+def _look_at(root: Path, path: str, memory: DigestMemory) -> _LocalFile:
+    place = root / path
+    try:
+        found = place.stat()
+    except OSError as error:
+        raise DataError(f"{place}: cannot be read: {error.strerror or error}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(f"{place}: is no plain file")
+    return _LocalFile(path, place, found, memory.find(path, found))
+
+
+def _work(files: list[_LocalFile], contents: Contents, sender: "_Sender") -> Iterator[Callable[[], _Done]]:
+    """The pieces of work in the order of paths; small files together as they will be in a pack."""
+    group: list[_LocalFile] = []
+    grouped_bytes = 0
+    there: list[VersionedFile] = []
+    for file in files:
+        size = file.found.st_size
+        if file.sha256 is not None and contents.has(file.sha256, size):
+            there.append(VersionedFile(file.path, size, file.sha256))
+        elif size > SMALL_BYTES:
+            yield partial(sender.push_large, file)
+        else:
+            group.append(file)
+            grouped_bytes += size
+            if grouped_bytes >= PACK_BYTES:
+                yield partial(sender.push_small, group)
+                group, grouped_bytes = [], 0
+    if group:
+        yield partial(sender.push_small, group)
+    if there:
+        yield partial(_Done, tuple(there))
 
 
 def local_files(source: Path) -> list[str]:
@@ -117,53 +171,63 @@ def _unreadable(error: OSError) -> None:
 class _Sender:
     """Sends what is not there, each content once however many files have it."""
 
-    def __init__(self, root: Path, store: Store, there: dict[str, int], memory: DigestMemory) -> None:
-        self._root = root
+    def __init__(self, store: Store, contents: Contents, memory: DigestMemory) -> None:
         self._store = store
-        self._there = there
+        self._contents = contents
         self._memory = memory
+        self._claimed: set[str] = set()
         self._lock = threading.Lock()
 
-    def push(self, path: str) -> _Done:
-        place = self._root / path
-        try:
-            found = place.stat()
-        except OSError as error:
-            raise DataError(f"{place}: cannot be read: {error.strerror or error}") from error
-        if not stat.S_ISREG(found.st_mode):
-            raise DataError(f"{place}: is no plain file")
-        known = self._memory.find(path, found)
-        if known is not None and self._there.get(known) == found.st_size:
-            return _Done(VersionedFile(path, found.st_size, known), None)
-        if found.st_size > PART_BYTES:
-            digest, size, sent = self._push_large(place, found.st_size)
+    def push_small(self, group: list[_LocalFile]) -> _Done:
+        """Read files and send what is new among them as one pack."""
+        files: list[VersionedFile] = []
+        new: list[tuple[str, int]] = []
+        pieces: list[bytes] = []
+        for file in group:
+            content = b"".join(file_blocks(file.place))
+            sha256 = hashlib.sha256(content).hexdigest()
+            files.append(self._noted(file, sha256, len(content)))
+            if self._claim(sha256, len(content)):
+                new.append((sha256, len(content)))
+                pieces.append(content)
+        if not new:
+            return _Done(tuple(files))
+        pack = b"".join(pieces)
+        digest = hashlib.sha256(pack).hexdigest()
+        packs = ((digest, tuple(new)),)
+        if self._contents.packs.get(digest) == len(pack):  # sent by a push that did not come to its end
+            return _Done(tuple(files), packs=packs)
+        self._store.write(pack_name(digest), pack)
+        return _Done(tuple(files), len(new), len(pack), packs)
+
+    def push_large(self, file: _LocalFile) -> _Done:
+        """Send one file under its own digest."""
+        size = file.found.st_size
+        content = b"".join(file_blocks(file.place)) if size <= PART_BYTES else None
+        if content is None:
+            sha256 = digest_file(file.place)
         else:
-            digest, size, sent = self._push_small(place)
-        if size == found.st_size:
-            self._memory.remember(path, found, digest)
-        return _Done(VersionedFile(path, size, digest), size if sent else None)
+            sha256, size = hashlib.sha256(content).hexdigest(), len(content)
+        done = (self._noted(file, sha256, size),)
+        if not self._claim(sha256, size):
+            return _Done(done)
+        if content is None:
+            self._store.upload(object_name(sha256), _unchanged_blocks(file.place, sha256))
+        else:
+            self._store.write(object_name(sha256), content)
+        return _Done(done, 1, size)
 
-    def _push_small(self, place: Path) -> tuple[str, int, bool]:
-        content = b"".join(file_blocks(place))
-        digest = hashlib.sha256(content).hexdigest()
-        if not self._claim(digest, len(content)):
-            return digest, len(content), False
-        self._store.write(object_name(digest), content)
-        return digest, len(content), True
+    def _noted(self, file: _LocalFile, sha256: str, size: int) -> VersionedFile:
+        if size == file.found.st_size:
+            self._memory.remember(file.path, file.found, sha256)
+        return VersionedFile(file.path, size, sha256)
 
-    def _push_large(self, place: Path, size: int) -> tuple[str, int, bool]:
-        digest = digest_file(place)
-        if not self._claim(digest, size):
-            return digest, size, False
-        self._store.upload(object_name(digest), _unchanged_blocks(place, digest))
-        return digest, size, True
-
-    def _claim(self, digest: str, size: int) -> bool:
+    def _claim(self, sha256: str, size: int) -> bool:
         """Whether this thread is to send it: nobody has and nobody does."""
         with self._lock:
-            if self._there.get(digest) == size:
+            if sha256 in self._claimed or self._contents.has(sha256, size):
                 return False
-            self._there[digest] = size
+            self._claimed.add(sha256)
             return True
 
 
