@@ -16,7 +16,7 @@ from vedette.contracts.detections import Detections, Tracks
 from vedette.contracts.event import BundleReference, Event
 from vedette.contracts.frame import FittedFrame
 from vedette.contracts.pipeline import Anchor, Camera, Pipeline
-from vedette.contracts.ports import Detector, EventSink, FullPicture, View
+from vedette.contracts.ports import Detector, EventSink, FullPicture, SelectiveView, View
 from vedette.contracts.status import CameraState, CameraStatus, Status
 from vedette.edge.analytics.errors import GeometryError
 from vedette.edge.analytics.events import EventMaker
@@ -24,6 +24,7 @@ from vedette.edge.analytics.rules import CameraRules
 from vedette.edge.analytics.track import ByteTracker, TrackerSettings
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.pipeline import StreamPipeline
+from vedette.edge.stream.shared_picture import NoPicture
 from vedette.edge.stream.spawner import Spawner
 from vedette.edge.stream.statistics import CameraStatistics
 
@@ -111,7 +112,7 @@ class Watch:
             batch=pipeline.detect.batch,
             isolation=pipeline.isolation,
             spawner=spawner,
-            pictures=bool(self._onlookers),
+            pictures=self._wants_picture,
         )
 
     def run(self) -> RunSummary:
@@ -198,8 +199,11 @@ class Watch:
         tracker = ByteTracker(TrackerSettings(strong_score=self._least_score))
         return _Watched(tracker, CameraRules(camera.name, lines, zones, anchor))
 
+    def _wants_picture(self, camera: str) -> bool:
+        return any(not isinstance(view, SelectiveView) or view.wants(camera) for view in self._onlookers)
+
     def _show(self, frame: FittedFrame, picture: FullPicture, tracks: Tracks, watched: _Watched) -> None:
-        if not self._onlookers:
+        if not self._onlookers or isinstance(picture, NoPicture):
             return
         labels = watched.rules.counts.labels()
         for view in self._onlookers:

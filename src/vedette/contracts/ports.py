@@ -103,6 +103,15 @@ class View(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class SelectiveView(View, Protocol):
+    """A view that does not need every picture. It is shown only frames whose picture was kept."""
+
+    def wants(self, camera: str) -> bool:
+        """Whether the next frames of a camera should come with their pictures; asked for each, from any thread."""
+        ...
+
+
 class Progress(Protocol):
     """Long work reports here; `apps.console` draws it. One stage at a time."""
 

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from live_wall import DrawnPicture, camera_status, event, stamp, status, tracks
 
+from vedette.contracts.ports import SelectiveView
 from vedette.contracts.status import CameraState, Status
+from vedette.edge.live import snapshots
 from vedette.edge.live.errors import PageUnavailableError
 from vedette.edge.live.feed import MAX_EVENTS
 from vedette.edge.live.page import LivePage
@@ -52,6 +54,22 @@ def ask(page: LivePage, **seen: Any) -> tuple[dict[str, Any], list[bytes]]:
 
 def decode(jpeg: bytes) -> Any:
     return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_a_page_wants_every_picture_while_somebody_looks_and_one_a_second_else(
+    page: LivePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(page, SelectiveView) and page.wants("north")  # there is none yet
+    page.show(stamp("north", 0), DrawnPicture(0), tracks(), {})
+    assert not page.wants("north") and page.wants("south")
+    monkeypatch.setattr(snapshots, "UNSEEN_EVERY_S", 0.0)
+    assert page.wants("north")
+    monkeypatch.undo()
+    ask(page, cameras=["north"])
+    page.show(stamp("north", 1), DrawnPicture(1), tracks(), {})
+    assert page.wants("north")
+    monkeypatch.setattr(snapshots, "LOOKED_AT_S", 0.0)
+    assert not page.wants("north")
 
 
 def test_nothing_is_converted_while_nobody_looks(page: LivePage) -> None:

@@ -1,9 +1,11 @@
-"""The machine's load is told to whichever thread asks, also to one that asks for the first time."""
+"""The machine's load, and this program's with its processes, told to whichever thread asks."""
 
+import subprocess
+import sys
 import threading
 import time
 
-from vedette.edge.live.load import MachineLoad
+from vedette.edge.live.load import MachineLoad, ProgramLoad
 
 
 def test_a_thread_that_asks_for_the_first_time_sees_the_load() -> None:
@@ -17,3 +19,17 @@ def test_a_thread_that_asks_for_the_first_time_sees_the_load() -> None:
     thread.join()
     assert 0 < seen[0] <= 100
     assert 0 <= load.percent() <= 100
+
+
+def test_the_load_of_processes_below_counts_as_the_programs() -> None:
+    alone = ProgramLoad().percent_and_mb()[1]
+    busy = "hold = bytearray(60_000_000); print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        load = ProgramLoad()
+        time.sleep(0.5)
+        percent, memory_mb = load.percent_and_mb()
+        child.kill()
+    assert percent > 5 and memory_mb > alone + 50
+    assert load.percent_and_mb()[0] >= 0  # the child has gone, with its time

@@ -27,7 +27,7 @@ from vedette.edge.stream.decoder_messages import decode_message
 from vedette.edge.stream.isolated_camera import DecoderBug, IsolatedCamera
 from vedette.edge.stream.pipeline import StreamPipeline
 from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
-from vedette.edge.stream.shared_picture import PictureForm, SharedPicture
+from vedette.edge.stream.shared_picture import NoPicture, PictureForm, SharedPicture
 from vedette.edge.stream.spawner import Spawner
 from vedette.edge.stream.statistics import CameraState
 
@@ -248,6 +248,30 @@ def test_without_pictures_none_cross(tmp_path: Path):
     StreamPipeline([CameraSpec("a", clip)], BlobDetector(), log, spawner=shared_spawner(), pictures=False).run()
     with pytest.raises(RuntimeError, match="without full pictures"):
         log.pictures["a"].to_bgr()
+
+
+def test_pictures_cross_only_of_a_camera_and_while_somebody_wants_to_see_it(tmp_path: Path):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=60))
+    with_picture: dict[str, list[int]] = {"a": [], "b": []}
+
+    class Looker(ResultLog):
+        def on_result(self, frame, picture, detections):
+            if not isinstance(picture, NoPicture):
+                with_picture[frame.stamp.camera].append(frame.stamp.index)
+            super().on_result(frame, picture, detections)
+
+    log = Looker()
+    cameras = [CameraSpec("a", clip), CameraSpec("b", clip)]
+    StreamPipeline(
+        cameras,
+        BlobDetector(),
+        log,
+        every=1,
+        spawner=shared_spawner(),
+        pictures=lambda camera: camera == "a" and len(log.results) < 60,
+    ).run()
+    assert with_picture["b"] == []
+    assert 10 < len(with_picture["a"]) < 60 and with_picture["a"] == list(range(len(with_picture["a"])))
 
 
 def open_files(pid: int | str = "self") -> int:

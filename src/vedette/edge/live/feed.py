@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from vedette.contracts.event import Event
 from vedette.contracts.status import Status
-from vedette.edge.live.load import MachineLoad
+from vedette.edge.live.load import MachineLoad, ProgramLoad
 from vedette.edge.live.snapshots import Snapshot, SnapshotStore, Use
 from vedette.edge.live.stages import StageBoard
 
@@ -66,8 +66,7 @@ class Feed:
         self._asked_s = float("-inf")
         self._status = Status()
         self._load: dict[str, float] = {}
-        self._process = psutil.Process()
-        self._process.cpu_percent()  # the first call only sets the mark that the next measures from
+        self._program = ProgramLoad()
         self._machine = MachineLoad()
 
     def ask_from_now_on(self, status_of: Callable[[], Status]) -> None:
@@ -93,11 +92,12 @@ class Feed:
             now = time.monotonic()
             if now - self._asked_s >= STATUS_INTERVAL_S:
                 self._status, self._asked_s = self._status_of(), now
+                percent, memory_mb = self._program.percent_and_mb()
                 self._load = {
-                    "process_cpu_percent": self._process.cpu_percent(),  # 100 is one core
+                    "process_cpu_percent": percent,  # 100 is one core
                     "machine_cpu_percent": self._machine.percent(),  # 100 is all cores
                     "cores": float(psutil.cpu_count() or 1),
-                    "memory_mb": round(self._process.memory_info().rss / 1e6, 1),
+                    "memory_mb": memory_mb,
                 }
             return self._status
 

@@ -1,6 +1,52 @@
-"""How busy the machine is between two looks, whichever thread looks: psutil's own figure starts anew in each thread."""
+"""How busy the machine, and this program with its decoder processes, are between two looks, whichever thread looks."""
+
+import contextlib
+import time
 
 import psutil
+
+WEIGH_EVERY_S = 5.0  # the system goes through every page for it
+
+
+class ProgramLoad:
+    """This process and everything below it, measured as `MachineLoad`."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._spent_s, self._at_s = _spent_s(self._family()), time.monotonic()
+        self._memory_bytes, self._weighed_s = 0, float("-inf")
+
+    def percent_and_mb(self) -> tuple[float, float]:
+        """Processor time, 100 is one core; and memory, where the system can with pages that are shared counted once."""
+        family = self._family()
+        spent_s, at_s = _spent_s(family), time.monotonic()
+        # A process that has ended takes its time along
+        spent, of = max(spent_s - self._spent_s, 0.0), at_s - self._at_s
+        self._spent_s, self._at_s = spent_s, at_s
+        if at_s - self._weighed_s >= WEIGH_EVERY_S:
+            self._memory_bytes, self._weighed_s = _memory_bytes(family), at_s
+        return (round(100 * spent / of, 1) if of > 0 else 0.0), round(self._memory_bytes / 1e6, 1)
+
+    def _family(self) -> list[psutil.Process]:
+        return [self._process, *self._process.children(recursive=True)]
+
+
+def _spent_s(family: list[psutil.Process]) -> float:
+    spent_s = 0.0
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            times = process.cpu_times()
+            spent_s += times.user + times.system
+    return spent_s
+
+
+def _memory_bytes(family: list[psutil.Process]) -> int:
+    memory_bytes = 0
+    for process in family:
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            memory = process.memory_full_info()
+            memory_bytes += getattr(memory, "pss", memory.rss)
+    return memory_bytes
 
 
 class MachineLoad:

@@ -87,6 +87,10 @@ class LivePage:
         """Remember a camera's newest frame; it is converted when somebody asks for it."""
         self._snapshots.put(stamp, picture, tracks, counts)
 
+    def wants(self, camera: str) -> bool:
+        """While somebody looks, every picture; else one a second, so that whoever comes sees the present."""
+        return self._snapshots.wants(camera)
+
     def add_event(self, event: Event) -> None:
         """Put an event at the top of the list."""
         self._feed.add_event(event)

@@ -23,6 +23,8 @@ from vedette.edge.live.overlay import draw_counts, draw_rules, draw_tracks
 from vedette.vision.annotate import class_colour
 
 JPEG_QUALITY = 78
+LOOKED_AT_S = 5.0  # after somebody asked for a camera's picture
+UNSEEN_EVERY_S = 1.0
 
 
 class Use(Enum):
@@ -75,7 +77,9 @@ class _Shown:
 class _Camera:
     def __init__(self, shown: _Shown) -> None:
         self.shown = shown
+        self.shown_s = time.monotonic()
         self.making = threading.Lock()
+        self.asked_s = float("-inf")
         self.made: dict[Use, tuple[float, Snapshot]] = {}  # when (monotonic) and what
 
 
@@ -99,6 +103,13 @@ class SnapshotStore:
                 self._cameras[stamp.camera] = _Camera(shown)
             else:
                 camera.shown = shown
+                camera.shown_s = time.monotonic()
+
+    def wants(self, name: str) -> bool:
+        """Whether a camera's next picture is worth keeping."""
+        now = time.monotonic()
+        camera = self._cameras.get(name)
+        return camera is None or now < camera.asked_s + LOOKED_AT_S or now >= camera.shown_s + UNSEEN_EVERY_S
 
     def counts(self, name: str) -> Mapping[str, int]:
         """The counts that came with the newest frame."""
@@ -117,7 +128,10 @@ class SnapshotStore:
 
     def _is_ready(self, name: str, seen: int, now: float) -> bool:
         camera = self._cameras.get(name)
-        if camera is None or camera.shown.serial <= seen:
+        if camera is None:
+            return False
+        camera.asked_s = now
+        if camera.shown.serial <= seen:
             return False
         made = camera.made.get(Use.TILE)
         return made is None or made[1].serial > seen or now - made[0] >= self._interval_s
@@ -127,6 +141,7 @@ class SnapshotStore:
         camera = self._cameras.get(name)
         if camera is None:
             return None
+        camera.asked_s = time.monotonic()
         with camera.making:
             made = camera.made.get(use)
             if made is not None:

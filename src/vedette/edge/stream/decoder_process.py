@@ -121,6 +121,7 @@ class RingOutbox:
                 continue
             with self._changed:
                 self._free.append(message["free"])
+                self._pictures = message["pictures"]
                 self._changed.notify()
         with self._changed:
             self._stop.set()

@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vedette.contracts.bundle import InputSpec
@@ -55,7 +56,7 @@ class IsolationSettings:
     every: int
     open_timeout_s: float
     read_timeout_s: float
-    pictures: bool
+    pictures: Callable[[str], bool]  # by camera: whether somebody wants to see its next frames
     spawner: Spawner
     fps: float | None = None  # detections a second of media time, instead of every Nth frame
 
@@ -176,7 +177,7 @@ class IsolatedCamera:
             open_timeout_s=settings.open_timeout_s,
             read_timeout_s=settings.read_timeout_s,
             ring_slots=RING_SLOTS,
-            pictures=settings.pictures,
+            pictures=settings.pictures(self.spec.name),
             tally=self.counters.tally() | {"state": CameraState.OPENING.value},
             position=self._position,
             heard_s=self._heard_s,
@@ -204,7 +205,7 @@ class IsolatedCamera:
                 return message, ""
             if isinstance(message, SlotMessage) and slot is not None:
                 self.counters.overtaken += self._mailbox.put(slot)
-                _tell(link, {"free": message.ring_slot})
+                _tell(link, {"free": message.ring_slot, "pictures": self._settings.pictures(self.spec.name)})
 
     def _note(self, message: Message) -> None:
         report = message if isinstance(message, Report) else message.report
@@ -246,6 +247,5 @@ def _hang_up(link: socket.socket) -> None:
 
 def _tell(link: socket.socket, message: dict[str, float]) -> None:
     with contextlib.suppress(OSError):  # it is gone, which the next read says
-        link.send(
-            json.dumps(message).encode(), socket.MSG_DONTWAIT
-        )  # a decoder that does not listen is as good as gone
+        # A decoder that does not listen is as good as gone
+        link.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)

@@ -14,7 +14,7 @@ read timeout. `run` does not wait for it longer than `JOIN_S`: such a thread is 
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from vedette.contracts.detections import Detections
@@ -64,15 +64,15 @@ class StreamPipeline:
         read_timeout_s: float = READ_TIMEOUT_S,
         isolation: Isolation | None = None,
         spawner: Spawner | None = None,
-        pictures: bool = True,
+        pictures: bool | Callable[[str], bool] = True,
         fps: float | Literal["auto"] | None = None,
     ) -> None:
         """`isolation` is by processes where the system can, unless told otherwise.
 
-        A `spawner` started earlier saves its start-up time and stays the caller's. Without `pictures` the handler gets
-        no full picture, which saves copying every one of them between processes. With `fps` that many detections a
-        second of media time are due of each camera instead of every Nth frame; `auto` shares what the machine gives,
-        and needs cameras that are live or paced.
+        A `spawner` started earlier saves its start-up time and stays the caller's. Without `pictures` (of any camera,
+        or of those that the function, asked before each frame, is false for) the handler gets no full picture, which
+        saves copying them between processes. With `fps` that many detections a second of media time are due of each
+        camera instead of every Nth frame; `auto` shares what the machine gives, and needs live or paced cameras.
         """
         names = [camera.name for camera in cameras]
         if not names or len(set(names)) < len(names) or every < 1 or batch < 1:
@@ -97,7 +97,8 @@ class StreamPipeline:
         counters = [CameraCounters(camera.name) for camera in cameras]
         self._fps = START_FPS if fps == "auto" else fps
         make = self._isolated if resolve_isolation(isolation) is Isolation.PROCESSES else self._threaded
-        self._workers = make(list(zip(cameras, boxes, counters, strict=True)), every, timeouts_s, pictures)
+        wanted = pictures if callable(pictures) else lambda _: bool(pictures)
+        self._workers = make(list(zip(cameras, boxes, counters, strict=True)), every, timeouts_s, wanted)
         self._counters = {worker.spec.name: worker.counters for worker in self._workers}
         self._budget = DetectionBudget(self._workers, boxes) if fps == "auto" else None
 
@@ -171,7 +172,7 @@ class StreamPipeline:
                 worker.counters.finish(CameraState.STOPPED, None, time.monotonic())
 
     def _isolated(
-        self, parts: "Sequence[Parts]", every: int, timeouts_s: tuple[float, float], pictures: bool
+        self, parts: "Sequence[Parts]", every: int, timeouts_s: tuple[float, float], pictures: "Pictures"
     ) -> Sequence[Worker]:
         from vedette.edge.stream.isolated_camera import IsolatedCamera, IsolationSettings
 
@@ -183,7 +184,7 @@ class StreamPipeline:
         return [IsolatedCamera(camera, settings, box, counters) for camera, box, counters in parts]
 
     def _threaded(
-        self, parts: "Sequence[Parts]", every: int, timeouts_s: tuple[float, float], _pictures: bool
+        self, parts: "Sequence[Parts]", every: int, timeouts_s: tuple[float, float], _pictures: "Pictures"
     ) -> Sequence[Worker]:
         from vedette.edge.stream.camera import CameraSettings, CameraWorker
 
@@ -191,4 +192,5 @@ class StreamPipeline:
         return [CameraWorker(camera, settings, box, counters) for camera, box, counters in parts]
 
 
+Pictures = Callable[[str], bool]
 Parts = tuple[CameraSpec, Mailbox, CameraCounters]
