@@ -113,7 +113,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-_CONTENT = re.compile("/objects/|/packs/")
+_CONTENT = re.compile("/objects/sha256/|/objects/packs/")
 _REQUEST_LINE = re.compile(rb"(GET|PUT|POST|HEAD|DELETE) (/[^ \r\n]*) HTTP/1\.1\r\n")
 
 

@@ -155,8 +155,8 @@ def test_cuts_at_any_byte_are_resumed(
 
 
 def assert_names_are_digests(store: Store) -> None:
-    names = [found.name for kind in ("objects", "packs", "indexes") for found in store.list(kind)]
-    assert names
+    names = [found.name for found in store.list("objects")]
+    assert {name.split("/")[1] for name in names} == {"sha256", "packs", "indexes"}
     for name in names:
         assert hashlib.sha256(store.read(name, 1 << 24)).hexdigest() == Path(name).name.removesuffix(".json")
 
@@ -192,11 +192,11 @@ push(Path({str(tmp_path / "data")!r}), open_store({place(tmp_path)!r}, server.se
 """
     store = open_store(place(tmp_path), rclone_s3.settings())
     process = subprocess.Popen([sys.executable, "-c", program])
-    while process.poll() is None and sum(1 for _ in store.list("packs")) < 10:
+    while process.poll() is None and sum(1 for _ in store.list("objects/packs")) < 10:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    there = sum(1 for _ in store.list("packs"))
+    there = sum(1 for _ in store.list("objects/packs"))
 
     pushed = push(tmp_path / "data", store)
     pull(store, tmp_path / "copy")
@@ -235,7 +235,7 @@ def test_two_pushers_at_once_leave_two_whole_versions(server: S3Server, tmp_path
 
 
 @pytest.mark.usefixtures("small_packs")
-@pytest.mark.parametrize("kind", ["objects", "packs"])
+@pytest.mark.parametrize("kind", ["objects/sha256", "objects/packs"])
 @pytest.mark.parametrize("wrong", ["shorter", "same size", "longer"])
 def test_corrupted_content_is_noticed_and_sent_again(kind: str, wrong: str, server: S3Server, tmp_path: Path) -> None:
     contents = make_data(tmp_path / "data", count=3)
@@ -264,7 +264,7 @@ def test_a_changed_index_is_noticed(rclone_s3: S3Server, tmp_path: Path) -> None
     make_data(tmp_path / "data", count=3)
     store = open_store(place(tmp_path), rclone_s3.settings())
     push(tmp_path / "data", store)
-    name = next(found.name for found in store.list("indexes"))
+    name = next(found.name for found in store.list("objects/indexes"))
     store.write(name, store.read(name, 1 << 20).replace(b"20000", b"20001"))
 
     for attempt in (lambda: pull(store, tmp_path / "copy"), lambda: push(tmp_path / "data", store)):
@@ -290,7 +290,7 @@ def test_a_changed_index_is_noticed(rclone_s3: S3Server, tmp_path: Path) -> None
 )
 def test_what_is_no_index_is_refused(content: bytes, tmp_path: Path) -> None:
     store = open_store(tmp_path / "store")
-    store.write(f"indexes/{hashlib.sha256(content).hexdigest()}.json", content)
+    store.write(f"objects/indexes/{hashlib.sha256(content).hexdigest()}.json", content)
     with pytest.raises(VersionError, match="index"):
         read_contents(store)
 

@@ -2,7 +2,7 @@
 
 In a store, content lies under its own digest, so nothing is ever overwritten by something else, whoever writes when:
 
-    objects/, packs/, indexes/    the bytes of files, whatever they are called: `versions_contents`
+    objects/...                   the bytes of files, whatever they are called: `versions_contents`
     versions/DIGEST.json          a version; written after all its content
     tags/NAME                     the digest of the version that NAME means now; the last writer wins
 

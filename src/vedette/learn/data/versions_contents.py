@@ -5,9 +5,9 @@ into packs of about `PACK_BYTES`. A pack is named by its own SHA-256; an index, 
 contents lie in which packs, in their order. Nothing of this is ever changed, so an index is right for ever, or its pack
 is gone: a pack of another size than its index says is as good as none, and its content is sent again.
 
-    objects/sha256/ab/abcd...   one large file
-    packs/DIGEST                contents one behind the other
-    indexes/DIGEST.json         {"packs": {PACK: [[SHA-256 of a content, its size in bytes], ...]}, "schema_version": 1}
+    objects/sha256/ab/abcd...     one large file
+    objects/packs/DIGEST          contents one behind the other
+    objects/indexes/DIGEST.json   {"packs": {PACK: [[SHA-256 of a content, its size], ...]}, "schema_version": 1}
 """
 
 import hashlib
@@ -20,7 +20,8 @@ from vedette.learn.data.errors import VersionError
 from vedette.storage.parallel import in_parallel
 from vedette.storage.store import Store
 
-OBJECTS, PACKS, INDEXES = "objects/sha256", "packs", "indexes"
+CONTENT = "objects"
+OBJECTS, PACKS, INDEXES = "objects/sha256", "objects/packs", "objects/indexes"
 SMALL_BYTES = 512 << 10
 PACK_BYTES = 2 << 20  # what a cut costs at most, and enough for the request not to matter
 MOST_PACK_BYTES = 64 << 20
@@ -71,14 +72,14 @@ def read_contents(store: Store) -> Contents:
     objects: dict[str, int] = {}
     packs: dict[str, int] = {}
     indexes: list[str] = []
-    for found in store.list():
-        kind, _, rest = found.name.partition("/")
-        if kind == "objects":
-            objects[rest.rpartition("/")[2]] = found.size_bytes
-        elif kind == PACKS:
-            packs[rest] = found.size_bytes
-        elif kind == INDEXES:
+    for found in store.list(CONTENT):
+        folder, _, name = found.name.rpartition("/")
+        if folder == PACKS:
+            packs[name] = found.size_bytes
+        elif folder == INDEXES:
             indexes.append(found.name)
+        else:
+            objects[name] = found.size_bytes
     packed: dict[str, Packed] = {}
     for entries_of in in_parallel(lambda name: _read_index(store, name), indexes):
         for pack, entries in entries_of.items():
