@@ -94,7 +94,9 @@ def _survey(
     from vedette.contracts.pipeline import Isolation
     from vedette.edge.stream.isolation import resolve_isolation
     from vedette.edge.stream.spawner import Spawner
+    from vedette.edge.stream.time_slices import lengthen_time_slices
 
+    lengthen_time_slices()  # as a run does
     with ExitStack() as closing:
         spawner = None
         if resolve_isolation(None) is Isolation.PROCESSES:

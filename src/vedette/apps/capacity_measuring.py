@@ -48,7 +48,7 @@ TRACKED = 20  # objects, on the busy side of a camera
 WARM_UP = 2 * BATCH
 CAMERAS_PER_PROCESSOR, MOST_CAMERAS = 4, 32
 MIN_PICTURES = 48
-MIN_FRAMES = 150  # of each camera, for a figure; a busy machine takes longer
+MIN_FRAMES = 150  # of one camera, twice that of many, for a figure; a busy machine takes longer
 LONGEST_S = 30.0  # or four times what was asked for, where that is more
 END_S = 5.0  # for decoders to end
 
@@ -107,7 +107,7 @@ class Measuring:
         pipeline = StreamPipeline(specs, detector, handler, every, BATCH, spawner=self._spawner, pictures=False)
         if only_start:
             handler.on_first = pipeline.stop
-        return run_for(pipeline, self._seconds, self._spawner, MIN_FRAMES * cameras)
+        return run_for(pipeline, self._seconds, self._spawner, MIN_FRAMES * min(cameras, 2))
 
     def detector(
         self, bundle: OpenBundle, engine: EngineChoice, precision: Precision, clip: CapacityClip
