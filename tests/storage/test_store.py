@@ -1,5 +1,9 @@
 """Stores against real servers and real folders: what is written is read, and every failure is one clear sentence."""
 
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import traceback
 from collections.abc import Iterator
@@ -224,3 +228,28 @@ def test_parallel_work_gives_every_result_and_the_first_error() -> None:
 
 def _no_keys() -> dict[str, object]:
     return {"access_key_id": "a", "secret_access_key": "b", "token": None, "expires_at": None}
+
+
+def test_ctrl_c_does_not_wait_for_a_server_that_is_silent() -> None:
+    program = """
+import sys
+from vedette.storage.address import S3Settings
+from vedette.storage.store import open_store
+keys = {"access_key_id": "a", "secret_access_key": "b", "token": None, "expires_at": None}
+store = open_store("s3://bucket/x", S3Settings(sys.argv[1], "us-east-1", lambda: keys))
+print("asking", flush=True)
+try:
+    list(store.list())
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen([sys.executable, "-c", program, url], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        with process.stdout:
+            assert process.stdout.readline() == b"asking\n"
+            connection, _ = silent.accept()
+            with connection:
+                process.send_signal(signal.SIGINT)
+                assert process.wait(15) == 130

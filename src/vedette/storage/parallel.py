@@ -58,3 +58,10 @@ def in_parallel(do: Callable[[Item], Result], items: Iterable[Item], threads: in
         until = time.monotonic() + _PATIENCE_S
         for worker in workers:
             worker.join(max(0.0, until - time.monotonic()))
+
+
+def interruptibly(do: Callable[[], Result]) -> Result:
+    """The result of `do`, so that Ctrl-C need not wait for it: obstore does not look for signals while it waits."""
+    if threading.current_thread() is not threading.main_thread():
+        return do()
+    return next(in_parallel(lambda _: do(), (None,), 1))

@@ -19,8 +19,10 @@ from vedette.contracts.errors import InputError
 from vedette.storage.address import Address, S3Settings, parse_address
 from vedette.storage.errors import AddressError, ObjectNotFoundError, UnreachableError, WrongContentError
 from vedette.storage.explaining import NOT_PARTIAL, explain
+from vedette.storage.parallel import interruptibly
 
-READ_TIMEOUT_S = 30  # no byte for so long: the connection is dead
+READ_TIMEOUT_S = 20  # no byte for so long: the connection is dead
+RETRY_TIMEOUT_S = 60  # after the first try; a silent server is given up after about so long
 REQUEST_TIMEOUT_S = 600  # one request of at most PART_BYTES takes less on any line worth using
 PART_BYTES = 8 << 20  # of a multipart upload; S3 takes 10 000 parts, so files of up to 80 GB
 
@@ -63,7 +65,7 @@ def open_store(address: Address | str | Path, settings: S3Settings | None = None
         },
         retry_config={
             "max_retries": chosen.max_retries,
-            "retry_timeout": timedelta(seconds=120),
+            "retry_timeout": timedelta(seconds=RETRY_TIMEOUT_S),
             "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=10), "base": 2},
         },
         credential_provider=chosen.credentials,  # type: ignore[arg-type] # a TypedDict of obstore's
@@ -93,7 +95,8 @@ class Store:
         if self._made is None:
             return
         with self._translated(below):
-            for page in obstore.list(self._made, prefix=below or None, chunk_size=1000):
+            pages = obstore.list(self._made, prefix=below or None, chunk_size=1000)
+            while (page := interruptibly(lambda: next(pages, None))) is not None:
                 for meta in page:
                     yield StoredObject(meta["path"], meta["size"], meta["e_tag"], meta["last_modified"])
 
@@ -109,7 +112,7 @@ class Store:
             return None
         try:
             with self._translated(name):
-                meta = obstore.head(self._made, name)
+                meta = interruptibly(lambda: obstore.head(self._made, name))
         except ObjectNotFoundError:
             return None
         return StoredObject(meta["path"], meta["size"], meta["e_tag"], meta["last_modified"])
@@ -134,18 +137,19 @@ class Store:
 
         with self._translated(name):
             backend = self._backend()
+            options: Any = {"range": {"offset": offset}} if offset else None
             try:
-                options: Any = {"range": {"offset": offset}} if offset else None
-                found, skip = obstore.get(backend, name, options=options), 0
+                found, skip = interruptibly(lambda: obstore.get(backend, name, options=options)), 0
             except obstore.exceptions.GenericError as error:
                 if NOT_PARTIAL not in str(error):
-                    raise
-                found, skip = obstore.get(backend, name), offset  # rclone's server sends a part with status 200
+                    raise  # rclone's server sends a part with status 200: then all of it, and the part of that
+                found, skip = interruptibly(lambda: obstore.get(backend, name)), offset
             if found.meta["size"] > most_bytes:
                 raise WrongContentError(
                     f"{self._shown(name)} has {found.meta['size']} bytes; at most {most_bytes} are taken"
                 )
-            for block in found.stream(min_chunk_size=1 << 20):
+            stream = iter(found.stream(min_chunk_size=1 << 20))
+            while (block := interruptibly(lambda: next(stream, None))) is not None:
                 content = bytes(block)
                 yield content[skip:]
                 skip = max(0, skip - len(content))
@@ -179,8 +183,8 @@ class Store:
         import obstore
 
         with self._translated(name):
-            large = len(content) > PART_BYTES
-            obstore.put(self._backend(make=True), name, content, use_multipart=large, chunk_size=PART_BYTES)
+            backend, large = self._backend(make=True), len(content) > PART_BYTES
+            interruptibly(lambda: obstore.put(backend, name, content, use_multipart=large, chunk_size=PART_BYTES))
 
     def upload(self, name: str, blocks: Iterable[bytes]) -> None:
         """One object of any size in parts; an error of `blocks` is raised as it is, and then nothing is stored.
@@ -191,13 +195,9 @@ class Store:
         import obstore
 
         with self._translated(name):
-            obstore.put(
-                self._backend(make=True),
-                name,
-                iter(blocks),
-                use_multipart=True,
-                chunk_size=PART_BYTES,
-                max_concurrency=4,
+            backend, parts = self._backend(make=True), iter(blocks)
+            interruptibly(
+                lambda: obstore.put(backend, name, parts, use_multipart=True, chunk_size=PART_BYTES, max_concurrency=4)
             )
 
     def delete(self, names: Sequence[str]) -> None:
@@ -212,7 +212,7 @@ class Store:
             return
         try:
             with self._translated(names[0]):
-                obstore.delete(self._made, [*names])
+                interruptibly(lambda: obstore.delete(self._made, [*names]))
         except ObjectNotFoundError:  # of a local folder, at the first one
             for name in names[1:]:
                 self.delete([name])
