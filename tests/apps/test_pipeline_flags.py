@@ -6,7 +6,7 @@ import pytest
 
 from vedette.apps.pipeline_flags import flags_to_pipeline
 from vedette.contracts.errors import UsageError
-from vedette.contracts.pipeline import Anchor, EngineChoice, FileTarget, MqttTarget, Show
+from vedette.contracts.pipeline import Anchor, EngineChoice, FileTarget, Isolation, MqttTarget, Show
 
 
 def flags(**more):
@@ -107,6 +107,14 @@ def test_a_wrong_flag_is_wrong_usage_and_named(change, message):
     with pytest.raises(UsageError, match=message) as caught:
         flags(**change)
     assert "hidden" not in str(caught.value)
+
+
+def test_isolation_is_by_processes_or_threads_or_left_to_the_system():
+    assert flags(isolation="threads").isolation is Isolation.THREADS
+    assert flags(isolation="processes").isolation is Isolation.PROCESSES
+    assert flags().isolation is None
+    with pytest.raises(UsageError, match=r"\n  --isolation: must be 'processes' or 'threads'"):
+        flags(isolation="cells")
 
 
 def test_a_rate_of_detection_is_a_number_or_auto():

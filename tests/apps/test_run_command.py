@@ -295,3 +295,16 @@ def test_a_run_without_an_end_has_no_bar(tmp_path: Path, bundle: Path, capsys: p
     walk = write_walk(tmp_path / "right.mp4", RIGHTWARD)
     code, _, err = run_json(capsys, "--bundle", bundle, "--camera", walk, "--loop", "--duration", "1s")
     assert code == 0 and "watching" not in err
+
+
+def test_threads_and_processes_count_the_same_and_report_no_restart(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = write_walk(tmp_path / "walk.mp4", [*RIGHTWARD, *LEFTWARD])
+    documents = []
+    for isolation in ("threads", "processes"):
+        flags = ("--line", "50%,0%,50%,100%", "--isolation", isolation)
+        code, document, _ = run_json(capsys, "--bundle", bundle, "--camera", f"a={clip}", *flags)
+        assert code == 0 and document["cameras"][0]["restarts"] == 0
+        documents.append((document["counts"], document["cameras"][0]["detections"]))
+    assert documents[0] == documents[1] and documents[0][1] == 8
