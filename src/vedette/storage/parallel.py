@@ -37,6 +37,7 @@ def in_parallel(do: Callable[[Item], Result], items: Iterable[Item], threads: in
                         break
                 done.put(("result", do(item)))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            stopped.set()
             done.put(("error", error))
         done.put(("end", None))
 
