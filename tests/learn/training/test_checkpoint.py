@@ -32,11 +32,13 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
         assert loaded.tensors[name].dtype == tensor.dtype
 
 
-def test_only_the_latest_stays_and_nothing_is_a_pickle(tmp_path: Path) -> None:
+def test_the_latest_and_the_one_before_stay_and_nothing_is_a_pickle(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         save_checkpoint(tmp_path, number, checkpoint(float(number)))
     names = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
     assert names == [
+        "checkpoints/00000002/state.json",
+        "checkpoints/00000002/state.safetensors",
         "checkpoints/00000003/state.json",
         "checkpoints/00000003/state.safetensors",
         "checkpoints/latest",

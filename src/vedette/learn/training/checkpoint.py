@@ -1,8 +1,9 @@
 """Everything a run needs to go on, written as one unit: a kill at any moment leaves the old or the new one, whole.
 
 Each checkpoint is a new folder `checkpoints/NNNNNN` (state.safetensors + state.json), made under a temporary name,
-synced and renamed; then `checkpoints/latest` (a text file with the folder's name) is replaced, and older folders are
-removed. No pickle. What the tensors and the document mean is left to the training loop.
+synced and renamed; then `checkpoints/latest` (a text file with the folder's name) is replaced. The checkpoint before
+stays, for whoever copies the folder meanwhile; older ones are removed. No pickle. What the tensors and the document
+mean is left to the training loop.
 """
 
 import json
@@ -31,7 +32,7 @@ class Checkpoint:
 
 
 def save_checkpoint(run_folder: Path, number: int, checkpoint: Checkpoint) -> None:
-    """Write checkpoint `number` and make it the latest; older ones go."""
+    """Write checkpoint `number` and make it the latest; all but the one before it go."""
     from safetensors.torch import save_file
 
     folder = run_folder / FOLDER
@@ -53,10 +54,11 @@ def save_checkpoint(run_folder: Path, number: int, checkpoint: Checkpoint) -> No
         shutil.rmtree(final, ignore_errors=True)  # left by a run that died between rename and pointer
         temporary.rename(final)
         _sync(folder)
+        before = _pointed_to(folder)
         _point_to(folder, name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _remove_others(folder, name)
+    _remove_others(folder, {before, name})
 
 
 def load_checkpoint(run_folder: Path) -> Checkpoint:
@@ -88,6 +90,14 @@ def has_checkpoint(run_folder: Path) -> bool:
     return (run_folder / FOLDER / POINTER).is_file()
 
 
+def _pointed_to(folder: Path) -> str:
+    """The name of the latest; empty when there is none."""
+    try:
+        return (folder / POINTER).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+
+
 def _point_to(folder: Path, name: str) -> None:
     temporary = folder / f".{POINTER}.{os.getpid()}.partial"
     temporary.write_text(name + "\n", encoding="utf-8")
@@ -96,9 +106,9 @@ def _point_to(folder: Path, name: str) -> None:
     _sync(folder)
 
 
-def _remove_others(folder: Path, name: str) -> None:
+def _remove_others(folder: Path, names: set[str]) -> None:
     for path in folder.iterdir():
-        if path.is_dir() and path.name != name:
+        if path.is_dir() and path.name not in names:
             shutil.rmtree(path, ignore_errors=True)
 
 

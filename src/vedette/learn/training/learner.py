@@ -118,6 +118,9 @@ class Learner:
             index, _, key = name.partition(".")
             state.setdefault(int(index), {})[key] = tensor
         groups = self._optimiser.state_dict()["param_groups"]
+        parameters = [parameter for group in self._optimiser.param_groups for parameter in group["params"]]
+        for place, values in state.items():
+            state[place] = {key: _laid_out_like(parameters[place], tensor) for key, tensor in values.items()}
         self._optimiser.load_state_dict({"state": state, "param_groups": groups})
         torch.set_rng_state(tensors["random.torch"])
         self.step_count = step_count
@@ -141,6 +144,11 @@ def _pairs(average: DarknetNetwork, network: DarknetNetwork) -> tuple[list[Tenso
     followed, leading = average.state_dict(), network.state_dict()
     names = [name for name, tensor in followed.items() if tensor.is_floating_point()]
     return [followed[name] for name in names], [leading[name] for name in names]
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """The value in the parameter's memory layout: the fused optimiser walks both as they lie."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -151,6 +151,8 @@ class _Training:
         with stop_between_steps() as request, closing(stream):  # type: ignore[type-var]
             while self._fraction() < 1.0 and not stopped:
                 self._epoch(stream, request)
+                if request.wanted and self._fraction() < 1.0:
+                    self._stop()
                 stopped = self._is_out_of_patience()
         return self._finish(stopped)
 
@@ -173,7 +175,7 @@ class _Training:
             self._progress.advance(loss=losses.total)
             if epoch == 0 and batch.number < BATCHES_SHOWN:
                 self._pictures.write_training_batch(batch)
-            if request.wanted:
+            if request.wanted and done < self._per_epoch:
                 self._stop()
             if done < self._per_epoch and time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S:
                 self._save()
