@@ -1,0 +1,195 @@
+"""`train`: one job from SageMaker's configuration to /opt/ml/model, or to /opt/ml/output/failure.
+
+Exit codes: 0 trained, or stopped in time with a valid model; 1 nothing to deliver, the reason in `failure`; 143
+stopped before anything was learnt. SIGTERM is answered within SageMaker's 120 s (`docker stop -t 120`). Nothing is
+downloaded. `vedette train` and `vedette pack` do the work, as processes: theirs are the messages.
+"""
+
+import json
+import tempfile
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vedette.contracts.errors import VedetteError
+from vedette.learn.sagemaker.container.channels import Channels, find_channels
+from vedette.learn.sagemaker.container.checkpoints import RUN_NAME, settle_run
+from vedette.learn.sagemaker.container.delivering import (
+    BUNDLE,
+    EpochLines,
+    best_line,
+    clear_leftovers,
+    copy_run,
+    put_bundle,
+    take_last_for_best,
+    write_failure,
+)
+from vedette.learn.sagemaker.container.folders import Folders, read_config
+from vedette.learn.sagemaker.container.hyperparameters import HyperParameters, flags_of, parse_hyperparameters
+from vedette.learn.sagemaker.container.resources import count_gpus, parse_resources, refuse_several
+from vedette.learn.sagemaker.container.supervising import Ended, Say, Stop, run_vedette, stop_on_signals
+from vedette.learn.sagemaker.errors import ContractError, TrainingFailed
+
+TRAINED, FAILED, STOPPED_EMPTY = 0, 1, 143
+TRAINER_S = 70.0  # after a request to stop, of the 120 s there are: for the step or validation at hand
+PACKER_S = 110.0
+JOB_NAME = "TRAINING_JOB_NAME"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done, checked."""
+
+    folders: Folders
+    parameters: HyperParameters
+    channels: Channels
+    name: str
+
+
+def run_program(folders: Folders, given: Mapping[str, str], environ: Mapping[str, str], say: Say) -> int:
+    """Do a job. `given` are hyper-parameters from the command line; they count before those of the configuration."""
+    try:
+        with stop_on_signals() as stop:
+            clear_leftovers(folders)
+            job = read_job(folders, given, environ)
+            with tempfile.TemporaryDirectory(prefix="vedette-job-") as work:
+                return _Attempt(job, Path(work), stop, say).do()
+    except VedetteError as error:
+        say(f"vedette: {error}")
+        write_failure(folders, str(error))
+        return FAILED
+    except BaseException as error:
+        where = "".join(traceback.format_exception(error)[-2:])
+        write_failure(folders, f"unexpected: {error!r}\n{where}")
+        raise
+
+
+def read_job(folders: Folders, given: Mapping[str, str], environ: Mapping[str, str]) -> Job:
+    """Read and check the configuration; cheap, and before anything is begun.
+
+    Raises:
+        ContractError: the job cannot be done as it was asked for.
+    """
+    resources = parse_resources(
+        read_config(folders, "resourceconfig.json", environ.get("SM_RESOURCE_CONFIG")), count_gpus(environ)
+    )
+    refuse_several(resources)
+    configured: dict[str, Any] = read_config(folders, "hyperparameters.json", environ.get("SM_HPS"))
+    parameters = parse_hyperparameters({**configured, **given})
+    inputs = read_config(folders, "inputdataconfig.json", environ.get("SM_INPUT_DATA_CONFIG"))
+    channels = find_channels(folders, inputs, environ, len(resources.hosts))
+    return Job(folders, parameters, channels, environ.get(JOB_NAME) or "job")
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One start of a job: where it works, who may stop it, where its lines go."""
+
+    job: Job
+    work: Path  # scratch
+    stop: Stop
+    say: Say
+
+    @property
+    def run(self) -> Path:
+        """Where checkpoints are kept it outlives the machine."""
+        checkpoints = self.job.folders.checkpoints
+        return (checkpoints if checkpoints.is_dir() else self.work) / RUN_NAME
+
+    def do(self) -> int:
+        """From data to model, or to the reason why there is none."""
+        if self.run.is_relative_to(self.work):
+            self.say("the job keeps no checkpoints (no CheckpointConfig): after an interruption it would begin again")
+        data = self._unpacked_data()
+        if data is None:
+            return self._nothing_learnt()
+        resume = settle_run(self.run, self.say)
+        watch = EpochLines(self.run, self.say)
+        ended = self._call(_train_arguments(self.job, data, self.run, resume), TRAINER_S, watch)
+        if ended.code == 0:
+            self.say(best_line(_read_result(ended)))
+        elif not (self.stop.is_asked and ended.was_stopped):
+            raise TrainingFailed(f"training failed: {ended.complaint()}")
+        return self._deliver(data)
+
+    def _call(self, arguments: list[str], budget_s: float, watch: Callable[[], None] = lambda: None) -> Ended:
+        interrupt = arguments[0] != "pack"  # which is quick, and of no use in part
+        return run_vedette(arguments, self.stop, budget_s, interrupt=interrupt, say=self.say, watch=watch)
+
+    def _unpacked_data(self) -> Path | None:
+        """The labelled pictures as a plain folder; None when a stop was asked for meanwhile."""
+        channels, version = self.job.channels, self.job.parameters.data_version
+        if not channels.is_pushed:
+            if version is not None:
+                raise ContractError(
+                    f"'data-version' is {version}, but the channel holds no versions: send the prefix that "
+                    "`vedette data push` wrote to, or leave 'data-version' out"
+                )
+            return channels.data
+        source = f"{channels.data}#{version}" if version is not None else str(channels.data)
+        data = self.work / "data"
+        ended = self._call(["data", "pull", source, str(data)], TRAINER_S)
+        if self.stop.is_asked and ended.was_stopped:
+            return None
+        if ended.code != 0:
+            raise TrainingFailed(f"the data cannot be used: {ended.complaint()}")
+        return data
+
+    def _deliver(self, data: Path) -> int:
+        """The weights first, for the time may end; then the bundle."""
+        job, model = self.job, self.job.folders.model
+        staged = self.work / "staged" / _file_name(job.name)  # its name stands in the bundle as the run's
+        if not self.run.is_dir() or not (copy_run(self.run, staged) or take_last_for_best(staged)):
+            return self._nothing_learnt()
+        copy_run(staged, model)
+        if self.stop.is_asked:
+            self.say("stopped: the weights so far are in the model folder")
+        bundle = self.work / BUNDLE
+        # with the data, the bundle's receipt tells its accuracy; when stopping there is no time to measure it
+        packed = self._call(_pack_arguments(job, staged, bundle, None if self.stop.is_asked else data), PACKER_S)
+        if packed.was_killed:
+            self.say("no time was left to pack a bundle; `vedette pack --run` does it from the weights")
+            return TRAINED
+        if packed.code != 0:
+            raise TrainingFailed(f"the weights were trained, but packing them failed: {packed.complaint()}")
+        put_bundle(bundle, model)
+        self.say(f"delivered: weights and bundle, in {model}")
+        return TRAINED
+
+    def _nothing_learnt(self) -> int:
+        reason = "stopped before anything was learnt: there is no model"
+        write_failure(self.job.folders, reason)
+        self.say(reason)
+        return STOPPED_EMPTY
+
+
+def _train_arguments(job: Job, data: Path, run: Path, resume: bool) -> list[str]:
+    channels, asked = job.channels, dict(job.parameters.train)
+    arguments = ["train", f"--data={data}", f"--out={run}", "--json"]
+    if channels.weights is not None:
+        arguments.append(f"--weights={channels.weights}")
+    if channels.cfg is not None:
+        asked.pop("model", None)
+        if not resume:  # a resumed run has its own
+            asked["model"] = str(channels.cfg)
+    return [*arguments, *flags_of(asked), *(["--resume"] if resume else [])]
+
+
+def _pack_arguments(job: Job, staged: Path, bundle: Path, data: Path | None) -> list[str]:
+    asked = {"name": job.name, **job.parameters.pack}
+    shown = [] if data is None else [f"--data={data}"]
+    return ["pack", f"--run={staged}", f"--out={bundle}", "--json", *shown, *flags_of(asked)]
+
+
+def _read_result(ended: Ended) -> Mapping[str, Any]:
+    try:
+        result = json.loads(ended.output)
+    except ValueError as error:
+        raise TrainingFailed(f"`vedette train` printed no result: {ended.output[:200]!r}") from error
+    return result if isinstance(result, dict) else {}
+
+
+def _file_name(name: str) -> str:
+    return "".join(sign if sign.isalnum() or sign in "-_" else "-" for sign in name)[:100]
