@@ -15,7 +15,8 @@ from small_network import write_network
 from vedette.apps.aws_settings import s3_settings
 from vedette.apps.cli import run_command
 from vedette.apps.object_storage import cache_folder, local_bundle, local_data, local_folder, open_place
-from vedette.apps.pipeline_file import parse_pipeline, read_pipeline
+from vedette.apps.pipeline_file import flags_to_pipeline, parse_pipeline, read_pipeline
+from vedette.apps.run import open_pipeline_detector
 from vedette.bundle_folder import BundleError, open_bundle
 from vedette.contracts.errors import VedetteError
 from vedette.contracts.ports import SilentProgress
@@ -267,3 +268,34 @@ def test_without_botocore_variables_suffice_and_a_profile_is_told(
     with pytest.raises(VedetteError, match="the AWS profile work needs 'boto3'"):
         s3_settings({**aws_files, "AWS_PROFILE": "work"})
     assert s3_settings({"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null"}).credentials is None
+
+
+def test_run_opens_a_bundle_in_s3(place: str, tmp_path: Path) -> None:
+    make_bundle(tmp_path / "bundle")
+    upload(tmp_path / "bundle", place)
+    settings = flags_to_pipeline(bundle=Path(place), cameras=["a.mp4"], engine="onnxruntime")
+
+    opened, detector = open_pipeline_detector(settings)
+
+    assert opened.digest == open_bundle(tmp_path / "bundle").digest
+    assert detector.engine_name == "onnxruntime"
+
+
+def test_a_bundle_in_s3_is_evaluated_on_data_in_s3(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_bundle(tmp_path / "bundle")
+    upload(tmp_path / "bundle", f"{place}/bundle")
+    data = write_voc(tmp_path / "data", {"one": [("red", (1, 1, 20, 20))]})
+    picture = make_picture({(0, 0): "red"})
+    cv2.imwrite(str(data / "JPEGImages" / "one.jpg"), picture)
+    push_version(data, open_place(f"{place}/data"), "v1", SilentProgress(), DigestMemory(None))
+    flags = ["--json", "--engine", "onnxruntime"]
+    assert run_command(["evaluate", str(tmp_path / "bundle"), "--data", str(data), *flags]) == 0
+    here = json.loads(capsys.readouterr().out)
+
+    assert run_command(["evaluate", f"{place}/bundle", "--data", f"{place}/data#v1", *flags]) == 0
+
+    there = json.loads(capsys.readouterr().out)
+    assert here["map50"] == there["map50"]
+    assert {key for key in here if here[key] != there[key]} <= {"data", "model", "images_per_s", "ms_per_picture"}
