@@ -170,7 +170,7 @@ def test_a_paced_file_is_caught_up_with_and_the_gate_loses_nothing(tmp_path: Pat
     truth = boxes_by_time(watch(clip, GateMode.OFF)[0])
     on, camera = watch(clip, GateMode.BITSTREAM, realtime=True)
     assert camera.gated > 50
-    assert camera.seconds == pytest.approx(200 / FPS, abs=1.5)
+    assert camera.seconds > 200 / FPS - 0.5  # not faster than its own time, though nothing was decoded
     missing = {at for at, boxes in truth.items() if boxes} - boxes_by_time(on).keys()
     assert len(missing) <= camera.drops  # of a machine that is too busy; on an idle one there are none
 
