@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from vedette.edge.stream.capacity import (
@@ -16,6 +16,8 @@ from vedette.edge.stream.capacity import (
     answers_by_rate,
     rate_for,
 )
+
+PATIENT = settings(deadline=None)  # a busy machine takes its time
 
 COSTS = st.floats(0.01, 100).map(lambda ms: UnitCost(ms * 0.9, ms))
 WORKS = st.builds(
@@ -40,6 +42,7 @@ def test_only_decoding_is_an_answer_too():
     assert (found.full, found.planned, found.bottleneck) == (pytest.approx(40.0), 36, DECODE)
 
 
+@PATIENT
 @given(work=WORKS, rate=RATES, processors=PROCESSORS)
 def test_shares_are_a_whole_and_the_bottleneck_is_the_largest(work, rate, processors):
     found = answer(work, rate, processors)
@@ -48,6 +51,7 @@ def test_shares_are_a_whole_and_the_bottleneck_is_the_largest(work, rate, proces
     assert found.planned <= RESERVE * found.full + 1e-6 and found.planned > RESERVE * found.full - 1 - 1e-6
 
 
+@PATIENT
 @given(work=WORKS, rate=RATES, processors=PROCESSORS)
 def test_more_processors_carry_more_and_more_detection_carries_less(work, rate, processors):
     full = answer(work, rate, processors).full
@@ -57,6 +61,7 @@ def test_more_processors_carry_more_and_more_detection_carries_less(work, rate, 
     assert answer(dearer, rate, processors).full < full
 
 
+@PATIENT
 @given(work=WORKS, rate=RATES, processors=PROCESSORS)
 def test_nobody_detects_on_more_frames_than_there_are(work, rate, processors):
     found = answer(work, rate, processors)
@@ -64,6 +69,7 @@ def test_nobody_detects_on_more_frames_than_there_are(work, rate, processors):
     assert answer(work, work.frames_per_s + rate, processors) == answer(work, work.frames_per_s, processors)
 
 
+@PATIENT
 @given(work=WORKS, cameras=st.integers(1, 300), processors=PROCESSORS)
 def test_the_rate_for_so_many_cameras_is_what_just_fits(work, cameras, processors):
     rate = rate_for(work, cameras, processors)
@@ -76,6 +82,7 @@ def test_the_rate_for_so_many_cameras_is_what_just_fits(work, cameras, processor
         assert RESERVE * answer(work, rate, processors).full >= cameras * (1 - 1e-9)
 
 
+@PATIENT
 @given(work=WORKS, processors=PROCESSORS)
 def test_the_table_grows_with_every_step(work, processors):
     assume(work.slot_ms > 0)

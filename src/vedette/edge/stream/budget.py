@@ -3,6 +3,7 @@
 The policy is `schedule`'s; here is what it is told. For the thread that hands results on: `look` after every batch.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -23,6 +24,11 @@ class Asked(Protocol):
     """A camera that can be told how many detections a second it may ask for."""
 
     counters: CameraCounters
+
+    @property
+    def decoder_pid(self) -> int | None:
+        """The process that decodes, where that is another."""
+        ...
 
     def ask_fps(self, fps: float) -> None: ...
 
@@ -54,13 +60,14 @@ class DetectionBudget:
         self._overtaken = 0
         self._machine = (0.0, 0.0)
         self._cpu_s = 0.0
+        self._decoders_s: dict[int, float] = {}  # processor seconds of each that lives
 
     def look(self, now_s: float) -> None:
         """Measure and ask anew when it is time; `now_s` is on the monotonic clock."""
         if self._look_s is not None and now_s - self._look_s < PERIOD_S:
             return
         seen = [_Seen.of(camera.counters) for camera in self._cameras]
-        machine, cpu_s = _machine_times(), time.process_time()
+        machine, cpu_s, decoders_s = _machine_times(), time.process_time(), self._decoder_times()
         overtaken = sum(box.overtaken for box in self._boxes)
         if self._look_s is not None:
             steps = list(zip(seen, self._seen, strict=True))
@@ -69,9 +76,12 @@ class DetectionBudget:
             lost = overtaken - self._overtaken
             given_up = sum(now.given_up - then.given_up for now, then in steps)
             busy_s, all_s = (now - then for now, then in zip(machine, self._machine, strict=True))
+            ours_s = cpu_s - self._cpu_s
+            ours_s += sum(spent - self._decoders_s[pid] for pid, spent in decoders_s.items() if pid in self._decoders_s)
             self._control.update(
                 Observed(
                     busy_share=busy_s / all_s if all_s > 0 else 0.0,
+                    our_share=ours_s / all_s if all_s > 0 else 0.0,
                     processors=len(_our_processors()),
                     cpu_s_per_detection=(cpu_s - self._cpu_s) / detected if detected else 0.0,
                     detected_per_s=detected / spent_s,
@@ -82,7 +92,16 @@ class DetectionBudget:
             self._share_out([((now.frames - then.frames) / spent_s, (now.detected - then.detected) / spent_s)
                              for now, then in steps])  # fmt: skip
         self._look_s, self._seen, self._machine, self._cpu_s = now_s, seen, machine, cpu_s
-        self._overtaken = overtaken
+        self._overtaken, self._decoders_s = overtaken, decoders_s
+
+    def _decoder_times(self) -> dict[int, float]:
+        spent_s = {}
+        for camera in self._cameras:
+            if camera.decoder_pid is not None:
+                with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended; its camera says so
+                    times = psutil.Process(camera.decoder_pid).cpu_times()
+                    spent_s[camera.decoder_pid] = times.user + times.system
+        return spent_s
 
     def _share_out(self, rates: Sequence[tuple[float, float]]) -> None:
         """Ask each camera for its share, by the frames and detections a second that it had."""

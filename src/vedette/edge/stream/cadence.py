@@ -8,6 +8,7 @@ import math
 from typing import Protocol
 
 SLACK_S = 0.002  # containers round time stamps to a millisecond; a frame this early is on time
+MOST_SLACK = 0.2  # of the time between slots
 
 
 class Cadence(Protocol):
@@ -67,30 +68,17 @@ class PerSecond:
 
     def is_due(self, index: int, media_time_s: float) -> bool:
         self._adopt()
-        if media_time_s + self._slack_s < self._next_s:
-            return False
-        self._go_past(media_time_s)
-        return True
+        return self._go_past(media_time_s) > 0
 
     def pass_over(self, before: int, count: int, until_s: float) -> int:
         self._adopt()
-        if count <= 0 or until_s + self._slack_s < self._next_s:
-            return 0
-        return min(count, self._go_past(until_s))
+        return min(count, self._go_past(until_s)) if count > 0 else 0
 
     def spacing_s(self, interval_s: float) -> float:
         return max(1 / self._fps, interval_s)
 
     def ask(self, fps: float) -> None:
         self._asked = fps
-
-    @property
-    def _next_s(self) -> float:
-        return self._base_s + self._tick / self._fps
-
-    @property
-    def _slack_s(self) -> float:
-        return min(SLACK_S, 0.5 / self._fps)
 
     def _adopt(self) -> None:
         asked = self._asked  # another thread may set it meanwhile
@@ -100,9 +88,11 @@ class PerSecond:
 
     def _go_past(self, media_time_s: float) -> int:
         """How many ticks lie up to here; the next is behind."""
+        slack_s = min(SLACK_S, MOST_SLACK / self._fps)
         before = self._tick
-        self._tick = max(math.floor((media_time_s + self._slack_s - self._base_s) * self._fps) + 1, before + 1)
-        self._last_slot_s = media_time_s
+        self._tick = max(math.floor((media_time_s + slack_s - self._base_s) * self._fps) + 1, before)
+        if self._tick > before:
+            self._last_slot_s = media_time_s
         return self._tick - before
 
 

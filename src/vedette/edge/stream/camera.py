@@ -106,6 +106,11 @@ class CameraWorker:
     def kill(self) -> None:
         """Nothing to do: a thread cannot be ended from outside."""
 
+    @property
+    def decoder_pid(self) -> int | None:
+        """None: it decodes in this process."""
+        return None
+
     def ask_fps(self, fps: float) -> None:
         """Another rate of detections, for a run by rate; from any thread."""
         self._cadence.ask(fps)

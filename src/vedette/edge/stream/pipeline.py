@@ -46,6 +46,9 @@ class Worker(Protocol):
 
     def kill(self) -> None: ...
 
+    @property
+    def decoder_pid(self) -> int | None: ...
+
     def ask_fps(self, fps: float) -> None: ...
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 LEAST_PER_S = 1.0  # detections a second of a camera, however little the machine gives; newest wins does the rest
 BUSY_TARGET = 0.88  # of the processors' time; keyframes of many cameras may fall together
+LEAST_SHARE = 0.4  # of the processors that a run may use however busy others keep them, while its decoders are on time
 BUSY_LATE = 0.75  # with less, late decoders wait for a network, not for a processor
 GIVE_WAY = 0.7  # a decoder was late: at once to this share
 BEHIND = 0.9  # the detector was behind: a little below what it did
@@ -64,6 +65,7 @@ class Observed:
     """What was seen since the last look. Rates are per second of wall clock; shares are 0..1."""
 
     busy_share: float  # of the time of all processors that we may use, whoever used it
+    our_share: float  # of the same, by this run: its decoders and its engine
     processors: int
     cpu_s_per_detection: float  # 0 where nothing was detected
     detected_per_s: float
@@ -86,7 +88,8 @@ class RateControl:
         elif seen.overtaken_per_s > BEHIND_LOSS * seen.detected_per_s:
             total = min(total, BEHIND * seen.detected_per_s)
         elif seen.cpu_s_per_detection > 0:
-            spare_s = (BUSY_TARGET - seen.busy_share) * seen.processors
+            others_share = max(seen.busy_share - seen.our_share, 0.0)
+            spare_s = (max(BUSY_TARGET - others_share, LEAST_SHARE) - seen.our_share) * seen.processors
             wanted = total + GAIN * spare_s / seen.cpu_s_per_detection
             # What nobody asks for proves no capacity: cameras that are quiet now may all wake at once
             ceiling = max(MOST_GROWTH * seen.detected_per_s, min(total, self._least * MOST_GROWTH))
