@@ -118,12 +118,22 @@ def test_pipe_mode_a_missing_channel_and_several_hosts_are_failures_with_reasons
 
 
 def test_wrong_usage_is_one_line(tmp_path: Path) -> None:
-    for arguments in (["serve"], [], ["train", "epochs", "3"]):
+    for arguments in (["serve"], ["train", "epochs", "3"], ["--epochs"]):
         done = subprocess.run(
             [*command(tmp_path)[:3], *arguments], capture_output=True, text=True, check=False, env=environment()
         )
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("usage: ")
+
+
+def test_without_an_argument_it_trains_and_without_a_job_it_makes_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(tmp_path)[:3], capture_output=True, text=True, check=False,
+        env=environment(SAGEMAKER_BASE_DIR=str(tmp_path / "ml")),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "holds no job" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
-"""`python -m vedette.learn.sagemaker.container train [--base FOLDER] [--NAME VALUE ...]`: what a training image runs.
+"""`python -m vedette.learn.sagemaker.container [train] [--base FOLDER] [--NAME VALUE ...]`: what a training image runs.
 
-SAGEMAKER_BASE_DIR, or --base, puts something else in place of /opt/ml, for rehearsals. Hyper-parameters may be given
-as flags too: so does sagemaker-training-toolkit. This is the one module of the part that reads the environment.
+SageMaker says `train`, but not to a ContainerEntrypoint. SAGEMAKER_BASE_DIR, or --base, puts something else in place of
+/opt/ml, for rehearsals. Hyper-parameters may be given as flags too: so does sagemaker-training-toolkit. This is the one
+module of the part that reads the environment.
 """
 
 import os
@@ -12,13 +13,13 @@ from pathlib import Path
 from vedette.learn.sagemaker.container.folders import BASE, RELOCATED, folders_of
 from vedette.learn.sagemaker.container.program import run_program
 
-USAGE = "usage: python -m vedette.learn.sagemaker.container train [--base FOLDER] [--NAME VALUE ...]"
+USAGE = "usage: python -m vedette.learn.sagemaker.container [train] [--base FOLDER] [--NAME VALUE ...]"
 WRONG_USAGE = 2
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Read the command line and do the job."""
-    flags = read_flags(arguments[1:]) if arguments[:1] == ["train"] else None
+    flags = read_flags(arguments[1:] if arguments[:1] == ["train"] else arguments)
     if flags is None:
         sys.stderr.write(f"{USAGE}\n")
         return WRONG_USAGE

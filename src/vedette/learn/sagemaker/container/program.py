@@ -50,6 +50,9 @@ class Job:
 
 def run_program(folders: Folders, given: Mapping[str, str], environ: Mapping[str, str], say: Say) -> int:
     """Do a job. `given` are hyper-parameters from the command line; they count before those of the configuration."""
+    if not (folders.base / "input").is_dir():
+        say(f"vedette: {folders.base} holds no job: there is no folder {folders.base / 'input'}; --base names another")
+        return FAILED
     try:
         with stop_on_signals() as stop:
             clear_leftovers(folders)
