@@ -59,12 +59,12 @@ def make_detector(folder: Path, pictures: Sequence[Path], width: int, height: in
     names.write_text("\n".join(f"class{n}" for n in range(CLASSES)), encoding="utf-8")
     arguments = ["--cfg", made.cfg, "--weights", made.weights, "--names", names, "--out", made.bundle]
     if precision == "int8":
-        arguments += ["--variants", "fp32,int8", "--calibration", _data_set(folder / "calibration", pictures)]
+        arguments += ["--variants", "fp32,int8_openvino", "--calibration", _data_set(folder / "calibration", pictures)]
     _pack([str(argument) for argument in arguments])
     return made
 
 
-def write_pictures(clip: Path, folder: Path) -> list[Path]:
+def write_pictures(clip: Path, folder: Path, count: int = PICTURES) -> list[Path]:
     """Frames of the clip, evenly spread, as JPEG."""
     import av
     import cv2
@@ -73,10 +73,10 @@ def write_pictures(clip: Path, folder: Path) -> list[Path]:
     written = []
     with av.open(str(clip)) as container:
         stream = container.streams.video[0]
-        step = max(stream.frames // PICTURES, 1)
+        step = max(stream.frames // count, 1)
         for number, frame in enumerate(container.decode(stream)):
-            if number % step == step // 2 and len(written) < PICTURES:
-                written.append(folder / f"{number:05}.jpg")
+            if number % step == step // 2 and len(written) < count:
+                written.append(folder / f"{clip.stem}-{number:05}.jpg")
                 cv2.imwrite(str(written[-1]), frame.to_ndarray(format="bgr24"))
     return written
 

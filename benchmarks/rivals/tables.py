@@ -29,11 +29,12 @@ def as_markdown(document: dict[str, Any]) -> str:
 def _heading(document: dict[str, Any]) -> str:
     host, figures = document["host"], document["figures"]
     rounds = figures["contestants"]["opencv"]["rounds"]
+    plural = "" if rounds == 1 else "s, medians"
     changed = f", {document['changed_files']} files changed" if document["changed_files"] else ""
     return (
         f"{document['measured_utc'][:10]}, commit `{document['commit']}`{changed}; {host['processor']}, "
         f"{host['cores']} cores; `{figures['clip']}` {figures['streams']} times, detection on every "
-        f"{figures['every']}th frame; medians of {rounds} rounds; ours: {figures['our_precision']}."
+        f"{figures['every']}th frame; {rounds} round{plural}; ours: {figures['our_precision']}."
     )
 
 
@@ -43,13 +44,13 @@ def _busy(figures: dict[str, Any]) -> str:
         names = [name for name, (_, at, _) in RIVALS.items() if at == size]
         for name in (f"floor_{size}", f"ours_{size}", *names):
             rows.append(_busy_row(name, size, figures))
-    titles = ["what", "input", "frames/s", "CPU s per 1000 frames (least to most)", "rival / ours", "aim"]
+    titles = ["what", "input", "frames/s", "cores got", "CPU s per 1000 frames (least to most)", "rival / ours", "aim"]
     titles += [
         "ceiling: rival / floor",
         "peak memory, MiB",
         "ours / its memory",
         "first result, s",
-        "tracked a picture",
+        "objects a picture",
     ]
     return _table(titles, rows)
 
@@ -67,13 +68,19 @@ def _busy_row(name: str, size: str, figures: dict[str, Any]) -> list[str]:
         mark = "" if "ultralytics" not in name else " ✓" if share <= MEMORY_SHARE else " ✗"
         ratios.append(f"{share:.2f}{mark}")
     first = found["first_result_s"]
-    objects = found["tracked_per_slot"] or found["objects_per_slot"]
+    objects = found["objects_per_slot"] or found["tracked_per_slot"]
     return [
-        kind or RIVALS[name][0], size, f"{found['frames_per_s']:.0f}",
+        kind or RIVALS[name][0], size, f"{found['frames_per_s']:.0f}", f"{_cores(found):.1f}",
         f"{found['cpu_s_per_1000_frames']:.2f} ({least:.2f} to {most:.2f})", *ratios[:3],
         f"{found['peak_pss_mib']:.0f}", ratios[3], "" if first is None else f"{first:.1f}",
         "" if objects is None else f"{objects:.0f}",
     ]  # fmt: skip
+
+
+def _cores(found: dict[str, Any]) -> float:
+    """How much of the machine a program had: what it wanted, or what others left it."""
+    cores: float = found["frames_per_s"] * found["cpu_s_per_1000_frames"] / 1000
+    return cores
 
 
 def _quiet(figures: dict[str, Any]) -> str:
@@ -83,8 +90,20 @@ def _quiet(figures: dict[str, Any]) -> str:
         gate = name.partition("_gate_")[2]
         what = f"**vedette run --gate {gate}**" if gate else RIVALS[name][0]
         cost = f"{found['cpu_s_per_1000_frames']:.2f}"
-        rows.append([what, quiet["input"], f"{found['frames_per_s']:.0f}", cost, str(found["frames"])])
-    table = _table(["quiet material", "input", "frames/s", "CPU s per 1000 frames", "frames"], rows)
+        rows.append(
+            [
+                what,
+                quiet["input"],
+                f"{found['frames_per_s']:.0f}",
+                cost,
+                str(found["frames"]),
+                f"{found.get('decoded_share', 1):.0%}",
+                f"{found['objects_per_slot']:.0f}",
+            ]
+        )
+    table = _table(
+        ["quiet material", "input", "frames/s", "CPU s per 1000 frames", "frames", "decoded", "objects a picture"], rows
+    )
     verdict = "reached" if quiet["reached"] else "not reached"
     sentence = (
         f"Best rival / ours with the gate, CPU seconds: {quiet['ratio']:.1f}, aim {quiet['aim']:.0f}: {verdict}. One "
