@@ -8,8 +8,8 @@ the machine does meets all alike.
 
 import json
 import os
-import statistics
 import shutil
+import statistics
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence

@@ -8,6 +8,7 @@ our bundle (with its INT8 variant, calibrated on frames of the clip), and the ha
 import contextlib
 import io
 import json
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ def make_detector(folder: Path, pictures: Sequence[Path], width: int, height: in
     from vedette.learn.darknet.weights import write_weights
     from vedette.learn.darknet.zoo import make_cfg
 
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     made = MadeDetector(folder / "model.cfg", folder / "model.weights", folder / "bundle", folder / "anchors.json")
     text = make_cfg("yolov3-tiny", CLASSES, width, height)
     made.cfg.write_text(text, encoding="utf-8")
