@@ -28,7 +28,7 @@ from vedette.edge.stream.spawner import Spawner
 
 MORE = 1.25  # of full load: must not keep up
 TICK_S = 0.5
-QUEUED = 6  # detections of each camera after which all queues between decoder and engine are full
+QUEUED = 10  # detections of each camera after which all queues between decoder and engine are full
 
 
 class Prover:
