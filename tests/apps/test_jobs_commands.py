@@ -29,7 +29,7 @@ from vedette.learn.sagemaker.errors import (
 from vedette.learn.sagemaker.job import build_request
 from vedette.learn.sagemaker.job_checks import check_request
 from vedette.learn.sagemaker.job_service import open_service
-from vedette.learn.sagemaker.job_settings import parse_job_settings
+from vedette.learn.sagemaker.job_settings import JobSettings, parse_job_settings
 
 RUN = {"best.weights": b"w" * 5000, "model.cfg": b"[net]\n", "names.txt": b"dog\n", "bundle/bundle.json": b"{}"}
 DESCRIBED: dict[str, Any] = {
@@ -136,6 +136,23 @@ def test_a_job_is_created_listed_shown_and_fetched(tmp_path: Path, capsys: pytes
     assert files_of(tmp_path / "run") == RUN
     assert fetched["files"] == len(RUN)
     assert fetched["bundle"] == str(tmp_path / "run" / "bundle")
+
+
+def test_the_guide_creates_a_job_from_its_own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "sagemaker-jobs.md").read_text("utf-8")
+    settings = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    script = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert (len(settings), len(script)) == (1, 1)
+    (tmp_path / "job.yaml").write_text(settings[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+
+    exec(compile(script[0], "sagemaker-jobs.md", "exec"), {})
+
+    (job,) = open_service().list(100, name_contains="vedette-yolov3-tiny")
+    assert job.status == "Completed"
+    documented = set(re.findall(r"`([a-z_]+)`", guide))
+    assert set(JobSettings.model_fields) - documented == set()
 
 
 def test_the_service_gets_what_was_built(moto: S3Server) -> None:

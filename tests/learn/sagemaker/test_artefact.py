@@ -155,6 +155,14 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path, kind: bytes) -> None
     assert "is no regular file" in told
 
 
+def test_a_name_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    link = entry("a\x1b[2Jb\n", kind=tarfile.SYMTYPE, link="x")
+
+    told = refused(archive([*entries(RUN), link], tarfile.PAX_FORMAT), tmp_path)
+
+    assert r"'a\x1b[2Jb\n' is no regular file" in told
+
+
 def test_a_file_below_a_link_cannot_leave_the_folder(tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     members = [entry("bundle", kind=tarfile.SYMTYPE, link=str(tmp_path / "outside")), entry("bundle/evil", b"evil")]

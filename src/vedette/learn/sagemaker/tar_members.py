@@ -135,9 +135,9 @@ class TarMembers:
             size = _whole(extended["size"]) if "size" in extended else size
             extended = {}
             if kind not in {b"0", b"\0", b"7", b"5"}:
-                raise ArtefactError(f"'{name:.200}' is no regular file (a link, a device or the like)")
+                raise ArtefactError(f"{name!r:.200} is no regular file (a link, a device or the like)")
             if size > self._limits.bytes:
-                raise ArtefactError(f"'{name:.200}' claims {size} bytes; at most {self._limits.bytes} are taken")
+                raise ArtefactError(f"{name!r:.200} claims {size} bytes; at most {self._limits.bytes} are taken")
             folder = kind == b"5" or (kind != b"7" and name.endswith("/"))
             self._left = 0 if folder else size
             self._padding = -self._left % BLOCK
