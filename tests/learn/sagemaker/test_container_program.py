@@ -1,12 +1,10 @@
 """`train` as SageMaker runs it: a process, a folder in place of /opt/ml, signals, exit codes, what is left behind."""
 
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,11 +13,15 @@ import pytest
 
 from opt_ml import JOB, S3_CHANNEL, command, environment, make_job, run_job, start_job, write_config
 from vedette.bundle_folder import open_bundle
+from vedette.contracts.ports import SilentProgress
 from vedette.learn.darknet.cfg import read_cfg
 from vedette.learn.darknet.plan import plan_network
 from vedette.learn.darknet.weights import read_weights
-from vedette.learn.sagemaker.container.supervising import Stop, run_vedette
+from vedette.learn.data.versions_digests import DigestMemory
+from vedette.learn.data.versions_push import push_version
+from vedette.learn.sagemaker.container.supervising import Stop, run_child
 from vedette.learn.sagemaker.metrics import METRIC_DEFINITIONS
+from vedette.storage.store import open_store
 
 LONG = "40"  # epochs: far from over when a test interrupts
 GUARD = """
@@ -108,7 +110,6 @@ def test_pipe_mode_a_missing_channel_and_several_hosts_are_failures_with_reasons
         ("inputdataconfig.json", {"train": {**S3_CHANNEL, "TrainingInputMode": "Pipe"}}, "Pipe mode"),
         ("inputdataconfig.json", {"cfg": S3_CHANNEL}, "no channel with labelled pictures"),
         ("resourceconfig.json", {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]}, "set InstanceCount to 1"),
-        ("hyperparameters.json", {"epochs": 0, "sagemaker_program": "x"}, "--epochs must be at least 1, not 0"),
     ]:
         kept = (base / "input" / "config" / name).read_text()
         write_config(base, name, document)
@@ -144,6 +145,11 @@ def test_unreadable_data_is_named_in_the_failure(tmp_path: Path) -> None:
     assert run_job(base).returncode == 1
     assert "p003.jpg" in failure(base)
     assert failure(base).startswith("training failed: ")
+    write_config(
+        base, "hyperparameters.json", {"epochs": 0, "sagemaker_program": "x"}
+    )  # ranges: the trainer's own words
+    assert run_job(base).returncode == 1
+    assert failure(base) == "training failed: --epochs must be at least 1, not 0"
     shutil.rmtree(base / "input" / "data" / "train" / "Annotations")
     assert run_job(base).returncode == 1
     assert "is no data set that Vedette knows" in failure(base)
@@ -228,8 +234,8 @@ def test_it_runs_where_there_is_no_network_and_no_writable_input(tmp_path: Path)
 def test_a_child_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:
     base, stop, said = make_job(tmp_path, epochs="10000"), Stop(), []
     stop(signal.SIGTERM, None)
-    arguments = ["train", f"--data={base / 'input/data/train'}", f"--out={tmp_path / 'run'}"]
-    ended = run_vedette(arguments, stop, 0.0, interrupt=False, say=said.append, watch=lambda: None)
+    arguments = ["vedette", "train", f"--data={base / 'input/data/train'}", f"--out={tmp_path / 'run'}"]
+    ended = run_child(arguments, stop, 0.0, interrupt=False, say=said.append, watch=lambda: None)
     assert ended.was_killed
     assert ended.was_stopped
     assert ended.code == -signal.SIGKILL
@@ -250,10 +256,9 @@ def test_versions_that_were_pushed_are_trained_on_as_they_are(tmp_path: Path) ->
     base = make_job(tmp_path / "ml", epochs="1")
     channel, plain = base / "input" / "data" / "train", tmp_path / "plain"
     channel.rename(plain)
-    push = [sys.executable, "-m", "vedette", "data", "push", str(plain), str(channel), "--tag", "first", "--json"]
-    pushed = json.loads(subprocess.run(push, stdout=subprocess.PIPE, check=True, env=environment()).stdout)
+    pushed = push_version(plain, open_store(channel), "first", SilentProgress(), DigestMemory(None))
     fast = {"epochs": "1", "batch": "4", "device": "cpu"}
-    for version in ("first", pushed["version"]):
+    for version in ("first", pushed.digest):
         write_config(base, "hyperparameters.json", {**fast, "data-version": version})
         done = run_job(base)
         assert done.returncode == 0, done.stdout

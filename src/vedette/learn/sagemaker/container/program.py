@@ -29,12 +29,13 @@ from vedette.learn.sagemaker.container.delivering import (
 from vedette.learn.sagemaker.container.folders import Folders, read_config
 from vedette.learn.sagemaker.container.hyperparameters import HyperParameters, flags_of, parse_hyperparameters
 from vedette.learn.sagemaker.container.resources import count_gpus, parse_resources, refuse_several
-from vedette.learn.sagemaker.container.supervising import Ended, Say, Stop, run_vedette, stop_on_signals
+from vedette.learn.sagemaker.container.supervising import Ended, Say, Stop, run_child, stop_on_signals
 from vedette.learn.sagemaker.errors import ContractError, TrainingFailed
 
 TRAINED, FAILED, STOPPED_EMPTY = 0, 1, 143
 TRAINER_S = 70.0  # after a request to stop, of the 120 s there are: for the step or validation at hand
 PACKER_S = 110.0
+UNPACKING = "vedette.learn.sagemaker.container.unpacking"
 JOB_NAME = "TRAINING_JOB_NAME"
 
 
@@ -118,8 +119,8 @@ class _Attempt:
         return self._deliver(data)
 
     def _call(self, arguments: list[str], budget_s: float, watch: Callable[[], None] = lambda: None) -> Ended:
-        interrupt = arguments[0] != "pack"  # which is quick, and of no use in part
-        return run_vedette(arguments, self.stop, budget_s, interrupt=interrupt, say=self.say, watch=watch)
+        interrupt = "pack" not in arguments[:2]  # which is quick, and of no use in part
+        return run_child(arguments, self.stop, budget_s, interrupt=interrupt, say=self.say, watch=watch)
 
     def _unpacked_data(self) -> Path | None:
         """The labelled pictures as a plain folder; None when a stop was asked for meanwhile."""
@@ -131,9 +132,8 @@ class _Attempt:
                     "`vedette data push` wrote to, or leave 'data-version' out"
                 )
             return channels.data
-        source = f"{channels.data}#{version}" if version is not None else str(channels.data)
         data = self.work / "data"
-        ended = self._call(["data", "pull", source, str(data)], TRAINER_S)
+        ended = self._call([UNPACKING, str(channels.data), version or "", str(data)], TRAINER_S)
         if self.stop.is_asked and ended.was_stopped:
             return None
         if ended.code != 0:
@@ -170,7 +170,7 @@ class _Attempt:
 
 def _train_arguments(job: Job, data: Path, run: Path, resume: bool) -> list[str]:
     channels, asked = job.channels, dict(job.parameters.train)
-    arguments = ["train", f"--data={data}", f"--out={run}", "--json"]
+    arguments = ["vedette", "train", f"--data={data}", f"--out={run}", "--json"]
     if channels.weights is not None:
         arguments.append(f"--weights={channels.weights}")
     if channels.cfg is not None:
@@ -183,7 +183,7 @@ def _train_arguments(job: Job, data: Path, run: Path, resume: bool) -> list[str]
 def _pack_arguments(job: Job, staged: Path, bundle: Path, data: Path | None) -> list[str]:
     asked = {"name": job.name, **job.parameters.pack}
     shown = [] if data is None else [f"--data={data}"]
-    return ["pack", f"--run={staged}", f"--out={bundle}", "--json", *shown, *flags_of(asked)]
+    return ["vedette", "pack", f"--run={staged}", f"--out={bundle}", "--json", *shown, *flags_of(asked)]
 
 
 def _read_result(ended: Ended) -> Mapping[str, Any]:

@@ -83,15 +83,15 @@ class Ended:
         return last or f"ended with code {self.code} and said nothing"
 
 
-def run_vedette(
+def run_child(
     arguments: Sequence[str], stop: Stop, budget_s: float, *, interrupt: bool, say: Say, watch: Callable[[], None]
 ) -> Ended:
-    """Run a command to its end. `watch` is called now and then.
+    """Run a module with its arguments to its end. `watch` is called now and then.
 
     Once a stop is asked for, the child gets Ctrl-C (if `interrupt`) and, `budget_s` after the request, is killed.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "vedette", *arguments],
+        [sys.executable, "-m", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
