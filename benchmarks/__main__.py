@@ -23,6 +23,7 @@ NAMES = (
     "counting",
     "gate",
     "variants",
+    "transfer",
     "capacity",
 )
 RESULTS = Path(__file__).parent / "results"

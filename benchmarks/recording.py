@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("av", "cyclopts", "numpy", "onnxruntime", "opencv-python-headless", "openvino", "torch")
+PACKAGES = ("av", "cyclopts", "numpy", "obstore", "onnxruntime", "opencv-python-headless", "openvino", "torch")
 
 
 def identify_code() -> dict[str, Any]:
