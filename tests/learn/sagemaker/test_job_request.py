@@ -1,5 +1,6 @@
 """The request that creates a job: from flags or YAML, in botocore's shape; all mistakes told at once."""
 
+import subprocess
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,27 @@ def test_an_image_of_aws_gets_our_wheel_in_a_channel_and_an_entrypoint(isolated:
     assert "/opt/ml/input/data/code/vedette-*.whl" in script
     assert script.endswith("&& exec python3 -m vedette.learn.sagemaker.container train")
     assert ("--no-index --find-links /opt/ml/input/data/code" in script) is isolated
+
+
+def test_the_entrypoint_installs_the_wheel_and_becomes_the_program(tmp_path: Path) -> None:
+    """By a real shell, with a python3 that tells what it was started with, and its process."""
+    code, programs = tmp_path / "code", tmp_path / "bin"
+    code.mkdir()
+    programs.mkdir()
+    (code / "vedette-1.0-py3-none-any.whl").touch()
+    (programs / "python3").write_text('#!/bin/sh\necho "$$ $*"\n')
+    (programs / "python3").chmod(0o755)
+    request = request_of(image=AWS_IMAGE, wheel="s3://factory/wheels")
+    shell, flag, script = request["AlgorithmSpecification"]["ContainerEntrypoint"]
+
+    script = script.replace("/opt/ml/input/data/code", str(code))
+    with subprocess.Popen([shell, flag, script], env={"PATH": str(programs)}, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        install, start = process.stdout.read().decode().splitlines()
+
+    assert process.returncode == 0
+    assert install.endswith(f" -m pip install --quiet {code}/vedette-1.0-py3-none-any.whl[container]")
+    assert start == f"{process.pid} -m vedette.learn.sagemaker.container train"  # so SIGTERM reaches it
 
 
 @pytest.mark.parametrize(
