@@ -13,12 +13,18 @@ COMMANDS = {
     "data convert": "data:convert",
     "data split": "data:split",
     "data stats": "data:stats",
+    "data push": "data_transfer:push",
+    "data pull": "data_transfer:pull",
     "model new": "model:new",
     "model info": "model:info",
     "model convert": "model_files:convert",
     "model diff": "model_files:diff",
     "model cut": "model_files:cut",
     "model fetch": "model_fetch:fetch",
+    "jobs list": "jobs:list_jobs",
+    "jobs show": "jobs:show",
+    "jobs stop": "jobs:stop",
+    "jobs fetch": "jobs:fetch",
     "train": "train:train",
     "evaluate": "evaluate:evaluate",
     "pack": "pack:pack",
@@ -55,7 +61,7 @@ def test_paragraphs_of_help_are_filled_to_the_width_of_the_terminal(capsys: pyte
     assert min(filled) > 60
 
 
-@pytest.mark.parametrize("group", ["", "data", "model"])
+@pytest.mark.parametrize("group", ["", "data", "model", "jobs"])
 def test_every_command_stands_in_the_list_with_one_line(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command([*group.split(), "--help"]) == 0
 

@@ -8,6 +8,7 @@ import cv2
 import pytest
 
 import vedette
+from drawn_shapes import draw_data, write_cfg
 from label_sets import write_voc
 from simulators.s3_servers import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 from small_bundle import make_bundle, make_picture
@@ -55,6 +56,16 @@ def test_a_pushed_data_set_is_checked(place: str, tmp_path: Path, capsys: pytest
     assert run_command(["data", "check", f"{place}#other"]) == 1
     assert "has no version 'other'; there are: latest" in capsys.readouterr().err
     assert run_command(["data", "check", place, "--repair", "clip"]) == 2
+
+
+def test_training_takes_a_pushed_data_set_and_resumes_without_the_address(place: str, tmp_path: Path) -> None:
+    data, run = draw_data(tmp_path / "data", 8), tmp_path / "run"
+    push_version(data, open_place(place), "latest", SilentProgress(), DigestMemory(None))
+    begin = ["train", "--data", place, "--model", str(write_cfg(tmp_path)), "--epochs", "1", "--batch", "4"]
+
+    assert run_command([*begin, "--device", "cpu", "--out", str(run)]) == 0
+    assert (run / "best.weights").is_file()
+    assert run_command(["train", "--out", str(run), "--resume"]) == 0
 
 
 def test_a_damaged_copy_in_the_cache_is_mended(place: str, tmp_path: Path) -> None:

@@ -24,13 +24,17 @@ def build_app() -> App:
         help_format="plaintext",
         default_parameter=Parameter(negative=()),  # no --no-json, no --empty-camera
     )
-    data = App(name="data", help="Check, convert, split and look at labelled pictures (VOC, Darknet, YOLO, COCO).")
+    data = App(
+        name="data", help="Labelled pictures (VOC, Darknet, YOLO, COCO): check, convert, split, show, push, pull."
+    )
     data.command(
         "vedette.apps.data:check", name="check", help="Report every problem of a data set, by file and object."
     )
     data.command("vedette.apps.data:convert", name="convert", help="Convert between VOC, Darknet, YOLO and COCO.")
     data.command("vedette.apps.data:split", name="split", help="Split into train, val and test; seeded, by class.")
     data.command("vedette.apps.data:stats", name="stats", help="Write a page of charts and example pictures.")
+    data.command("vedette.apps.data_transfer:push", name="push", help="Put a data set into S3; only what changed goes.")
+    data.command("vedette.apps.data_transfer:pull", name="pull", help="Bring a version of a data set from S3.")
     app.command(data)
     model = App(name="model", help="Write, inspect, convert, compare and fetch Darknet networks.")
     model.command("vedette.apps.model:new", name="new", help="Write a cfg for a family, your classes and input size.")
@@ -40,6 +44,12 @@ def build_app() -> App:
     model.command("vedette.apps.model_files:cut", name="cut", help="Keep the weights of the first layers only.")
     model.command("vedette.apps.model_fetch:fetch", name="fetch", help="Download well-known public weights.")
     app.command(model)
+    jobs = App(name="jobs", help="List, show, stop and fetch training jobs on Amazon SageMaker.")
+    jobs.command("vedette.apps.jobs:list_jobs", name="list", help="Training jobs of the account, newest first.")
+    jobs.command("vedette.apps.jobs:show", name="show", help="States, figures, time and cost of a job; why it failed.")
+    jobs.command("vedette.apps.jobs:stop", name="stop", help="Ask a job to end and save its model.")
+    jobs.command("vedette.apps.jobs:fetch", name="fetch", help="Bring a job's model as a run folder.")
+    app.command(jobs)
     app.command("vedette.apps.train:train", name="train", help="Train a detector on labelled pictures.")
     app.command("vedette.apps.evaluate:evaluate", name="evaluate", help="Measure mAP of a bundle or Darknet weights.")
     app.command("vedette.apps.pack:pack", name="pack", help="Pack weights as a checked bundle for the edge.")
@@ -99,7 +109,7 @@ def explain_in_full(app: App, argv: list[str]) -> None:
 def missing_extra(module: str) -> str | None:
     """Which optional extra brings a missing module."""
     top = module.partition(".")[0]
-    if top in {"torch", "onnx", "safetensors", "matplotlib", "jinja2"}:
+    if top in {"torch", "onnx", "safetensors", "matplotlib", "jinja2", "boto3", "botocore"}:
         return "learn"
     if top in {"av", "onnxruntime", "openvino", "paho", "psutil", "starlette", "uvicorn"}:
         return "edge"

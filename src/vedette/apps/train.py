@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from vedette.contracts.errors import UsageError
 
 if TYPE_CHECKING:
+    from vedette.learn.training.loop import TrainResult
     from vedette.learn.training.settings import TrainSettings
 
 
@@ -41,7 +42,7 @@ def train(  # noqa: PLR0913
     out
         Folder for the run: weights, cfg, names, curves, pictures, report.html. Must be new, or empty.
     data
-        Labelled pictures: VOC, Darknet, YOLO or COCO, detected. Not needed with --resume.
+        Labelled pictures, a folder or s3://BUCKET/PREFIX: VOC, Darknet, YOLO or COCO, detected. Not for --resume.
     model
         yolov3-tiny, yolov3, or a Darknet cfg of your own. Default: yolov3-tiny.
     weights
@@ -74,12 +75,13 @@ def train(  # noqa: PLR0913
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from vedette.apps.console import ConsoleProgress, print_json, print_line
     from vedette.apps.durations import parse_duration
+    from vedette.apps.object_storage import local_data
     from vedette.learn.training.loop import train as run_training
     from vedette.learn.training.run_folder import RunFolder
     from vedette.learn.training.settings import DEFAULT_MODEL, TrainSettings, settings_from_flat
 
     given: dict[str, Any] = {
-        "data": str(data) if data else None,
+        "data": None if data is None else str(local_data(data)),
         "model": model,
         "weights": str(weights) if weights else None,
         "size": size,
@@ -105,19 +107,21 @@ def train(  # noqa: PLR0913
     with ConsoleProgress() as progress:
         result = run_training(settings, out, progress, resume=resume)
     if json:
-        print_json(
-            {
-                "run": str(result.run),
-                "epochs": result.epochs,
-                "best_epoch": result.best_epoch,
-                "elapsed_s": round(result.elapsed_s, 1),
-                "stopped_early": result.stopped_early,
-                "evaluation": result.evaluation.to_json(),
-            }
-        )
+        print_json(_document(result))
     else:
         _print_result(settings, result.run / "report.html", print_line)
     return 0
+
+
+def _document(result: "TrainResult") -> dict[str, object]:
+    return {
+        "run": str(result.run),
+        "epochs": result.epochs,
+        "best_epoch": result.best_epoch,
+        "elapsed_s": round(result.elapsed_s, 1),
+        "stopped_early": result.stopped_early,
+        "evaluation": result.evaluation.to_json(),
+    }
 
 
 def _print_result(settings: "TrainSettings", report: Path, say: Any) -> None:
