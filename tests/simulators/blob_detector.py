@@ -17,9 +17,9 @@ from vedette.contracts.bundle import (
     Variant,
     YoloHead,
 )
-from vedette.contracts.receipt import Receipt
 from vedette.contracts.detections import Detections
 from vedette.contracts.frame import Placement
+from vedette.contracts.receipt import Receipt
 from vedette.vision.resize import boxes_to_source_px, fit, plan_placement
 
 BRIGHT = 170
