@@ -50,15 +50,18 @@ def draw(found: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    for coding, marker in zip([key for key in found if key != "precision"], "osD", strict=False):
+    codings = [key for key in found if key != "precision"]
+    below, above = (-16, -10), (5, 5)  # so that curves that lie close do not write over each other
+    for coding, marker, offset in zip(codings, "osD", (below, above, below), strict=False):
         counts = [int(count) for count in found[coding]]
         rates = [one["frames_per_s_and_camera"] for one in found[coding].values()]
-        axes.plot(counts, rates, marker=marker, label=coding)
+        (line,) = axes.plot(counts, rates, marker=marker, markersize=5, label=coding)
         for count, rate in zip(counts, rates, strict=True):
-            axes.annotate(f"{rate:.0f}", (count, rate), textcoords="offset points", xytext=(4, 5), fontsize=8)
+            place = {"textcoords": "offset points", "xytext": offset, "fontsize": 8, "color": line.get_color()}
+            axes.annotate(f"{rate:.0f}", (count, rate), **place)
     axes.axhline(30, color="0.4", linestyle="--", linewidth=1)
-    axes.annotate("30 frames a second: real time", (max(counts), 30), xytext=(0, -11), ha="right", fontsize=8,
-                  textcoords="offset points", color="0.35")  # fmt: skip
+    words = {"xytext": (0, -11), "textcoords": "offset points", "fontsize": 8, "color": "0.35"}
+    axes.annotate("30 frames a second: real time", (min(counts), 30), **words)
     axes.set(xscale="log", yscale="log", xlabel="cameras, 1080p", ylabel="frames a second of each camera")
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
