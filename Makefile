@@ -26,11 +26,14 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# Two processes, as in production: what makes detectors (torch) and what runs them share none.
 test: setup servers check
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow' --ignore=tests/learn
+	$(BIN)/pytest -m 'not slow' tests/learn
 
 test-all: setup servers check
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore=tests/learn
+	$(BIN)/pytest tests/learn
 
 bench: setup
 	$(BIN)/python -m benchmarks
