@@ -103,8 +103,8 @@ def test_ones_own_pictures_and_videos_go_the_whole_way(
     arguments = ["--data", data, "--video", video, "--video", video, "--keep", kept, "--train-time", "6s"]
     code = run_command(["demo", *map(str, arguments), "--size", "96x64", "--show", f":{free_port}", "--json"])
     out, err = capsys.readouterr()
-    document = json.loads(out)
     assert code == 0, err
+    document = json.loads(out)
     assert document["true"] is None and document["missed_slots"] == 0 and document["slots"] == 20
     assert [camera["name"] for camera in document["run"]["cameras"]] == ["camera-1", "camera-2"]
     assert f"http://127.0.0.1:{free_port}/" in err
