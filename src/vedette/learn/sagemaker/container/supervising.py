@@ -98,7 +98,7 @@ def run_child(
         text=True,
         errors="replace",
         start_new_session=True,  # Ctrl-C in a terminal reaches this program alone, which passes it on
-        preexec_fn=_die_with_parent(),  # noqa: PLW1509 - only calls what was loaded before; no thread holds its lock
+        preexec_fn=die_with_parent(),  # noqa: PLW1509 - only calls what was loaded before; no thread holds its lock
     )
     output: list[str] = []
     tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -151,7 +151,7 @@ def _read(stream: IO[str], keep: Callable[[str], None], say: Say | None) -> None
                 say(text)
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """What the child does between fork and exec; the library is opened before, for nothing may be loaded there."""
     if sys.platform != "linux":
         return None
