@@ -87,9 +87,12 @@ def test_padding_is_no_object(tmp_path: Path) -> None:
 def test_memory_is_bounded_and_the_rest_is_read_again(tmp_path: Path) -> None:
     store = store_of(tmp_path / "d", memory_bytes=3 * 64 * 64 * 3)
     store.read_all(SilentProgress(), workers=2)
-    assert store.get(1) is store.get(1)
-    assert store.get(7) is not store.get(7)
-    np.testing.assert_array_equal(store.get(7).labelled.image_hwc_rgb_u8, store.get(7).labelled.image_hwc_rgb_u8)
+    kept = [number for number in range(len(store)) if store.get(number) is store.get(number)]
+    assert len(kept) == 3  # which ones, the threads that read decide
+    other = next(number for number in range(len(store)) if number not in kept)
+    np.testing.assert_array_equal(
+        store.get(other).labelled.image_hwc_rgb_u8, store.get(other).labelled.image_hwc_rgb_u8
+    )
 
 
 def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
