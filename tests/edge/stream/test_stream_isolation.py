@@ -51,6 +51,12 @@ def isolated(pipeline: StreamPipeline, number: int = 0) -> IsolatedCamera:
     return worker
 
 
+def decoder_pid(pipeline: StreamPipeline, number: int = 0) -> int:
+    pid = isolated(pipeline, number).decoder_pid
+    assert pid, "0 would be this whole process group"
+    return pid
+
+
 class TimedLog(ResultLog):
     """Also notes when each result came, and the tracks that ByteTrack makes of them."""
 
@@ -79,8 +85,7 @@ def test_a_killed_decoder_is_replaced_within_two_seconds_and_the_others_lose_not
     def kill_one() -> None:
         with log.seen:
             log.seen.wait_for(lambda: len(log.stamps("b")) >= 6, timeout=10)
-        pid = isolated(pipeline, 1).decoder_pid
-        assert pid is not None
+        pid = decoder_pid(pipeline, 1)
         killed_s.append(time.monotonic())
         os.kill(pid, signal.SIGSEGV)
 
@@ -127,7 +132,7 @@ def test_a_raw_stream_without_time_stamps_goes_on_by_counting(tmp_path: Path):
     thread = threading.Thread(target=pipeline.run)
     thread.start()
     wait_for(lambda: len(log.results) >= 13)
-    os.kill(isolated(pipeline).decoder_pid or 0, signal.SIGKILL)
+    os.kill(decoder_pid(pipeline), signal.SIGKILL)
     thread.join()
     (camera,) = pipeline.snapshot()
     assert camera.restarts == 1 and camera.frames + camera.skipped == 40
@@ -178,7 +183,7 @@ def test_a_live_camera_goes_on_after_its_decoder_died():
         thread.start()
         wait_for(lambda: len(log.results) >= 5)
         before, killed_s = len(log.results), time.monotonic()
-        os.kill(isolated(pipeline).decoder_pid or 0, signal.SIGSEGV)
+        os.kill(decoder_pid(pipeline), signal.SIGSEGV)
         wait_for(lambda: len(log.results) >= before + 6)
         pipeline.stop()
         thread.join()
@@ -201,7 +206,7 @@ def test_a_loop_goes_on_after_its_decoder_died(tmp_path: Path):
     thread = threading.Thread(target=pipeline.run)
     thread.start()
     wait_for(lambda: pipeline.snapshot()[0].loops >= 1 and len(log.results) >= 13)
-    os.kill(isolated(pipeline).decoder_pid or 0, signal.SIGKILL)
+    os.kill(decoder_pid(pipeline), signal.SIGKILL)
     wait_for(lambda: pipeline.snapshot()[0].loops >= 3)
     pipeline.stop()
     thread.join()
@@ -220,10 +225,11 @@ def test_a_run_goes_on_when_the_spawner_itself_is_killed(tmp_path: Path):
         thread = threading.Thread(target=pipeline.run)
         thread.start()
         wait_for(lambda: len(log.results) >= 6)
-        decoders = [isolated(pipeline, number).decoder_pid for number in (0, 1)]
-        os.kill(spawner.pid or 0, signal.SIGKILL)
+        decoders = [decoder_pid(pipeline, number) for number in (0, 1)]
+        assert spawner.pid
+        os.kill(spawner.pid, signal.SIGKILL)
         thread.join()
-        assert not any(psutil.pid_exists(pid or 0) for pid in decoders)
+        assert not any(psutil.pid_exists(pid) for pid in decoders)
     for camera in pipeline.snapshot():
         assert (camera.state, camera.restarts) == (CameraState.ENDED, 1)
         assert camera.frames + camera.skipped == 60
