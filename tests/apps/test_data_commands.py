@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from label_sets import write_voc
+from label_sets import write_picture, write_voc
 from vedette.apps.cli import run_command
 
 GOOD = ("dog", (2, 3, 14, 15))
@@ -94,3 +94,46 @@ def test_class_order_is_given_by_names_or_a_file(source, tmp_path, capsys):
     for classes in ("dog,cat", str(tmp_path / "my.names")):
         run_command(["data", "check", str(source), "--classes", classes, "--json"])
         assert list(json.loads(capsys.readouterr().out)["classes"]) == ["dog", "cat"]
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """A Ground Truth manifest of one good line, one broken and one that nobody labelled; the picture lies elsewhere."""
+    write_picture(tmp_path / "photos" / "a.jpg")
+    metadata = {"class-map": {"3": "dog"}, "type": "groundtruth/object-detection"}
+    label = {
+        "image_size": [{"width": 40, "height": 30, "depth": 3}],
+        "annotations": [{"class_id": 3, "left": 1, "top": 2, "width": 12, "height": 13}],
+    }
+    lines = [
+        json.dumps({"source-ref": "s3://bucket/in/a.jpg", "boxes": label, "boxes-metadata": metadata}),
+        "{",
+        json.dumps({"source-ref": "s3://bucket/in/b.jpg"}),
+    ]
+    path = tmp_path / "labels" / "output.manifest"
+    path.parent.mkdir()
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_convert_takes_a_manifest_and_names_each_line_that_it_cannot_use(manifest, tmp_path, capsys):
+    where = f"s3://bucket/in={tmp_path / 'photos'}"
+    assert run_command(["data", "convert", str(manifest), str(tmp_path / "no"), "--to", "voc"]) == 1
+    assert "--map" in capsys.readouterr().err
+    out = tmp_path / "voc"
+    assert run_command(["data", "convert", str(manifest), str(out), "--to", "voc", "--map", where, "--json"]) == 0
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert (document["pictures"], document["objects"], document["classes"]) == (1, 1, ["dog"])
+    assert [problem["message"].split()[1] for problem in document["problems"]] == ["2", "3"]
+    assert "output.manifest: line 2 is no JSON" in printed.err
+    assert "output.manifest: line 3 is not labelled; 's3://bucket/in/b.jpg' is left out" in printed.err
+    assert run_command(["data", "check", str(out)]) == 0
+
+
+def test_wrong_mappings_and_repairs_of_manifests_are_refused(manifest, tmp_path, capsys):
+    for text in ("s3://bucket", "=photos", f"s3://bucket/in={tmp_path / 'none'}"):
+        assert run_command(["data", "check", str(manifest), "--map", text]) == 2
+    assert "there is no folder" in capsys.readouterr().err
+    assert run_command(["data", "check", str(manifest), "--repair", "clip"]) == 2
+    assert "does not write manifests" in capsys.readouterr().err

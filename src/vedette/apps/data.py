@@ -13,22 +13,37 @@ from vedette.contracts.errors import UsageError
 if TYPE_CHECKING:
     from vedette.learn.data.check import CheckResult
     from vedette.learn.data.convert import Conversion
+    from vedette.learn.data.ground_truth import ManifestSettings
     from vedette.learn.data.reading import Inspection
     from vedette.learn.data.repair import Change, Repair
     from vedette.learn.data.samples import DataSet
 
-LayoutName = Literal["voc", "darknet", "yolo", "coco"]
+LayoutName = Literal["voc", "darknet", "yolo", "coco", "manifest"]
+WrittenLayoutName = Literal["voc", "darknet", "yolo", "coco"]
 SHOWN_PER_KIND = 10
 
 Source = Annotated[
     Path,
-    Parameter(help="Folder or file in VOC, Darknet (.data), YOLO (data.yaml) or COCO format, or s3://BUCKET/PREFIX."),
+    Parameter(
+        help="Folder or file in VOC, Darknet (.data), YOLO (data.yaml) or COCO format, a Ground Truth output.manifest, "
+        "or s3://BUCKET/PREFIX."
+    ),
 ]
 Format = Annotated[LayoutName | None, Parameter(name="--format", help="The format of SOURCE, where detection errs.")]
 Classes = Annotated[
     str | None, Parameter(help="Class names in order: a file with one a line, or names parted by commas.")
 ]
 SplitFile = Annotated[Path | None, Parameter(help='Splits by name, {"train": [...], "val": [...]}, as `split` writes.')]
+Mapping = Annotated[
+    list[str],
+    Parameter(
+        name="--map",
+        negative="",
+        help="For a manifest: s3://BUCKET/PREFIX=FOLDER, where the pictures below PREFIX lie; as often as need be. "
+        "FOLDER may be s3://BUCKET/PREFIX again: then they are fetched.",
+    ),
+]
+Attribute = Annotated[str | None, Parameter(help="For a manifest: the label attribute, where there are several.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document.")]
 
 
@@ -39,6 +54,8 @@ def check(
     format: Format = None,
     classes: Classes = None,
     split_file: SplitFile = None,
+    mapping: Mapping = [],  # noqa: B006 - cyclopts makes a new one for each call
+    attribute: Attribute = None,
     repair: Annotated[
         str | None, Parameter(help="Mend label files in place: clip, drop-empty, or both by comma.")
     ] = None,
@@ -54,14 +71,18 @@ def check(
     from vedette.learn.data.check import check_data_set
     from vedette.learn.data.problems import Severity
     from vedette.learn.data.repair import repair_data_set
+    from vedette.learn.data.samples import Layout
 
     wanted = _repairs(repair)
     if wanted:
         refuse_s3(source, "SOURCE of --repair")
-    inspection = _inspect(source, format, classes, split_file)
+    manifest = _manifest_settings(mapping, attribute)
+    inspection = _inspect(source, format, classes, split_file, manifest)
+    if wanted and inspection.data.layout is Layout.MANIFEST:
+        raise UsageError("--repair does not write manifests; convert it with `vedette data convert` first")
     changes = repair_data_set(inspection.data, wanted) if wanted else []
     if changes:
-        inspection = _inspect(source, format, classes, split_file)
+        inspection = _inspect(source, format, classes, split_file, manifest)
     with ConsoleProgress() as progress:
         result = check_data_set(inspection, progress)
     if json:
@@ -75,12 +96,12 @@ def check(
     return 1 if result.count(Severity.ERROR) else 0
 
 
-def convert(
+def convert(  # noqa: PLR0913 - one parameter for each flag
     source: Source,
     dest: Annotated[Path, Parameter(help="Folder to write; must not exist, or be empty.")],
     /,
     *,
-    to: Annotated[LayoutName, Parameter(help="The format to write.")],
+    to: Annotated[WrittenLayoutName, Parameter(help="The format to write.")],
     voc_offset: Annotated[
         Literal["exact", "darknet"],
         Parameter(help="How VOC's 1-based pixels become Darknet's numbers; darknet does as voc_label.py."),
@@ -88,24 +109,29 @@ def convert(
     format: Format = None,
     classes: Classes = None,
     split_file: SplitFile = None,
+    mapping: Mapping = [],  # noqa: B006 - cyclopts makes a new one for each call
+    attribute: Attribute = None,
     json: Json = False,
 ) -> None:
-    """Convert between VOC, Darknet, YOLO and COCO.
+    """Convert between VOC, Darknet, YOLO and COCO, and from Ground Truth's output manifests.
 
-    What the target cannot hold is left out and listed. Pictures are copied, splits go along. DEST appears whole or not
-    at all.
+    What the target cannot hold is left out and listed, and so is every line of a manifest that cannot be used. Pictures
+    are copied, splits go along. DEST appears whole or not at all.
     """
-    from vedette.apps.console import ConsoleProgress, print_json
+    from vedette.apps.console import ConsoleProgress, print_json, warn
     from vedette.apps.object_storage import refuse_s3
     from vedette.learn.data.convert import VocOffset, convert_data_set
     from vedette.learn.data.samples import Layout
 
     refuse_s3(dest, "DEST")
-    inspection = _inspect(source, format, classes, split_file)
+    inspection = _inspect(source, format, classes, split_file, _manifest_settings(mapping, attribute))
+    lines = inspection.problems if inspection.data.layout is Layout.MANIFEST else ()
+    for problem in lines:
+        warn(f"{problem.file}: {problem.message}")
     with ConsoleProgress() as progress:
         conversion = convert_data_set(inspection, dest, Layout(to), VocOffset(voc_offset), progress)
     if json:
-        print_json(conversion.as_document())
+        print_json(conversion.as_document() | {"problems": [problem.as_document() for problem in lines]})
     else:
         _print_conversion(conversion, dest)
 
@@ -161,6 +187,8 @@ def stats(
     format: Format = None,
     classes: Classes = None,
     split_file: SplitFile = None,
+    mapping: Mapping = [],  # noqa: B006 - cyclopts makes a new one for each call
+    attribute: Attribute = None,
     json: Json = False,
 ) -> None:
     """Write a page of charts and example pictures: one file, which loads nothing."""
@@ -172,7 +200,7 @@ def stats(
     refuse_s3(out, "--out")
     if out.is_dir():
         raise UsageError(f"--out {out} is a folder; name a file, such as {out / 'stats.html'}")
-    inspection = _inspect(source, format, classes, split_file)
+    inspection = _inspect(source, format, classes, split_file, _manifest_settings(mapping, attribute))
     with ConsoleProgress() as progress:
         measured = measure_data_set(inspection.data, progress)
     write_stats_page(measured, out)
@@ -191,14 +219,36 @@ def stats(
         print_line(f"{out}: {len(measured.measured)} pictures, {len(measured.class_ids)} objects")
 
 
-def _inspect(source: Path, layout: str | None, classes: str | None, split_file: Path | None) -> "Inspection":
+def _inspect(
+    source: Path, layout: str | None, classes: str | None, split_file: Path | None, manifest: "ManifestSettings"
+) -> "Inspection":
     from vedette.apps.object_storage import local_data
     from vedette.learn.data.reading import inspect_data_set
     from vedette.learn.data.samples import Layout
 
     return inspect_data_set(
-        local_data(source), Layout(layout) if layout else None, classes=_class_list(classes), split_file=split_file
+        local_data(source),
+        Layout(layout) if layout else None,
+        classes=_class_list(classes),
+        split_file=split_file,
+        manifest=manifest,
     )
+
+
+def _manifest_settings(mapping: list[str], attribute: str | None) -> "ManifestSettings":
+    from vedette.apps.object_storage import local_folder
+    from vedette.learn.data.ground_truth import ManifestSettings
+
+    folders = {}
+    for text in mapping:
+        prefix, _, place = text.rpartition("=")
+        if not prefix or not place:
+            raise UsageError(f"--map {text}: give PREFIX=FOLDER, such as s3://bucket/photos=photos")
+        folder = local_folder(Path(place))
+        if not folder.is_dir():
+            raise UsageError(f"--map {text}: there is no folder {place}")
+        folders[prefix] = folder
+    return ManifestSettings(folders, attribute)
 
 
 def _class_list(classes: str | None) -> tuple[str, ...] | None:

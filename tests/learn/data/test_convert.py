@@ -21,6 +21,7 @@ from vedette.learn.data.errors import DataError, DestinationError
 from vedette.learn.data.number_text import relative_line
 from vedette.learn.data.reading import inspect_data_set, read_data_set
 from vedette.learn.data.samples import DataSet, Layout
+from vedette.learn.data.writers import WRITERS
 
 FLAGS = "<truncated>1</truncated><difficult>1</difficult>"
 
@@ -51,7 +52,7 @@ def some_voc(root: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.product(Layout, Layout)))
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(WRITERS, WRITERS)))
 def test_boxes_names_splits_and_class_order_survive_two_conversions_and_back(tmp_path, first, second):
     source = some_voc(tmp_path / "source")
     convert(source, tmp_path / "one", first)
@@ -251,3 +252,17 @@ def test_darknet_finds_the_labels_it_writes_by_its_own_rule(tmp_path):
         assert (tmp_path / "out" / alexeyab).is_file()
         redmon = line.replace("images", "labels", 1).replace("JPEGImages", "labels", 1).rsplit(".", 1)[0] + ".txt"
         assert (tmp_path / "out" / redmon).is_file()
+
+
+def test_scores_stay_in_voc_and_are_listed_where_the_target_has_no_place_for_them(tmp_path):
+    source = write_voc(tmp_path / "source", {"a": [("dog", (2, 3, 14, 15))]}, extra="<score>0.875</score>")
+    convert(source, tmp_path / "voc", Layout.VOC)
+    assert [item.score for item in read_data_set(tmp_path / "voc").samples[0].objects] == [0.875]
+    done = convert(source, tmp_path / "coco", Layout.COCO)
+    assert {what: entry.count for what, entry in done.left_out.items()} == {"scores; the objects are kept": 1}
+
+
+@pytest.mark.parametrize("text", ["", "high", "1.5", "nan", "-0.1"])
+def test_a_score_of_another_meaning_is_passed_over(tmp_path, text):
+    source = write_voc(tmp_path / "source", {"a": [("dog", (2, 3, 14, 15))]}, extra=f"<score>{text}</score>")
+    assert [item.score for item in read_data_set(source).samples[0].objects] == [None]

@@ -108,7 +108,8 @@ def convert_data_set(
                 conversion.objects += len(objects)
             report.advance()
         if not placed:
-            raise DataError(f"{data.root} has no picture that can be converted")
+            hint = "; say with --map where the pictures lie" if data.layout is Layout.MANIFEST else ""
+            raise DataError(f"{data.root} has no picture that can be converted{hint}")
         if target is Layout.VOC:
             _note_rounding(placed, conversion)
         names = {sample.name for sample in placed}
@@ -178,6 +179,7 @@ def _kept(
         (lambda item: item.truncated and text, "truncated flags; the objects are kept"),
         (lambda item: item.difficult and text, "difficult flags; the objects are kept"),
         (lambda item: item.crowd and target is Layout.VOC, "crowd flags; the objects are marked difficult instead"),
+        (lambda item: item.score is not None and target is not Layout.VOC, "scores; the objects are kept"),
     ]
     kept = []
     known = set(data.classes)

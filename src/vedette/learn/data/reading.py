@@ -1,7 +1,7 @@
 """Reads a data set of any layout. `read_data_set` refuses what it would have to guess, `inspect_data_set` tells all.
 
-The layout is detected from what lies there: data.yaml, a .data file, VOC annotations, COCO JSON, pictures with .txt
-labels, in this order.
+The layout is detected from what lies there: data.yaml, a .data file, VOC annotations, COCO JSON, an output manifest of
+Ground Truth, pictures with .txt labels, in this order.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from pathlib import Path
 from vedette.learn.data.coco_json import find_coco, read_coco, unlisted_pictures
 from vedette.learn.data.darknet_sets import find_darknet, read_darknet
 from vedette.learn.data.errors import DataError
+from vedette.learn.data.ground_truth import ManifestSettings, find_manifest, read_manifest
 from vedette.learn.data.locating import is_picture, plain_path, shown_path
 from vedette.learn.data.problems import STOPS_READING, Problem, ProblemKind
 from vedette.learn.data.samples import DataSet, Layout
@@ -35,15 +36,17 @@ def read_data_set(
     *,
     classes: Sequence[str] | None = None,
     split_file: Path | None = None,
+    manifest: ManifestSettings | None = None,
 ) -> DataSet:
     """Read a data set that can be relied on. Boxes may still be outside a picture: see `usable_objects`.
 
-    `classes` gives the class order, and `split_file` the splits, in place of the data set's own.
+    `classes` gives the class order, and `split_file` the splits, in place of the data set's own. `manifest` is for
+    manifests of Ground Truth only.
 
     Raises:
         DataError: no data set there, or labels that would be lost or guessed.
     """
-    inspection = inspect_data_set(source, layout, classes=classes, split_file=split_file)
+    inspection = inspect_data_set(source, layout, classes=classes, split_file=split_file, manifest=manifest)
     stopping = [problem for problem in inspection.problems if problem.kind in STOPS_READING]
     if stopping:
         shown = "; ".join(f"{problem.file}: {problem.message}" for problem in stopping[:SHOWN_PROBLEMS])
@@ -60,6 +63,7 @@ def inspect_data_set(
     *,
     classes: Sequence[str] | None = None,
     split_file: Path | None = None,
+    manifest: ManifestSettings | None = None,
 ) -> Inspection:
     """Read a data set with everything that is wrong in it.
 
@@ -67,7 +71,7 @@ def inspect_data_set(
         DataError: there is no data set, or so little of one that nothing can be said about it.
     """
     problems: list[Problem] = []
-    data = _read(source, layout, classes, problems)
+    data = _read(source, layout, classes, problems, manifest)
     if not data.samples and not problems:
         raise DataError(f"{source} holds no labelled picture ({data.layout.value})")
     data = _with_splits(data, split_file, problems)
@@ -80,7 +84,13 @@ def inspect_data_set(
     return Inspection(data, tuple(problems))
 
 
-def _read(source: Path, layout: Layout | None, classes: Sequence[str] | None, problems: list[Problem]) -> DataSet:
+def _read(
+    source: Path,
+    layout: Layout | None,
+    classes: Sequence[str] | None,
+    problems: list[Problem],
+    settings: ManifestSettings | None,
+) -> DataSet:
     if "\0" in str(source) or not source.exists():
         raise DataError(f"{source} does not exist")
     source = plain_path(source)
@@ -95,6 +105,8 @@ def _read(source: Path, layout: Layout | None, classes: Sequence[str] | None, pr
             return read_voc(voc, classes, report)
         if layout in {None, Layout.COCO} and (coco := find_coco(source)) is not None:
             return read_coco(coco, classes, report)
+        if layout in {None, Layout.MANIFEST} and (found := _manifest(source, layout)) is not None:
+            return read_manifest(found, settings or ManifestSettings(), classes, report)
         if layout in {None, Layout.DARKNET} and (darknet := find_darknet(source)) is not None:
             return read_darknet(darknet, classes, report, bounded)
     except PermissionError as error:
@@ -103,8 +115,14 @@ def _read(source: Path, layout: Layout | None, classes: Sequence[str] | None, pr
         raise DataError(f"{source} is no data set in {layout.value} format; without --format the layout is detected")
     raise DataError(
         f"{source} is no data set that Vedette knows: VOC (Annotations beside JPEGImages or images), "
-        "Darknet (a .data file, or pictures with .txt labels), YOLO (data.yaml) or COCO (instances.json beside images)"
+        "Darknet (a .data file, or pictures with .txt labels), YOLO (data.yaml), COCO (instances.json beside images) "
+        "or a manifest of Ground Truth (output.manifest)"
     )
+
+
+def _manifest(source: Path, layout: Layout | None) -> Path | None:
+    """A file that is said to be a manifest may be called anything."""
+    return source if layout is Layout.MANIFEST and source.is_file() else find_manifest(source)
 
 
 def _with_splits(data: DataSet, split_file: Path | None, problems: list[Problem]) -> DataSet:

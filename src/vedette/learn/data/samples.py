@@ -22,6 +22,7 @@ class Layout(str, Enum):
     DARKNET = "darknet"
     YOLO = "yolo"
     COCO = "coco"
+    MANIFEST = "manifest"  # of Ground Truth; read, never written
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class LabelledObject:
     difficult: bool = False
     truncated: bool = False
     crowd: bool = False  # COCO `iscrowd`: a group, ignored like `difficult`
+    score: float | None = None  # of the detector that labelled it, in 0..1; None: a person did
 
 
 @dataclass(frozen=True, slots=True)

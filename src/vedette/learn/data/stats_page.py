@@ -29,7 +29,13 @@ EXAMPLE_SIDE_PX = 560
 MAX_POINTS = 20_000  # more dots are a blot, and slow
 SMALL_PX, MEDIUM_PX = 32, 96  # COCO's small, medium and large
 BLUE, GREY = "#0072b2", "#5b6470"  # Okabe and Ito; a grey of contrast 5:1 on white
-LAYOUT_NAMES = {Layout.VOC: "VOC", Layout.DARKNET: "Darknet", Layout.YOLO: "YOLO", Layout.COCO: "COCO"}
+LAYOUT_NAMES = {
+    Layout.VOC: "VOC",
+    Layout.DARKNET: "Darknet",
+    Layout.YOLO: "YOLO",
+    Layout.COCO: "COCO",
+    Layout.MANIFEST: "Ground Truth",
+}
 
 
 def write_stats_page(stats: DataSetStats, page: Path) -> None:

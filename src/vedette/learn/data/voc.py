@@ -200,12 +200,22 @@ def _read_object(place: VocPlace, path: Path, index: int, texts: dict[str, str],
         (corners[0] - 1.0, corners[1] - 1.0, corners[2], corners[3]),
         difficult=_flag(texts.get("difficult", "")),
         truncated=_flag(texts.get("truncated", "")),
+        score=_score(texts.get("score", "")),
     )
 
 
 def _flag(text: str) -> bool:
     """VOC writes 0 and 1; some tools leave it empty or write Unspecified."""
     return text.lower() in {"1", "true", "yes"}
+
+
+def _score(text: str) -> float | None:
+    """The score that `vedette label` wrote; what other programs mean by an element of that name is not known."""
+    try:
+        score = parse_number(text)
+    except ValueError:
+        return None
+    return score if 0 <= score <= 1 else None
 
 
 def _report_unlabelled(

@@ -1,6 +1,7 @@
 """One PASCAL VOC annotation, parsed as hostile input: no DTD, no entities, capped size, depth and number of objects.
 
-Only the elements of the VOC 2007 development kit that Vedette uses are kept; no tree is built, so memory stays flat.
+Only the elements of the VOC 2007 development kit that Vedette uses are kept, and the <score> that `vedette label` adds
+to an object; no tree is built, so memory stays flat.
 Coordinates come out as the file states them: 1-based and inclusive.
 """
 
@@ -22,7 +23,7 @@ MAX_TEXT = 8_000
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 TOP_LEAVES = frozenset({("filename",), ("size", "width"), ("size", "height")})
 OBJECT_LEAVES = frozenset(
-    {("name",), ("difficult",), ("truncated",), *(("bndbox", corner) for corner in CORNERS)}
+    {("name",), ("difficult",), ("truncated",), ("score",), *(("bndbox", corner) for corner in CORNERS)}
 )  # parts of an object (head, hand) have boxes too, one level deeper
 
 

@@ -65,14 +65,15 @@ def write_voc(
 ) -> None:
     """Annotations/, ImageSets/Main/ and classes.txt (VOC itself keeps no class order)."""
     for sample in placed:
-        _write(folder / "Annotations" / f"{sample.name}.xml", _voc_xml(sample))
+        _write(folder / "Annotations" / f"{sample.name}.xml", voc_xml(sample))
     (folder / "Annotations").mkdir(exist_ok=True)
     for split, names in splits.items():
         _write(folder / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{name}\n" for name in names))
     _write(folder / "classes.txt", "".join(f"{name}\n" for name in classes))
 
 
-def _voc_xml(sample: Placed) -> str:
+def voc_xml(sample: Placed) -> str:
+    """One annotation. A score stands in an element of its own, which other readers of VOC pass over."""
     lines = [
         "<annotation>",
         "\t<folder>JPEGImages</folder>",
@@ -92,6 +93,7 @@ def _voc_xml(sample: Placed) -> str:
             "\t\t<pose>Unspecified</pose>",
             f"\t\t<truncated>{int(item.truncated)}</truncated>",
             f"\t\t<difficult>{int(item.difficult or item.crowd)}</difficult>",
+            *([] if item.score is None else [f"\t\t<score>{item.score!r}</score>"]),
             "\t\t<bndbox>",
             *(f"\t\t\t<{corner}>{value}</{corner}>" for corner, value in corners),
             "\t\t</bndbox>",
