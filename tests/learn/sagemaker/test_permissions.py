@@ -61,7 +61,9 @@ def allowed(name: str) -> set[str]:
 
 @lru_cache(maxsize=1)
 def trees() -> dict[str, ast.Module]:
-    return {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text("utf-8")) for path in SOURCE.rglob("*.py")}
+    """All of the source but the simulator, which asks only servers of its own."""
+    paths = [path for path in SOURCE.rglob("*.py") if "simulator" not in path.parts]
+    return {path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text("utf-8")) for path in paths}
 
 
 def importers(module: str) -> set[str]:

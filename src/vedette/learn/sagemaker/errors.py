@@ -6,6 +6,10 @@ InputError
 ResultError
 └── TrainingFailed    the training or the packing ended badly; the message is theirs
 
+Where SageMaker is simulated:
+UnavailableError
+└── SimulatorError    the simulator cannot start, or cannot do what a job asks for
+
 Where jobs are asked for:
 JobError
 ├── RequestError             the request cannot work as it stands: change a setting          (UsageError)
@@ -13,6 +17,7 @@ JobError
 ├── NotPermittedError        credentials or region are missing, wrong, expired, not enough   (InputError)
 ├── QuotaError               the account has no room for it: wait, or ask AWS for more       (UnavailableError)
 ├── ServiceUnreachableError  AWS cannot be reached, or is asked too often: retry             (UnavailableError)
+├── JobFailedError           the job has ended without a model: read why                     (ResultError)
 └── ArtefactError            model.tar.gz is not what a job of Vedette leaves                (InputError)
 """
 
@@ -27,6 +32,10 @@ class ContractError(InputError):
 
 class TrainingFailed(ResultError):  # noqa: N818 - what the person reads, not a kind of bug
     """Training or packing ended without a model to deliver."""
+
+
+class SimulatorError(UnavailableError):
+    """The simulator cannot start, or cannot do what a job asks for."""
 
 
 class JobError(VedetteError):
@@ -57,6 +66,10 @@ class QuotaError(JobError, UnavailableError):
 
 class ServiceUnreachableError(JobError, UnavailableError):
     """AWS cannot be reached, or goes on refusing for being asked too often."""
+
+
+class JobFailedError(JobError, ResultError):
+    """A job that was followed has failed."""
 
 
 class ArtefactError(JobError, InputError):
