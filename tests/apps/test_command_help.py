@@ -23,6 +23,7 @@ COMMANDS = {
     "model fetch": "model_fetch:fetch",
     "jobs list": "jobs:list_jobs",
     "jobs show": "jobs:show",
+    "jobs follow": "jobs:follow",
     "jobs stop": "jobs:stop",
     "jobs fetch": "jobs:fetch",
     "train": "train:train",

@@ -1,10 +1,8 @@
 """`vedette jobs ...` as a person meets it: against moto where moto can, and a scripted service where it cannot."""
 
-import io
 import json
 import re
 import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import botocore.loaders
 import pytest
 from cyclopts import App
 
+from described_jobs import COMPLETED, DESCRIBED, RUN, archive, files_of
 from simulators.s3_servers import BUCKET, SECRET_KEY, S3Server
 from simulators.scripted_aws import Answer, ScriptedAws, refusal, scripted_aws
 from vedette.apps.jobs import fetch, list_jobs, show, stop
@@ -31,30 +30,6 @@ from vedette.learn.sagemaker.job_checks import check_request
 from vedette.learn.sagemaker.job_service import open_service
 from vedette.learn.sagemaker.job_settings import JobSettings, parse_job_settings
 
-RUN = {"best.weights": b"w" * 5000, "model.cfg": b"[net]\n", "names.txt": b"dog\n", "bundle/bundle.json": b"{}"}
-DESCRIBED: dict[str, Any] = {
-    "TrainingJobName": "one",
-    "TrainingJobArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/one",
-    "TrainingJobStatus": "InProgress",
-    "SecondaryStatus": "Training",
-    "CreationTime": 1795375800,
-    "ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 50},
-    "EnableManagedSpotTraining": True,
-    "SecondaryStatusTransitions": [
-        {"Status": "Starting", "StartTime": 1795375800, "EndTime": 1795375900, "StatusMessage": "Preparing"},
-        {"Status": "Training", "StartTime": 1795375900},
-    ],
-}
-COMPLETED = {
-    **DESCRIBED,
-    "TrainingJobStatus": "Completed",
-    "SecondaryStatus": "Completed",
-    "TrainingTimeInSeconds": 7200,
-    "BillableTimeInSeconds": 1800,
-    "ModelArtifacts": {"S3ModelArtifacts": f"s3://{BUCKET}/jobs/one/output/model.tar.gz"},
-    "FinalMetricDataList": [{"MetricName": "best:map50", "Value": 0.75, "Timestamp": 1795375900}],
-}
-
 
 def run(command: str, *argv: str) -> int | None:
     app = App(name="jobs")
@@ -65,7 +40,8 @@ def run(command: str, *argv: str) -> int | None:
 
 
 def point_at(url: str, server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**server.environment(), "AWS_ENDPOINT_URL_SAGEMAKER": url}.items():
+    endpoints = {"AWS_ENDPOINT_URL_SAGEMAKER": url, "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": server.url}
+    for name, value in {**server.environment(), **endpoints}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_REGION", raising=False)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
@@ -101,20 +77,6 @@ def job_request(name: str) -> dict[str, Any]:
         }
     )
     return build_request(settings, name)
-
-
-def archive(contents: dict[str, bytes]) -> bytes:
-    memory = io.BytesIO()
-    with tarfile.open(fileobj=memory, mode="w:gz") as tar:
-        for name, content in contents.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return memory.getvalue()
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_job_is_created_listed_shown_and_fetched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ SSO, process, container, instance role); without it obstore looks for a web iden
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
@@ -45,6 +46,11 @@ def s3_settings(environ: Mapping[str, str]) -> S3Settings:
     elif session is not None:
         provider = _session_keys(session)
     return S3Settings(endpoint or None, region or None, provider)
+
+
+def aws_region(given: str | None) -> str | None:
+    """The region given, or that of the environment, AWS_REGION first; None: the profile's, for boto3 to find."""
+    return given or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
 
 
 def _fixed_keys(environ: Mapping[str, str]) -> Callable[[], S3Credential]:

@@ -54,10 +54,12 @@ class ConsoleProgress:
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = stream if stream is not None else sys.stderr
-        self._bar = _RichBar(self._stream) if self._stream.isatty() else _PlainLines(self._stream)
+        self.has_bar = self._stream.isatty()
+        self._bar = _RichBar(self._stream) if self.has_bar else _PlainLines(self._stream)
 
-    def start(self, stage: str, total: int, unit: str) -> None:
-        self._bar.start(stage, total, unit)
+    def start(self, stage: str, total: int, unit: str, spent_s: float = 0.0) -> None:
+        """`spent_s`: for how long the stage has been going on, where it is work of another machine."""
+        self._bar.start(stage, total, unit, spent_s)
 
     def advance(self, count: int = 1, **figures: float) -> None:
         self._bar.advance(count, figures)
@@ -85,10 +87,11 @@ class _PlainLines:
         self._began = self._last = time.monotonic()
         self._figures: dict[str, float] = {}
 
-    def start(self, stage: str, total: int, unit: str) -> None:
+    def start(self, stage: str, total: int, unit: str, spent_s: float) -> None:
         self.close()
         self._stage, self._total, self._unit, self._done, self._figures = stage, total, unit, 0, {}
-        self._began = self._last = time.monotonic()
+        self._last = time.monotonic()
+        self._began = self._last - spent_s
 
     def advance(self, count: int, figures: dict[str, float]) -> None:
         self._done += count
@@ -147,10 +150,10 @@ class _RichBar:
         self._began = 0.0
         self._done = 0
 
-    def start(self, stage: str, total: int, unit: str) -> None:
+    def start(self, stage: str, total: int, unit: str, spent_s: float) -> None:
         if self._task is not None:
             self._progress.stop_task(self._task)
-        self._unit, self._began, self._done = unit, time.monotonic(), 0
+        self._unit, self._began, self._done = unit, time.monotonic() - spent_s, 0
         self._task = self._progress.add_task(stage, total=total, rate="", figures="")
         self._progress.start()
 

@@ -77,22 +77,32 @@ def importers(module: str) -> set[str]:
     return found
 
 
+# Which service each module's `self._client` is of; the prefix of its actions is the same
+CLIENTS = {
+    "learn/sagemaker/job_service.py": ("sagemaker", "sagemaker"),
+    "learn/sagemaker/job_logs.py": ("logs", "logs"),
+}
+
+
 @lru_cache(maxsize=1)
-def sagemaker_actions() -> frozenset[str]:
+def client_actions() -> frozenset[str]:
     """Every call `self._client.METHOD(...)`, by the name of its operation."""
-    methods = {
-        node.func.attr
-        for node in ast.walk(trees()["learn/sagemaker/job_service.py"])
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-        if isinstance(node.func.value, ast.Attribute) and node.func.value.attr == "_client"
-    }
-    client = boto3.client("sagemaker", region_name="us-east-1")
-    try:
-        mapping = client.meta.method_to_api_mapping
-        assert methods <= set(mapping)
-        return frozenset(f"sagemaker:{mapping[method]}" for method in methods)
-    finally:
-        client.close()
+    actions: set[str] = set()
+    for module, service in CLIENTS.items():
+        methods = {
+            node.func.attr
+            for node in ast.walk(trees()[module])
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            if isinstance(node.func.value, ast.Attribute) and node.func.value.attr == "_client"
+        }
+        client = boto3.client(service, region_name="us-east-1")
+        try:
+            mapping = client.meta.method_to_api_mapping
+            assert methods <= set(mapping)
+            actions |= {f"{service}:{mapping[method]}" for method in methods}
+        finally:
+            client.close()
+    return frozenset(actions)
 
 
 def obstore_functions() -> set[str]:
@@ -100,12 +110,28 @@ def obstore_functions() -> set[str]:
     return set(re.findall(r"\bobstore\.(\w+)\(", text))
 
 
+def outside_simulator(modules: set[str]) -> set[str]:
+    """The simulator speaks to servers that it has started itself on this computer, never to AWS."""
+    return {name for name in modules if not name.startswith("learn/sagemaker/simulator/")}
+
+
+def callers(function: str) -> set[str]:
+    """Modules that call a function by its name."""
+    return {
+        name
+        for name, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function
+    }
+
+
 def test_only_known_modules_can_ask_aws() -> None:
-    assert importers("boto3") == {"learn/sagemaker/job_service.py"}
-    assert importers("botocore") == {
+    assert outside_simulator(importers("boto3")) == {"learn/sagemaker/aws_client.py"}
+    assert callers("open_client") == set(CLIENTS)
+    assert outside_simulator(importers("botocore")) == {
         "apps/aws_settings.py",  # credentials, which need no permission
+        "learn/sagemaker/aws_client.py",
         "learn/sagemaker/job_checks.py",  # the service model, from its files
-        "learn/sagemaker/job_service.py",
     }
     assert importers("obstore") <= {"storage/store.py", "storage/explaining.py", "storage/parallel.py"}
     for library in ("requests", "s3fs", "aiobotocore", "sagemaker"):
@@ -122,7 +148,9 @@ def test_nothing_in_the_container_asks_aws() -> None:
 
 
 def test_what_the_code_calls_is_known() -> None:
-    assert sagemaker_actions() == {
+    assert client_actions() == {
+        "logs:DescribeLogStreams",
+        "logs:GetLogEvents",
         "sagemaker:CreateTrainingJob",
         "sagemaker:DescribeTrainingJob",
         "sagemaker:ListTrainingJobs",
@@ -136,14 +164,14 @@ def deleting_modules() -> set[str]:
     return {
         name
         for name, tree in trees().items()
-        if name != "storage/store.py"
+        if name != "storage/store.py" and outside_simulator({name})
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "delete"
     }
 
 
 def test_the_caller_may_do_what_the_code_does_and_nothing_else() -> None:
-    asked = set(sagemaker_actions())
+    asked = set(client_actions())
     for action in sorted(asked):
         asked |= ALONGSIDE.get(action, set())
     assert deleting_modules() == set()  # so that nobody needs s3:DeleteObject

@@ -1,47 +1,19 @@
 """SageMaker's own word on training jobs: create, describe, list, stop; by boto3, which is imported when it is needed.
 
-`endpoint_url` may be a simulator's. Being asked to wait (throttling) and broken connections are retried by botocore
-with growing pauses; what it gives up on, and everything else, becomes one sentence (`errors`). The text of AWS is
-quoted only where it holds no request: the answer to a wrong signature would show the session token.
+`endpoint_url` may be a simulator's. How refusals are told and retried is `aws_client`'s matter.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from vedette.learn.sagemaker.errors import (
-    JobError,
-    JobNotFoundError,
-    NotPermittedError,
-    QuotaError,
-    RequestError,
-    ServiceUnreachableError,
-)
+from vedette.learn.sagemaker.aws_client import open_client, translated
 
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
 PAGE = 100  # jobs in one answer, the most there are
-MOST_ATTEMPTS = 6  # pauses of up to 1, 2, 4, 8 and 16 s
-NO_CREDENTIALS = (
-    "no AWS credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run `aws configure`"
-)
-NO_REGION = "no AWS region; set AWS_REGION, give --region, or run `aws configure`"
-_BAD_KEYS = {
-    "UnrecognizedClientException": "the access key is not known",
-    "InvalidClientTokenId": "the access key is not known",
-    "InvalidSignatureException": "the secret key is wrong, or this computer's clock",
-    "SignatureDoesNotMatch": "the secret key is wrong, or this computer's clock",
-    "ExpiredToken": "the session has expired",
-    "ExpiredTokenException": "the session has expired",
-    "RequestExpired": "the request came too late: look at this computer's clock",
-}
-_THROTTLED = frozenset(
-    {"ThrottlingException", "Throttling", "ThrottledException", "TooManyRequestsException", "RequestLimitExceeded"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +46,8 @@ class JobState:
     billable_s: int | None
     metrics: Mapping[str, float]
     transitions: tuple[tuple[str, datetime, str], ...]
+    hyperparameters: Mapping[str, str]
+    checkpoints: str | None  # where they are kept while it runs
 
     @property
     def has_ended(self) -> bool:
@@ -97,19 +71,7 @@ def open_service(region: str | None = None, endpoint_url: str | None = None) -> 
     Raises:
         JobError: boto3 is not installed, or region or credentials are missing.
     """
-    try:
-        import boto3.session
-        from botocore.config import Config
-    except ModuleNotFoundError as error:
-        raise ServiceUnreachableError("jobs need 'boto3'; install it with: pip install 'vedette[learn]'") from error
-    config = Config(retries={"mode": "standard", "total_max_attempts": MOST_ATTEMPTS}, connect_timeout=10)
-    with _translated("sagemaker", ""):
-        try:
-            session = boto3.session.Session(region_name=region)
-            client = session.client("sagemaker", endpoint_url=endpoint_url, config=config)
-        except ValueError as error:
-            raise RequestError("--endpoint-url", [f"{error}"]) from None
-    return JobService(client)
+    return JobService(open_client("sagemaker", region, endpoint_url))
 
 
 class JobService:
@@ -125,7 +87,7 @@ class JobService:
         Raises:
             JobError: AWS does not take it.
         """
-        with _translated("CreateTrainingJob", request["TrainingJobName"]):
+        with translated("SageMaker", "CreateTrainingJob", request["TrainingJobName"]):
             return str(self._client.create_training_job(**request)["TrainingJobArn"])
 
     def describe(self, name: str) -> JobState:
@@ -135,7 +97,7 @@ class JobService:
             JobNotFoundError: there is none.
             JobError: AWS does not say.
         """
-        with _translated("DescribeTrainingJob", name):
+        with translated("SageMaker", "DescribeTrainingJob", name):
             return _state(self._client.describe_training_job(TrainingJobName=name))
 
     def list(self, most: int, status: str | None = None, name_contains: str | None = None) -> list[JobLine]:
@@ -148,7 +110,7 @@ class JobService:
         asked |= {"StatusEquals": status} if status else {}
         asked |= {"NameContains": name_contains} if name_contains else {}
         found: list[JobLine] = []
-        with _translated("ListTrainingJobs", ""):
+        with translated("SageMaker", "ListTrainingJobs", ""):
             while True:
                 page = self._client.list_training_jobs(**asked, MaxResults=min(PAGE, most - len(found)))
                 found += [
@@ -171,7 +133,7 @@ class JobService:
             JobNotFoundError: there is none.
             JobError: AWS does not do it.
         """
-        with _translated("StopTrainingJob", name):
+        with translated("SageMaker", "StopTrainingJob", name):
             self._client.stop_training_job(TrainingJobName=name)
 
 
@@ -197,57 +159,6 @@ def _state(told: Mapping[str, Any]) -> JobState:
             (one["Status"], one["StartTime"], one.get("StatusMessage", ""))
             for one in told.get("SecondaryStatusTransitions", ())
         ),
+        hyperparameters=dict(told.get("HyperParameters", {})),
+        checkpoints=told.get("CheckpointConfig", {}).get("S3Uri"),
     )
-
-
-@contextmanager
-def _translated(operation: str, job: str) -> Iterator[None]:
-    """What botocore raises, in one sentence; `None` behind `from` keeps requests out of chained errors."""
-    from botocore import exceptions
-
-    try:
-        yield
-    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError):
-        raise NotPermittedError(NO_CREDENTIALS) from None
-    except exceptions.NoRegionError:
-        raise NotPermittedError(NO_REGION) from None
-    except exceptions.ParamValidationError as error:
-        raise RequestError(operation, [line for line in str(error).splitlines()[1:] if line]) from None
-    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:  # endpoint, proxy, timeout, TLS
-        raise ServiceUnreachableError(f"SageMaker cannot be reached ({error}); try again later") from None
-    except exceptions.ClientError as error:
-        raise _explain(operation, job, error) from None
-    except exceptions.BotoCoreError as error:  # profiles, SSO, roles: names of profiles and files, never keys
-        raise NotPermittedError(f"AWS credentials: {error}") from None
-
-
-def _explain(operation: str, job: str, error: Any) -> JobError:
-    code, text = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    named = f"job '{job}'" if job else "jobs"
-    if code in _BAD_KEYS:
-        return NotPermittedError(f"AWS refuses the credentials: {_BAD_KEYS[code]}")
-    if "AccessDenied" in code or code == "UnauthorizedOperation":
-        action = re.search(r"not authorized to perform: ([a-z0-9-]+:\w+)", text)
-        who = re.search(r"User: (arn:\S{1,300})", text)
-        return NotPermittedError(
-            f"{who[1] if who else 'whoever asks'} has no permission {action[1] if action else f'sagemaker:{operation}'}"
-            f" for {named}; add it to their policy (docs/how-to/sagemaker-permissions.md)"
-        )
-    if code in _THROTTLED or status == 429:
-        return ServiceUnreachableError(
-            f"SageMaker is asked too often ({operation}, {MOST_ATTEMPTS} attempts); try again in a minute"
-        )
-    if status >= 500:
-        return ServiceUnreachableError(f"SageMaker fails at {operation} ({status} {code}); try again later")
-    if code == "ResourceLimitExceeded":
-        return QuotaError(f"the account's quota does not hold this: {_one_line(text)}")
-    if code == "ResourceInUse":
-        return RequestError(named, ["there is one of this name already; give another --name"])
-    if code == "ResourceNotFound" or re.search(r"not found|[Cc]ould not find", text):
-        return JobNotFoundError(f"there is no {named} in this account and region")
-    return RequestError(f"{operation} of {named}", [f"SageMaker refuses: {_one_line(text) or code}"])
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:500]
