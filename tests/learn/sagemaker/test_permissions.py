@@ -79,8 +79,8 @@ def importers(module: str) -> set[str]:
 
 # Which service each module's `self._client` is of; the prefix of its actions is the same
 CLIENTS = {
-    "learn/sagemaker/job_service.py": ("sagemaker", "sagemaker"),
-    "learn/sagemaker/job_logs.py": ("logs", "logs"),
+    "learn/sagemaker/job_service.py": "sagemaker",
+    "learn/sagemaker/job_logs.py": "logs",
 }
 
 
