@@ -4,7 +4,6 @@ Attempts follow each other while spot machines are taken away, each on fresh mac
 stop, an interruption and a time that is over are `docker stop -t GRACE`: SIGTERM, then SIGKILL.
 """
 
-import socket
 import tempfile
 import time
 import traceback
@@ -19,6 +18,7 @@ from vedette.learn.sagemaker.errors import SimulatorError
 from vedette.learn.sagemaker.metrics import read_metrics_line
 from vedette.learn.sagemaker.simulator.logs import LogGroup, LogReader, LogStream
 from vedette.learn.sagemaker.simulator.machines import PROGRAM, Machine, bring_channels, host_names, lay_out, start
+from vedette.learn.sagemaker.simulator.moto_server import HOST, free_port
 from vedette.learn.sagemaker.simulator.records import JobRecord, Phase
 from vedette.learn.sagemaker.simulator.results import has_files, upload_results
 from vedette.learn.sagemaker.simulator.s3_places import remove_tree
@@ -36,6 +36,7 @@ class Surroundings:
     settings: S3Settings
     region: str
     logs: LogGroup
+    command: tuple[str, ...]  # of the image
     grace_s: float  # between SIGTERM and SIGKILL
     checkpoint_every_s: float
     interrupt_after_epoch: int | None  # each spot job loses its machines once, when its log tells of this epoch
@@ -146,10 +147,16 @@ class JobRun:
         ]
         if "ContainerEntrypoint" in algorithm:
             self._check_entrypoint(algorithm["ContainerEntrypoint"])
-        port = _free_port()
+        given = {
+            "AWS_REGION": self._around.region,
+            "TRAINING_JOB_NAME": self.record.name,
+            "TRAINING_JOB_ARN": self.record.arn,
+            "MASTER_ADDR": HOST,
+            "MASTER_PORT": str(free_port()),
+        }
         self._enter(Phase.TRAINING)
         for machine, stream in zip(self._machines, self._streams, strict=True):
-            process = start(machine, self.record.request, self.record.arn, self._around.region, port)
+            process = start(machine, self._around.command, self.record.request, given)
             assert process.stdout is not None
             machine.reader = LogReader(process.stdout, stream, self._note_line)
 
@@ -247,9 +254,3 @@ class JobRun:
         with self._lock:
             if not (self.stop.is_set() and phase.status == "InProgress"):
                 self.record.enter(phase, time.time(), failure)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -32,6 +32,7 @@ from vedette.learn.sagemaker.simulator.s3_places import (
 from vedette.storage.address import S3Settings
 
 PROGRAM = "vedette.learn.sagemaker.container"
+COMMAND = (sys.executable, "-m", PROGRAM)  # the entrypoint of deploy/sagemaker/Dockerfile
 NETWORK_INTERFACE = "lo"
 GROUP = "homogeneousCluster"  # as SageMaker calls the machines of a job that names no groups
 MOST_FAILURE = 1024  # characters of /opt/ml/output/failure that are read
@@ -145,32 +146,26 @@ def bring_channels(machine: Machine, hosts: Sequence[str], request: Mapping[str,
             make_read_only(folder)
 
 
-def start(machine: Machine, request: Mapping[str, Any], arn: str, region: str, port: int) -> "subprocess.Popen[bytes]":
-    """Start the program as `docker run IMAGE train` would.
+def start(
+    machine: Machine, command: Sequence[str], request: Mapping[str, Any], given: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Start the program as `docker run IMAGE train` would; `given` comes into its environment besides the request's.
 
     Raises:
         SimulatorError: it cannot be started.
     """
     kept = {name: text for name, text in os.environ.items() if not name.startswith(_NOT_PASSED_ON)}
-    given = {
-        "AWS_REGION": region,
-        "TRAINING_JOB_NAME": request["TrainingJobName"],
-        "TRAINING_JOB_ARN": arn,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        RELOCATED: str(machine.base),
-    }
     arguments = request["AlgorithmSpecification"].get("ContainerArguments", ["train"])
     if "ContainerEntrypoint" in request["AlgorithmSpecification"]:
         arguments = ["train"]  # the entrypoint installs the wheel and starts this same program: see `lifecycle`
     try:
         machine.process = subprocess.Popen(
-            [sys.executable, "-m", PROGRAM, *arguments],
+            [*command, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=machine.base,
-            env={**kept, **request.get("Environment", {}), **given},
+            env={**kept, **request.get("Environment", {}), **given, RELOCATED: str(machine.base)},
             start_new_session=True,
             preexec_fn=die_with_parent(),  # noqa: PLW1509 - only calls what was loaded before
         )

@@ -16,6 +16,7 @@ from vedette.learn.sagemaker.errors import SimulatorError
 from vedette.learn.sagemaker.simulator.front import serve_front
 from vedette.learn.sagemaker.simulator.lifecycle import JobRun, Surroundings
 from vedette.learn.sagemaker.simulator.logs import LogGroup
+from vedette.learn.sagemaker.simulator.machines import COMMAND
 from vedette.learn.sagemaker.simulator.moto_server import moto_server
 from vedette.learn.sagemaker.simulator.records import JobRecord
 from vedette.learn.sagemaker.simulator.service import ACCOUNT, TrainingJobs
@@ -38,6 +39,7 @@ class SimulatorOptions:
     interrupt_after_epoch: int | None = None  # each spot job loses its machines once, when its log tells of this epoch
     s3: S3Settings | None = None  # another S3 server than moto's
     bucket: str = BUCKET  # made in moto's server; another one must have it
+    command: tuple[str, ...] = COMMAND  # what an image runs, before `train`
 
 
 @dataclass
@@ -92,7 +94,7 @@ def open_simulator(folder: Path, options: SimulatorOptions | None = None) -> Ite
         logs = LogGroup(_client("logs", moto, keys))
         logs.make()
         around = Surroundings(
-            folder.absolute(), settings, REGION, logs, chosen.grace_s, chosen.checkpoint_every_s,
+            folder.absolute(), settings, REGION, logs, chosen.command, chosen.grace_s, chosen.checkpoint_every_s,
             chosen.interrupt_after_epoch,
         )  # fmt: skip
         runs = stack.enter_context(_running_jobs())

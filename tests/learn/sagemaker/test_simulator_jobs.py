@@ -1,0 +1,244 @@
+"""What a job is given, how it ends and what is left of it: real processes, real S3, another program than `train`."""
+
+import io
+import json
+import sys
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+
+from simulators import training_program
+from vedette.learn.sagemaker.errors import SimulatorError
+from vedette.learn.sagemaker.job import build_request
+from vedette.learn.sagemaker.job_settings import parse_job_settings
+from vedette.learn.sagemaker.simulator.logs import GROUP
+from vedette.learn.sagemaker.simulator.opening import Simulator, SimulatorOptions, open_simulator
+from vedette.storage.store import open_store
+
+PATIENCE_S = 120.0
+PROGRAM = (sys.executable, training_program.__file__)
+
+
+class Rehearsal:
+    """A simulator, and clients of it."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.simulator = simulator
+        self.root = f"s3://{simulator.bucket}"
+        self.store = open_store(self.root, simulator.settings)
+        keys = simulator.environment
+        session = boto3.session.Session(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], None, "us-east-1")
+        self.sagemaker = session.client("sagemaker", endpoint_url=simulator.endpoints["sagemaker"])
+        self.logs = session.client("logs", endpoint_url=simulator.endpoints["logs"])
+
+    def create(self, name: str, parameters: Mapping[str, str], settings: Mapping[str, Any], **more: Any) -> None:
+        given = {
+            "role": self.simulator.role,
+            "image": self.simulator.image,
+            "instance": "ml.g5.xlarge",
+            "output": f"{self.root}/jobs",
+            "channels": {"train": f"{self.root}/parts"},
+            "hyperparameters": dict(parameters),
+            **settings,
+        }
+        self.sagemaker.create_training_job(**{**build_request(parse_job_settings(given), name), **more})
+
+    def ended(self, name: str) -> dict[str, Any]:
+        assert self.simulator.wait(name, PATIENCE_S), self.describe(name)
+        return self.describe(name)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        told: dict[str, Any] = self.sagemaker.describe_training_job(TrainingJobName=name)
+        return told
+
+    def run(self, name: str, settings: Mapping[str, Any] | None = None, **parameters: str) -> dict[str, Any]:
+        self.create(name, parameters, settings or {})
+        return self.ended(name)
+
+    def streams(self, name: str) -> dict[str, list[str]]:
+        found = self.logs.describe_log_streams(logGroupName=GROUP, logStreamNamePrefix=f"{name}/")["logStreams"]
+        return {
+            one["logStreamName"]: [
+                event["message"]
+                for event in self.logs.get_log_events(
+                    logGroupName=GROUP, logStreamName=one["logStreamName"], startFromHead=True
+                )["events"]
+            ]
+            for one in found
+        }
+
+    def until_said(self, name: str, line: str) -> None:
+        for _ in range(int(PATIENCE_S / 0.1)):
+            if any(line in said for stream in self.streams(name).values() for said in stream):
+                return
+            assert not self.simulator.wait(name, 0.1), self.describe(name)
+        pytest.fail(f"'{line}' was never said")
+
+    def model(self, name: str) -> dict[str, Any]:
+        archive = self.store.read(f"jobs/{name}/output/model.tar.gz", 1 << 24)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+            files = {one.name: opened.extractfile(one) for one in opened.getmembers() if one.isfile()}
+            return {key: json.loads(file.read()) for key, file in files.items() if file is not None}
+
+    def keys(self, below: str) -> list[str]:
+        return sorted(one.name for one in self.store.list(below))
+
+
+@contextmanager
+def rehearsing(folder: Path, **options: Any) -> Iterator[Rehearsal]:
+    chosen = SimulatorOptions(command=PROGRAM, checkpoint_every_s=0.1, **options)
+    with open_simulator(folder, chosen) as simulator:
+        made = Rehearsal(simulator)
+        for name in ("parts/a.txt", "parts/sub/b.txt", "parts-old/c.txt"):
+            made.store.write(name, name.encode())
+        yield made
+    assert [path.name for path in folder.iterdir()] == ["moto.log"]
+
+
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
+    with rehearsing(tmp_path_factory.mktemp("simulator"), grace_s=PATIENCE_S) as made:
+        yield made
+
+
+def steps(told: Mapping[str, Any]) -> list[str]:
+    return [one["Status"] for one in told["SecondaryStatusTransitions"]]
+
+
+def test_a_job_finds_the_contract_and_leaves_archives_log_and_figures(rehearsal: Rehearsal) -> None:
+    told = rehearsal.run(
+        "whole", {"tags": {"line": "7"}, "environment": {"COLOUR": "blue"}}, epochs="3",
+        says="metrics: epoch=3; val_map50=0.5;", writes=json.dumps({"output/data/notes.json": "1"}),
+    )  # fmt: skip
+    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Completed", "Completed")
+    assert steps(told) == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert told["ModelArtifacts"]["S3ModelArtifacts"] == f"{rehearsal.root}/jobs/whole/output/model.tar.gz"
+    assert {one["MetricName"]: one["Value"] for one in told["FinalMetricDataList"]} == {"epoch": 3.0, "val:map50": 0.5}
+    assert told["BillableTimeInSeconds"] == told["TrainingTimeInSeconds"] >= 1
+    assert rehearsal.keys("jobs/whole/output") == [
+        "jobs/whole/output/model.tar.gz", "jobs/whole/output/output.tar.gz",
+    ]  # fmt: skip
+    model = rehearsal.model("whole")
+    assert model["algo-1/hyperparameters.json"]["epochs"] == "3"
+    assert model["algo-1/inputdataconfig.json"]["train"] == {
+        "TrainingInputMode": "File", "S3DistributionType": "FullyReplicated", "RecordWrapperType": "None",
+    }  # fmt: skip
+    resources = model["algo-1/resourceconfig.json"]
+    assert (resources["current_host"], resources["hosts"]) == ("algo-1", ["algo-1"])
+    assert resources["current_instance_type"] == "ml.g5.xlarge"
+    assert model["algo-1/inputs.json"] == {"train/a.txt": "644 parts/a.txt", "train/sub/b.txt": "644 parts/sub/b.txt"}
+    environment = model["algo-1/environment.json"]
+    assert (environment["TRAINING_JOB_NAME"], environment["COLOUR"]) == ("whole", "blue")
+    assert environment["TRAINING_JOB_ARN"] == told["TrainingJobArn"]
+    assert environment["arguments"] == "train"
+    assert "AWS_SECRET_ACCESS_KEY" not in environment
+    ((stream, lines),) = rehearsal.streams("whole").items()
+    assert stream.startswith("whole/algo-1-")
+    assert stream.removeprefix("whole/algo-1-").isdigit()
+    assert lines == ["metrics: epoch=3; val_map50=0.5;"]
+
+
+def test_hosts_are_listed_as_text_sorts_them_and_shards_are_parted(rehearsal: Rehearsal) -> None:
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"{rehearsal.root}/parts", "S3DataDistributionType": "ShardedByS3Key"}
+    channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
+    rehearsal.create("many", {}, {"instances": 11}, InputDataConfig=[channel])
+    assert rehearsal.ended("many")["TrainingJobStatus"] == "Completed"
+    model = rehearsal.model("many")
+    hosts = model["algo-7/resourceconfig.json"]["hosts"]
+    assert hosts[:3] == ["algo-1", "algo-10", "algo-11"]
+    assert model["algo-7/resourceconfig.json"]["current_host"] == "algo-7"
+    inputs = {host: model[f"{host}/inputs.json"] for host in hosts}
+    assert sorted(name for tree in inputs.values() for name in tree) == [
+        "train/-old/c.txt",
+        "train/a.txt",
+        "train/sub/b.txt",
+    ]
+    assert [len(inputs[host]) for host in hosts[:4]] == [1, 1, 1, 0]
+    assert len({model[f"{host}/environment.json"]["MASTER_PORT"] for host in hosts}) == 1
+    assert len(rehearsal.streams("many")) == 11
+
+
+def test_fast_file_is_read_only_pipe_is_a_fifo_and_nothing_at_an_address_is_a_failure(rehearsal: Rehearsal) -> None:
+    assert rehearsal.run("fast", {"mode": "FastFile"})["TrainingJobStatus"] == "Completed"
+    assert rehearsal.model("fast")["algo-1/inputs.json"]["train/a.txt"] == "444 parts/a.txt"
+    told = rehearsal.run("piped", {"mode": "Pipe"})
+    assert told["TrainingJobStatus"] == "Completed"
+    assert rehearsal.model("piped")["algo-1/inputs.json"] == {}
+    told = rehearsal.run("empty", {"channels": {"train": f"{rehearsal.root}/nothing"}})
+    assert (told["TrainingJobStatus"], steps(told)) == ("Failed", ["Starting", "Downloading", "Failed"])
+    assert "No S3 objects found under S3 URL" in told["FailureReason"]
+    assert "TrainingTimeInSeconds" not in told
+    assert "ModelArtifacts" not in told
+
+
+def test_a_failure_is_told_in_the_words_of_the_program_and_leaves_no_model(rehearsal: Rehearsal) -> None:
+    told = rehearsal.run("failed", ends="3", writes=json.dumps({"output/failure": "the belt has torn"}))
+    assert told["TrainingJobStatus"] == "Failed"
+    assert told["FailureReason"] == "AlgorithmError: the belt has torn, exit code: 3"
+    assert steps(told)[-1] == "Failed"
+    assert rehearsal.keys("jobs/failed/output") == []
+
+
+def test_a_stopped_job_saves_its_model_and_its_checkpoints(rehearsal: Rehearsal) -> None:
+    rehearsal.create("stopped", {"waits": "yes", "writes": json.dumps({"checkpoints/one": "1"})}, {})
+    rehearsal.until_said("stopped", "started")
+    rehearsal.sagemaker.stop_training_job(TrainingJobName="stopped")
+    assert rehearsal.describe("stopped")["TrainingJobStatus"] in {"Stopping", "Stopped"}
+    told = rehearsal.ended("stopped")
+    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert steps(told) == ["Starting", "Downloading", "Training", "Stopping", "Uploading", "Stopped"]
+    assert "algo-1/inputs.json" in rehearsal.model("stopped")
+    assert rehearsal.keys("jobs/stopped/checkpoints") == ["jobs/stopped/checkpoints/one"]
+
+
+def test_a_job_that_runs_too_long_is_stopped(rehearsal: Rehearsal) -> None:
+    told = rehearsal.run("long", {"max_run": 1}, waits="yes")
+    assert (told["TrainingJobStatus"], told["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert steps(told)[-3:] == ["Stopping", "Uploading", "MaxRuntimeExceeded"]
+
+
+SPOT = {"spot": True, "max_run": "1h", "max_wait": "2h"}
+
+
+def test_an_interrupted_spot_job_goes_on_with_its_checkpoints_on_new_machines(rehearsal: Rehearsal) -> None:
+    writes = json.dumps({"checkpoints/deep/state": "7", "checkpoints/dropped": "x"})
+    rehearsal.create("spot", {"waits": "yes", "writes": writes, "removes": '["checkpoints/dropped"]'}, SPOT)
+    rehearsal.until_said("spot", "started")
+    rehearsal.simulator.interrupt("spot")
+    told = rehearsal.ended("spot")
+    first = ["Starting", "Downloading", "Training"]
+    assert steps(told) == [*first, "Interrupted", *first, "Uploading", "Completed"]
+    model = rehearsal.model("spot")
+    assert model["algo-1/checkpoints.json"] == {"deep/state": "644 7"}
+    assert len(rehearsal.streams("spot")) == 2
+    assert told["BillableTimeInSeconds"] <= told["TrainingTimeInSeconds"]
+    assert rehearsal.keys("jobs/spot/checkpoints") == ["jobs/spot/checkpoints/deep/state"]
+    for name in ("whole", "spot-2"):
+        with pytest.raises(SimulatorError, match=r"no job .* on spot machines"):
+            rehearsal.simulator.interrupt(name)
+
+
+def test_a_spot_job_that_waits_too_long_ends(rehearsal: Rehearsal) -> None:
+    told = rehearsal.run("waited", {"spot": True, "max_run": 1, "max_wait": 1}, waits="yes")
+    assert told["SecondaryStatus"] == "MaxWaitTimeExceeded"
+
+
+def test_a_program_that_ignores_sigterm_is_killed_and_a_closed_simulator_leaves_no_process(tmp_path: Path) -> None:
+    with rehearsing(tmp_path / "sim", grace_s=0.2) as rehearsal:
+        rehearsal.create("deaf", {"ignores": "yes"}, {})
+        rehearsal.until_said("deaf", "started")
+        rehearsal.sagemaker.stop_training_job(TrainingJobName="deaf")
+        assert rehearsal.ended("deaf")["TrainingJobStatus"] == "Stopped"
+        assert "killed, for it had not ended 0.2 s after SIGTERM" in "".join(*rehearsal.streams("deaf").values())
+        rehearsal.create("left", {"ignores": "yes"}, {})
+        rehearsal.until_said("left", "started")
+        children = psutil.Process().children(recursive=True)
+        ours = [one for one in children if any("training_program" in word for word in one.cmdline())]
+        assert len(ours) == 1
+    assert psutil.wait_procs(ours, PATIENCE_S)[1] == []
