@@ -9,6 +9,7 @@ Python: 3 to 8 % more pictures a second on yolov3-tiny 416 and 60 to 90 MB less 
 cores). Threads are not pinned, because decoders share the processors.
 """
 
+import functools
 import threading
 from typing import Any
 
@@ -25,6 +26,17 @@ from vedette.vision.resize import network_tensor
 # INT8 is in the model itself; what it leaves in higher precision runs in FP32
 HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.FP16: "f16", Precision.INT8: "f32"}
 NEEDED = {Precision.BF16: "BF16", Precision.FP16: "FP16"}  # INT8 runs on every processor, fast with VNNI or its like
+
+
+@functools.cache
+def _core() -> ov.Core:
+    """The one Core of this process, never given up.
+
+    OpenVINO's CPU plug-in (2026.4) gives the thread that makes it another stack for signals, and unmaps that when the
+    plug-in goes, on whatever thread that is, or while a younger one has it noted as the stack to return to. The next
+    signal, Ctrl-C, would then kill the process.
+    """
+    return ov.Core()
 
 
 class OpenVinoEngine:
@@ -58,7 +70,7 @@ class OpenVinoEngine:
         self._lock = threading.Lock()
         self._batch = 1 if streams > 1 else manifest.input.batch or -1
         try:
-            core = ov.Core()
+            core = _core()
             capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             if NEEDED.get(precision, capabilities[0]) not in capabilities:
                 raise EngineError(
