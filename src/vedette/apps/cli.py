@@ -57,6 +57,7 @@ def build_app() -> App:
     app.command("vedette.apps.detect:detect", name="detect", help="Detect in pictures with a bundle.")
     app.command("vedette.apps.run:run", name="run", help="Watch cameras: detect, track, count, send events.")
     app.command("vedette.apps.capacity:capacity", name="capacity", help="How many cameras this box can watch.")
+    app.command("vedette.apps.simulator:simulator", name="simulator", help="Rehearse cloud training: AWS, simulated.")
     app.command("vedette.apps.schema:schema", name="schema", help="Print the JSON Schema of events or pipeline files.")
     app.command("vedette.apps.demo:demo", name="demo", help="The whole loop on a drawn factory, in six minutes.")
     return app

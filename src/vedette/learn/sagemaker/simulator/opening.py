@@ -4,6 +4,7 @@ Everything in it (buckets, logs, jobs) is gone when the block ends; jobs that st
 server's. Nothing of the environment is changed: `environment` says what clients must be given.
 """
 
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -156,13 +157,16 @@ def _moto_settings(address: str) -> S3Settings:
 
 
 def _client(service: str, address: str, keys: Mapping[str, Any]) -> Any:
+    """A client that takes nothing from the user's own profiles."""
     try:
-        import boto3.session
+        from botocore.session import Session
     except ModuleNotFoundError as error:
         raise SimulatorError(
             "the simulator needs 'boto3'; install it with: pip install 'vedette[simulator]'"
         ) from error
-    return boto3.session.Session().client(
+    nowhere = (None, None, os.devnull, None)
+    plain = {"profile": (None, None, None, None), "config_file": nowhere, "credentials_file": nowhere}
+    return Session(plain).create_client(
         service,
         endpoint_url=address,
         region_name=REGION,
