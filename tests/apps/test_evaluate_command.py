@@ -154,6 +154,8 @@ def test_weights_are_measured_in_torch_with_the_resize_of_their_cfg(
     assert document["engine"].startswith("torch ")
     assert document["nms_kind"] == "iou"
     assert 0 <= document["map50_95"] <= document["map50"] <= 1
+    again = evaluate_json(capsys, *flags, "--data", squares, "--processes", "2")
+    assert again | {"ms_per_picture": 0} == document | {"ms_per_picture": 0}
     (tmp_path / "net.names").write_text("red\ngreen\n")
     assert run_command(["evaluate", *map(str, flags), "--data", str(squares)]) == 1
     assert "has 2 lines, but the network has 3 classes" in capsys.readouterr().err
@@ -226,3 +228,31 @@ def test_wrong_class_maps_are_one_message(tmp_path: Path, content: bytes) -> Non
 def test_absent_class_map_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read as a class map"):
         read_class_map(tmp_path / "absent")
+
+
+def figures(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    """What was printed, the time for a picture apart."""
+    document: dict[str, object] = json.loads(capsys.readouterr().out)
+    assert float(str(document.pop("ms_per_picture"))) > 0
+    return document
+
+
+def test_several_processes_measure_what_one_does(
+    squares: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["evaluate", str(bundle), "--data", str(squares), "--json"]
+    for engine in ("openvino", "onnxruntime"):
+        assert run_command([*command, "--engine", engine]) == 0
+        one = figures(capsys)
+        assert run_command([*command, "--engine", engine, "--processes", "2"]) == 0
+        assert figures(capsys) == one
+    for number in ("0", "-1", "100000"):
+        assert run_command([*command, "--processes", number]) == 2
+
+
+def test_a_picture_without_a_result_is_named_by_several_processes_too(
+    squares: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (squares / "JPEGImages" / "two.png").write_bytes(b"no picture")
+    assert run_command(["evaluate", str(bundle), "--data", str(squares), "--processes", "2"]) == 1
+    assert "two.png cannot be decoded" in capsys.readouterr().err

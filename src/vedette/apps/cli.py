@@ -115,4 +115,6 @@ def missing_extra(module: str) -> str | None:
         return "learn"
     if top in {"av", "onnxruntime", "openvino", "paho", "psutil", "starlette", "uvicorn"}:
         return "edge"
+    if top == "ray":
+        return "ray"
     return None

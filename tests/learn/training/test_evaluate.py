@@ -11,7 +11,7 @@ import pytest
 
 from vedette.contracts.detections import Detections
 from vedette.contracts.errors import InputError
-from vedette.learn.data.errors import ClassMatchError, PictureError
+from vedette.learn.data.errors import ClassMatchError
 from vedette.learn.data.samples import DataSet, LabelledObject, Layout, Sample
 from vedette.learn.training.average_precision import Truths
 from vedette.learn.training.evaluate import (
@@ -143,9 +143,9 @@ def test_a_map_that_names_what_the_data_has_not_is_refused(street: DataSet) -> N
         evaluate_pictures(predict_street, street, MODEL, class_map={"lory": "truck"})
 
 
-def test_missing_picture_ends_the_evaluation(street: DataSet) -> None:
+def test_without_all_pictures_there_are_no_figures(street: DataSet) -> None:
     street.samples[1].picture.unlink()
-    with pytest.raises(PictureError, match=r"b\.png"):
+    with pytest.raises(InputError, match=r"b\.png cannot be read"):
         evaluate_pictures(predict_street, street, MODEL, class_map={"lorry": "truck"})
 
 

@@ -1,13 +1,13 @@
 """How good a detector is on labelled pictures: COCO's mAP, precision and recall, their curves, the confusion matrix.
 
 `summarise` judges boxes that the caller has (the training loop, with its batched forward pass); `evaluate_pictures`
-reads pictures, calls a detector on each, and times it. Opening a detector, and the score floor it is opened with
-(`SCORE_FLOOR`), are left to the caller. Precision and recall are means over the classes at IoU 0.5 and at the one
-score threshold that makes the mean F1 greatest; a class that finds nothing there has precision 0.
+reads pictures, calls a detector on each, and times it; `evaluate_outcomes` judges what `learn.predicting` gives, in any
+order. Opening a detector, and the score floor it is opened with (`SCORE_FLOOR`), are left to the caller. Precision and
+recall are means over the classes at IoU 0.5 and at the one score threshold that makes the mean F1 greatest; a class
+that finds nothing there has precision 0.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,9 +18,9 @@ from vedette.contracts.detections import Detections
 from vedette.contracts.errors import InputError
 from vedette.contracts.ports import Progress, SilentProgress
 from vedette.learn.data.class_names import match_classes, spelling
-from vedette.learn.data.pictures import read_picture
 from vedette.learn.data.samples import DataSet, Sample
 from vedette.learn.data.usable import usable_objects
+from vedette.learn.predicting.outcomes import Found, Outcome, Predict, outcomes_here
 from vedette.learn.training.average_precision import (
     DETECTIONS_PER_CLASS,
     IOU_THRESHOLDS,
@@ -34,7 +34,7 @@ from vedette.learn.training.confusion import confusion_matrix
 SCORE_FLOOR = 0.001  # COCO's custom; detections below it cannot matter
 SCORE_LEVELS: NDArray[np.float64] = np.linspace(0.0, 1.0, 1001)  # (1001,) where the F1 curve is sampled
 
-Predict = Callable[[NDArray[np.uint8]], Detections]  # a BGR picture of any size -> boxes in its pixels
+SHOWN_FAILURES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,24 +205,60 @@ def evaluate_pictures(
     Raises:
         InputError: unmatched classes (all are listed), an unreadable picture, no picture, no object.
     """
+    outcomes = outcomes_here(predict, [sample.picture for sample in data.samples])
+    return evaluate_outcomes(outcomes, data, model_classes, class_map=class_map, progress=progress)
+
+
+def evaluate_outcomes(
+    outcomes: Iterable[tuple[int, Outcome]],
+    data: DataSet,
+    model_classes: Sequence[str],
+    *,
+    class_map: Mapping[str, str | None] | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Judge what a detector found in every picture of a data set, numbered as its samples are, in any order.
+
+    Classes as for `evaluate_pictures`.
+
+    Raises:
+        InputError: unmatched classes (all are listed), no picture, no object; pictures without a result, once all the
+            others are done.
+    """
     if not data.samples:
         raise InputError(f"{data.root} has no picture to evaluate on; choose another split or source")
     progress = progress or SilentProgress()
     names, id_of_data_class, id_of_model_class = _match(model_classes, data.classes, class_map or {})
-    truths: list[Truths] = []
-    detections: list[Detections] = []
-    times_s: list[float] = []
+    truths: dict[int, Truths] = {}
+    detections: dict[int, Detections] = {}
+    seconds: dict[int, float] = {}
+    failures: dict[int, str] = {}
     progress.start("evaluating", len(data.samples), "pictures")
-    for sample in data.samples:
-        picture = read_picture(sample.picture)  # (h, w, 3) uint8 BGR
-        began = time.monotonic()
-        found = predict(picture)
-        times_s.append(time.monotonic() - began)
-        size_px = (picture.shape[1], picture.shape[0])
-        truths.append(truths_of(sample, size_px, id_of_data_class))
-        detections.append(_known_and_clipped(found, size_px, id_of_model_class, names))
+    for number, outcome in outcomes:
+        if isinstance(outcome, Found):
+            size_px = (outcome.width_px, outcome.height_px)
+            truths[number] = truths_of(data.samples[number], size_px, id_of_data_class)
+            detections[number] = _known_and_clipped(outcome.detections, size_px, id_of_model_class, names)
+            seconds[number] = outcome.seconds
+        else:
+            failures[number] = outcome.reason
         progress.advance()
-    return summarise(truths, detections, names, ms_per_picture=float(np.median(times_s)) * 1000)
+    if failures:
+        raise InputError(_explain(failures))
+    in_order = range(len(data.samples))
+    return summarise(
+        [truths[number] for number in in_order],
+        [detections[number] for number in in_order],
+        names,
+        ms_per_picture=float(np.median([seconds[number] for number in in_order])) * 1000,
+    )
+
+
+def _explain(failures: Mapping[int, str]) -> str:
+    shown = "; ".join(failures[number] for number in sorted(failures)[:SHOWN_FAILURES])
+    more = f"; and {len(failures) - SHOWN_FAILURES} more" if len(failures) > SHOWN_FAILURES else ""
+    count = f"{len(failures)} pictures have no result: " if len(failures) > 1 else ""
+    return f"{count}{shown}{more}; mend the data set, `vedette data check` lists what is wrong"
 
 
 def _match(
