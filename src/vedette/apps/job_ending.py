@@ -50,10 +50,10 @@ def follow_to_end(service: JobService, job: str, run: Path, ending: Ending) -> i
     except KeyboardInterrupt:
         if ending.interrupted is not None:
             return ending.interrupted(job)
-        warn(f"\ndetached; {job} goes on\n{_way_back(job, run, ending.region)}")
+        warn(f"\ndetached; {job} goes on\n{way_back(job, run, ending.region)}")
         return INTERRUPTED
     except JobError:
-        warn(f"following has ended, {job} has not\n{_way_back(job, run, ending.region)}")
+        warn(f"following has ended, {job} has not\n{way_back(job, run, ending.region)}")
         raise
     return tell_end(state, run, ending)
 
@@ -104,7 +104,8 @@ def _why(state: JobState) -> str:
     return "" if state.secondary_status == state.status else f" ({state.secondary_status})"
 
 
-def _way_back(job: str, run: Path, region: str | None) -> str:
+def way_back(job: str, run: Path, region: str | None) -> str:
+    """How to come back to a job that goes on."""
     where = f" --region {region}" if region else ""
     return (
         f"come back:  vedette jobs follow {job} --out {run}{where}\n"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from vedette.apps.job_flags import JobFlags
 from vedette.contracts.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def train(  # noqa: PLR0913
     val_every: int | None = None,
     patience: int | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
+    on: Literal["sagemaker", "simulator"] | None = None,
+    cloud: Annotated[JobFlags | None, Parameter(name="*", group="With --on")] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Train a detector on labelled pictures.
@@ -67,9 +70,19 @@ def train(  # noqa: PLR0913
         Stop when so many epochs brought nothing better.
     resume
         Go on with the run in --out. What else is given must be what the run was begun with.
+    on
+        Train elsewhere, followed as if it were here: sagemaker (Amazon SageMaker), or simulator, a rehearsal of that on
+        this computer for nothing. Ctrl-C leaves a job alone and says how to come back.
     json
         Print the result as JSON.
     """
+    if on is not None or cloud is not None:
+        from vedette.apps.train_elsewhere import train_elsewhere
+
+        flags = {"data": data, "model": model, "weights": weights, "size": size, "epochs": epochs, "batch": batch}
+        flags |= {"seed": seed, "device": device, "precision": precision, "time-budget": time_budget}
+        flags |= {"val-every": val_every, "patience": patience}
+        return train_elsewhere(on, cloud, flags, out, resume=resume, json=json)
     # Before torch is imported: threads that wait for each other sleep instead of spinning, which is three times as fast
     # where other processes want the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,367 @@
+"""`vedette train --on sagemaker`: what is asked for, what is sent before, and what is refused before anything is."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import botocore.loaders
+import pytest
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
+
+from described_jobs import COMPLETED, DESCRIBED, RUN, archive, files_of
+from drawn_shapes import draw_data, write_cfg
+from simulators.s3_servers import BUCKET, S3Server
+from simulators.scripted_aws import Answer, ScriptedAws, refusal, scripted_aws
+from vedette.apps import job_ending
+from vedette.apps.cli import run_command
+from vedette.apps.object_storage import open_place
+from vedette.learn.data.versions import find_version
+
+ROLE = "arn:aws:iam::123456789012:role/vedette-training"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/vedette:1"
+AWS_IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.8.0-gpu-py312"
+UNKNOWN: Answer = refusal("ValidationException", "Requested resource not found.")
+CREATED: Answer = (200, {"TrainingJobArn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/one"})
+
+
+@pytest.fixture(autouse=True, scope="module")
+def models() -> Iterator[None]:
+    """Botocore's service models are read once for all tests here."""
+    loader = botocore.loaders.create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.loaders.create_loader", lambda *_: loader)
+        yield
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_data(tmp_path_factory.mktemp("drawn") / "Belt Parts", 6)
+
+
+@pytest.fixture(autouse=True)
+def place(moto_s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """An output of its own for each test; nothing of this computer's settings."""
+    endpoints = {"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": moto_s3.url, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    for name, value in {**moto_s3.environment(), **endpoints}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    monkeypatch.setattr(job_ending, "LOOK_EVERY_S", 0.0)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return f"s3://{BUCKET}/{tmp_path.name}"
+
+
+class Service:
+    """SageMaker as it answers in a test."""
+
+    def __init__(self, server: ScriptedAws) -> None:
+        self._server = server
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """What was created; held against botocore's own model of the service."""
+        found = [content for operation, content in self._server.asked if operation == "CreateTrainingJob"]
+        model = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+        shape = model.operation_model("CreateTrainingJob").input_shape
+        for request in found:
+            assert ParamValidator().validate(request, shape).generate_report() == ""
+        return found
+
+    def describe(self, *answers: Answer) -> None:
+        self._server.answers["DescribeTrainingJob"] = [*answers]
+
+
+@pytest.fixture
+def sagemaker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    with scripted_aws(DescribeTrainingJob=[UNKNOWN], CreateTrainingJob=[CREATED]) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", server.url)
+        yield Service(server)
+
+
+def train(*flags: str, role: str = ROLE, image: str = IMAGE) -> int:
+    usual = ["--detach"] if "--wait" not in flags else []
+    usual += ["--instance", "ml.g5.xlarge"] if "--instance" not in flags else []
+    return run_command(["train", "--on", "sagemaker", "--out", "run", "--role", role, "--image", image, *usual, *flags])
+
+
+def channels_of(request: dict[str, Any]) -> dict[str, str]:
+    return {one["ChannelName"]: one["DataSource"]["S3DataSource"]["S3Uri"] for one in request["InputDataConfig"]}
+
+
+def stored(address: str) -> dict[str, bytes]:
+    store = open_place(address)
+    return {one.name: store.read(one.name, 1 << 20) for one in store.list()}
+
+
+def test_local_data_is_pushed_and_the_job_trains_on_that_version(
+    sagemaker: Service, shapes: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = train(
+        "--data", str(shapes), "--output", place, "--upload", f"{place}/data", "--job-name", "belt-1", "--epochs", "3",
+        "--batch", "4", "--size", "96x64", "--seed", "7", "--val-every", "2", "--patience", "5", "--device", "cuda",
+        "--precision", "bf16", "--spot", "--max-run", "4h", "--max-wait", "8h",
+    )  # fmt: skip
+
+    told = capsys.readouterr()
+    assert code == 0, told.err
+    (request,) = sagemaker.requests
+    version = find_version(open_place(f"{place}/data"), "latest")
+    assert request["TrainingJobName"] == "belt-1"
+    assert request["HyperParameters"] == {
+        "epochs": "3", "batch": "4", "size": "96x64", "seed": "7", "val-every": "2", "patience": "5",
+        "device": "cuda", "precision": "bf16", "data-version": version,
+    }  # fmt: skip
+    assert channels_of(request) == {"train": f"{place}/data/"}
+    assert request["OutputDataConfig"]["S3OutputPath"] == place
+    assert request["CheckpointConfig"]["S3Uri"] == f"{place}/belt-1/checkpoints"
+    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 14400, "MaxWaitTimeInSeconds": 28800}
+    assert (request["EnableManagedSpotTraining"], request["ResourceConfig"]["InstanceCount"]) == (True, 1)
+    assert "12 of 12 files sent" in told.err
+    assert "vedette jobs follow belt-1 --out run\n" in told.out
+    assert not Path("run").exists()
+
+
+def test_what_is_there_already_is_not_sent_again(
+    sagemaker: Service, shapes: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = Path("start.weights")
+    weights.write_bytes(b"w" * 1000)
+    given = ("--data", str(shapes), "--output", place, "--upload", f"{place}/data", "--weights", str(weights))
+    assert train(*given) == 0
+    before = capsys.readouterr().err
+    assert train(*given) == 0
+    again = capsys.readouterr().err
+
+    assert "sending start.weights" in before
+    assert "sending" not in again
+    assert "0 of 12 files sent" in again
+    first, second = sagemaker.requests
+    assert first["HyperParameters"] == second["HyperParameters"]
+    assert stored(channels_of(first)["weights"]) == {"start.weights": b"w" * 1000}
+
+
+def test_a_cfg_of_ones_own_travels_in_a_channel(sagemaker: Service, shapes: Path, place: str) -> None:
+    cfg = write_cfg(Path())
+
+    assert train("--data", str(shapes), "--output", place, "--upload", f"{place}/data", "--model", str(cfg)) == 0
+
+    (request,) = sagemaker.requests
+    assert "model" not in request["HyperParameters"]
+    assert stored(channels_of(request)["cfg"]) == {cfg.name: cfg.read_bytes()}
+
+
+def test_an_image_of_aws_gets_the_wheel(sagemaker: Service, shapes: Path, place: str) -> None:
+    wheel = Path("vedette-9.9.9-py3-none-any.whl")
+    wheel.write_bytes(b"a wheel")
+
+    assert train("--data", str(shapes), "--output", place, "--upload", f"{place}/data", "--wheel", str(wheel),
+                 image=AWS_IMAGE) == 0  # fmt: skip
+
+    (request,) = sagemaker.requests
+    assert stored(channels_of(request)["code"]) == {wheel.name: b"a wheel"}
+    assert request["AlgorithmSpecification"]["TrainingImage"] == AWS_IMAGE
+    assert request["AlgorithmSpecification"]["ContainerEntrypoint"][:2] == ["/bin/sh", "-c"]
+
+
+def test_data_in_s3_are_named_with_their_version(sagemaker: Service, place: str) -> None:
+    open_place(f"{place}/data").write("some", b"thing")
+
+    assert train("--data", f"{place}/data#2026-11", "--output", place) == 0
+
+    (request,) = sagemaker.requests
+    assert channels_of(request) == {"train": f"{place}/data/"}
+    assert request["HyperParameters"] == {"data-version": "2026-11"}
+
+
+def test_the_models_go_to_the_usual_bucket_of_the_account(sagemaker: Service, place: str) -> None:
+    open_place(f"{place}/data").write("some", b"thing")
+
+    assert train("--data", f"{place}/data") == 0
+
+    (request,) = sagemaker.requests
+    assert request["OutputDataConfig"]["S3OutputPath"] == "s3://sagemaker-us-east-1-123456789012/jobs"
+
+
+def test_a_file_gives_settings_and_flags_count_before_it(sagemaker: Service, place: str) -> None:
+    open_place(f"{place}/data").write("some", b"thing")
+    Path("job.yaml").write_text(
+        f"role: {ROLE}\ninstance: ml.g4dn.xlarge\nimage: {IMAGE}\noutput: {place}\nvolume_gb: 80\nspot: true\n"
+        f"max_run: 4h\nmax_wait: 8h\nname: from-the-file\nchannels: {{train: {place}/data}}\n"
+        "hyperparameters: {model: yolov3, epochs: 9, val_every: 3}\ntags: {cost-centre: 4711}\n"
+    )
+
+    code = run_command(["train", "--on", "sagemaker", "--out", "run", "--detach", "--job", "job.yaml",
+                        "--instance", "ml.p3.2xlarge", "--epochs", "2", "--val-every", "1"])  # fmt: skip
+
+    assert code == 0
+    (request,) = sagemaker.requests
+    assert request["TrainingJobName"] == "from-the-file"
+    assert request["ResourceConfig"] == {"InstanceType": "ml.p3.2xlarge", "InstanceCount": 1, "VolumeSizeInGB": 80}
+    assert request["HyperParameters"] == {"model": "yolov3", "epochs": "2", "val-every": "1"}
+    assert request["StoppingCondition"]["MaxWaitTimeInSeconds"] == 28800
+    assert {"Key": "cost-centre", "Value": "4711"} in request["Tags"]
+
+
+def test_spot_machines_of_the_file_can_be_declined(sagemaker: Service, place: str) -> None:
+    open_place(f"{place}/data").write("some", b"thing")
+    Path("job.yaml").write_text(f"output: {place}\nspot: true\n")
+
+    assert train("--job", "job.yaml", "--data", f"{place}/data", "--no-spot") == 0
+    assert sagemaker.requests[0]["EnableManagedSpotTraining"] is False
+
+
+def test_a_detached_job_is_told_as_json(sagemaker: Service, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    open_place(f"{place}/data").write("some", b"thing")
+    sagemaker.describe(UNKNOWN, (200, DESCRIBED))
+
+    assert train("--data", f"{place}/data", "--output", place, "--json") == 0
+
+    assert json.loads(capsys.readouterr().out)["status"] == "InProgress"
+
+
+def test_a_job_is_waited_for_and_its_run_fetched(
+    sagemaker: Service, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_place(f"{place}/data").write("some", b"thing")
+    artefact = {"S3ModelArtifacts": f"{place}/one/output/model.tar.gz"}
+    open_place(f"{place}/one/output").write("model.tar.gz", archive(RUN))
+    sagemaker.describe(UNKNOWN, (200, DESCRIBED), (200, {**COMPLETED, "ModelArtifacts": artefact}))
+
+    code = train("--wait", "--data", f"{place}/data", "--output", place, "--job-name", "one", "--price-per-hour", "1.5")
+
+    assert code == 0
+    assert files_of(Path("run")) == RUN
+    assert "cost:   1.50" in capsys.readouterr().out
+
+
+REFUSED = [
+    (("--data", "{shapes}", "--epochs", "0"), 2, "--epochs must be at least 1"),
+    (("--data", "{shapes}", "--size", "100"), 2, "multiples of 32"),
+    (("--data", "{shapes}", "--model", "yolov9"), 2, "neither a cfg file nor one of"),
+    (("--data", "{shapes}", "--model", "none.cfg"), 2, "--model none.cfg: cannot be read: No such file"),
+    (("--data", "{shapes}", "--weights", "none.weights"), 2, "--weights none.weights: cannot be read"),
+    (("--data", "{shapes}", "--wheel", "other.whl"), 2, "give a file vedette-*.whl"),
+    (("--data", "{shapes}", "--spot"), 2, "spot training needs a max wait"),
+    (("--data", "{shapes}", "--instance", "ml.g5.tiny"), 2, "'ml.g5.tiny' is none of ml.g5.xlarge"),
+    (("--data", "{shapes}", "--epochs", "3", "--time-budget", "5m"), 2, "exclude each other"),
+    (("--data", "{shapes}", "--max-run", "soon"), 2, "max_run: no time"),
+    (("--data", "{shapes}", "--price-per-hour", "-1"), 2, "give what one machine costs"),
+    (("--data", "{shapes}", "--resume"), 2, "a job that is interrupted goes on by itself"),
+    (("--data", "{shapes}", "--output", "/models"), 2, "--output /models: give s3://BUCKET/PREFIX"),
+    (("--data", "{shapes}", "--job", "none.yaml"), 2, "none.yaml: cannot be read"),
+    (("--data", "nowhere"), 2, "--data nowhere: is no folder"),
+    (("--data", "{empty}"), 1, "{empty}"),
+    (("--data", "{place}/nothing"), 1, "nothing is stored there"),
+    ((), 2, "--data is missing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("flags", "code", "told"), REFUSED, ids=[told[:30] for _, _, told in REFUSED])
+def test_what_cannot_work_is_refused_before_anything_is_sent(
+    flags: tuple[str, ...], code: int, told: str,
+    sagemaker: Service, shapes: Path, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    names = {"shapes": shapes, "empty": empty, "place": place}
+    filled = [flag.format(**names) for flag in flags]
+    output = [] if "--output" in filled else ["--output", place]
+
+    assert train(*output, "--upload", f"{place}/data", *filled) == code
+
+    assert told.format(**names) in capsys.readouterr().err
+    assert sagemaker.requests == []
+    assert stored(place) == {}
+
+
+def test_pictures_outside_of_the_folder_are_refused(
+    sagemaker: Service, shapes: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = Path("linked")
+    (data / "JPEGImages").mkdir(parents=True)
+    for path in shapes.rglob("*.jpg"):
+        (data / "JPEGImages" / path.name).symlink_to(path)
+    (data / "Annotations").mkdir()
+    for path in shapes.rglob("*.xml"):
+        (data / "Annotations" / path.name).write_bytes(path.read_bytes())
+
+    assert train("--data", str(data), "--output", place, "--upload", f"{place}/data") == 1
+
+    assert "6 pictures lie outside of it and would not be sent" in capsys.readouterr().err
+    assert stored(place) == {}
+    assert sagemaker.requests == []
+
+
+def test_a_name_that_is_taken_is_refused(
+    sagemaker: Service, shapes: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sagemaker.describe((200, DESCRIBED))
+
+    assert train("--data", str(shapes), "--output", place, "--upload", f"{place}/data", "--job-name", "one") == 2
+
+    assert "there is one of this name already" in capsys.readouterr().err
+    assert stored(place) == {}
+
+
+def test_a_run_folder_that_is_taken_is_refused(
+    sagemaker: Service, shapes: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("run").mkdir()
+    Path("run/notes.txt").write_text("mine")
+
+    assert train("--data", str(shapes), "--output", place, "--upload", f"{place}/data") == 1
+
+    assert "run is not empty" in capsys.readouterr().err
+    assert stored(place) == {}
+
+
+def test_without_an_image_both_ways_are_told(
+    sagemaker: Service, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run_command(["train", "--on", "sagemaker", "--out", "run", "--data", f"{place}/x", "--role", ROLE,
+                        "--instance", "ml.g5.xlarge"])  # fmt: skip
+
+    told = capsys.readouterr().err
+    assert code == 2
+    assert "your image in ECR" in told
+    assert "--wheel dist/vedette-*.whl" in told
+
+
+def test_a_role_that_is_none_is_refused(sagemaker: Service, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("--data", f"{place}/x", role="vedette") == 2
+    assert "--role must be an ARN" in capsys.readouterr().err
+
+
+def test_flags_of_a_job_need_a_place(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["train", "--data", "x", "--out", "run", "--spot"]) == 2
+    assert "add --on sagemaker, or --on simulator" in capsys.readouterr().err
+
+
+def test_what_aws_refuses_in_the_end_is_told(
+    shapes: Path, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = refusal("ResourceLimitExceeded", "The account-level service limit 'ml.g5.xlarge' is 0 Instances.")
+    with scripted_aws(DescribeTrainingJob=[UNKNOWN], CreateTrainingJob=[full]) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", server.url)
+        assert train("--data", str(shapes), "--output", place, "--upload", f"{place}/data") == 1
+
+    assert "the account's quota does not hold this" in capsys.readouterr().err
+
+
+def test_a_push_that_is_interrupted_creates_nothing(
+    sagemaker: Service, shapes: Path, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vedette.learn.data.versions_push.push_version", interrupted)
+
+    with pytest.raises(SystemExit, match="130"):
+        train("--data", str(shapes), "--output", place, "--upload", f"{place}/data")
+
+    assert "no job was created" in capsys.readouterr().err
+    assert sagemaker.requests == []
