@@ -31,6 +31,8 @@ COMMANDS = {
     "pack": "pack:pack",
     "detect": "detect:detect",
     "run": "run:run",
+    "install": "install:install",
+    "rollback": "install:rollback",
     "schema": "schema:schema",
     "demo": "demo:demo",
 }

@@ -95,7 +95,9 @@ def local_bundle(bundle: str | Path) -> Path:
     from vedette.storage.address import is_s3_address
 
     if not is_s3_address(bundle):
-        return Path(bundle)
+        place = Path(bundle)
+        # What `vedette install` switches: all files of one run come from the release that the link stood for at first
+        return place.resolve() if place.is_symlink() else place
     from vedette.apps.remote_bundles import bring_bundle
 
     return bring_bundle(open_place(bundle), cache_folder() / "bundles")
