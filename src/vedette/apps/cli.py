@@ -51,10 +51,16 @@ def build_app() -> App:
     jobs.command("vedette.apps.jobs:stop", name="stop", help="Ask a job to end and save its model.")
     jobs.command("vedette.apps.jobs:fetch", name="fetch", help="Bring a job's model as a run folder.")
     app.command(jobs)
+    deepstream = App(name="deepstream", help="NVIDIA DeepStream: check configurations.")
+    deepstream.command(
+        "vedette.apps.deepstream:check", name="check", help="Check DeepStream configurations, line by line."
+    )
+    app.command(deepstream)
     app.command("vedette.apps.train:train", name="train", help="Train a detector on labelled pictures.")
     app.command("vedette.apps.evaluate:evaluate", name="evaluate", help="Measure mAP of a bundle or Darknet weights.")
     app.command("vedette.apps.pack:pack", name="pack", help="Pack weights as a checked bundle for the edge.")
     app.command("vedette.apps.detect:detect", name="detect", help="Detect in pictures with a bundle.")
+    app.command("vedette.apps.label:label", name="label", help="Pre-label pictures with a bundle, as VOC with scores.")
     app.command("vedette.apps.run:run", name="run", help="Watch cameras: detect, track, count, send events.")
     app.command("vedette.apps.install:install", name="install", help="Install a bundle here, once it is proved.")
     app.command("vedette.apps.install:rollback", name="rollback", help="Go back to the bundle that ran before.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,9 +14,10 @@ from vedette.contracts.errors import UsageError
 
 if TYPE_CHECKING:
     from vedette.contracts.ports import Progress
-    from vedette.learn.predicting.outcomes import Opener, Outcome
+    from vedette.learn.predicting.outcomes import Opener, Outcomes
 
 MOST_PROCESSES = 1024
+CONNECT_TIMEOUT_S = 10.0
 
 Processes = Annotated[
     int, Parameter(help="Processes that work at once, each with its share of the processors; with ray: of the cluster.")
@@ -56,7 +57,7 @@ def everywhere(path: Path) -> Path:
 
 def outcomes_elsewhere(
     opener: Opener, pictures: Sequence[Path], processes: int, on: str, progress: Progress
-) -> Iterator[tuple[int, Outcome]]:
+) -> Outcomes:
     """What `opener`'s detector finds in every picture, by other processes, in the order in which they finish.
 
     Raises:
@@ -64,7 +65,10 @@ def outcomes_elsewhere(
         VedetteError: what the opener, or the detector, raises there.
     """
     places = [path.absolute() for path in pictures]
+    if not places:
+        return
     if on == "ray":
+        check_cluster(os.environ.get("RAY_ADDRESS", ""))
         from vedette.learn.predicting.ray_cluster import outcomes_on_ray
 
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody unless it is asked for
@@ -76,3 +80,23 @@ def outcomes_elsewhere(
 
     with WorkerPool(opener, processes, progress) as pool, closing(pool.outcomes(places)) as outcomes:
         yield from outcomes
+
+
+def check_cluster(address: str) -> None:
+    """Raise when nothing listens at HOST:PORT, which Ray would find out in minutes; other addresses are Ray's to judge.
+
+    Raises:
+        WorkersError: nothing listens there.
+    """
+    import socket
+
+    from vedette.learn.predicting.errors import WorkersError
+
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise WorkersError(f"RAY_ADDRESS {address}: the Ray cluster cannot be reached: {why}") from error

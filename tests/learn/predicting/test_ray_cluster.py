@@ -87,3 +87,21 @@ def test_the_command_measures_on_a_cluster_what_it_measures_here(tmp_path: Path)
     refused = run(*command[:3], str(bundle), "--data", str(tmp_path / "none"), "--on", "ray")
     assert refused.returncode == 1
     assert "does not exist" in refused.stderr
+
+
+def test_the_command_labels_on_a_cluster_as_it_labels_here(tmp_path: Path) -> None:
+    import cv2
+
+    shots = tmp_path / "shots"
+    shots.mkdir()
+    for number in range(6):
+        cv2.imwrite(str(shots / f"{number}.png"), make_picture({(number % 4, 1): "red", (2, 2): "blue"}))
+    command = ("-m", "vedette", "label", str(shots), "--with", str(make_bundle(tmp_path / "bundle").path), "--out")
+    here, there = run(*command, str(tmp_path / "here")), run(*command, str(tmp_path / "there"), "--on", "ray")
+    assert (here.returncode, there.returncode) == (0, 0), there.stderr
+    ours, theirs = (
+        {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "here", tmp_path / "there")
+    )
+    assert len(ours) == 13
+    assert theirs == ours
