@@ -14,6 +14,9 @@ from vedette.contracts.errors import UsageError
 if TYPE_CHECKING:
     from vedette.learn.sagemaker.simulator.opening import Simulator
 
+NO_PROXY = dict.fromkeys(
+    ("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"
+)  # a proxy cannot reach this computer's servers
 LAST_SIGNAL = 128  # shells tell a program that signal N ended as 128 + N
 
 
@@ -48,6 +51,7 @@ def simulator(
     options = SimulatorOptions(
         grace_s=GRACE_S if grace is None else parse_duration(grace), interrupt_after_epoch=interrupt_after_epoch
     )
+    os.environ.update(NO_PROXY)  # for the machines' own way to S3
     arguments = list(command) or [os.environ.get("SHELL") or "/bin/sh"]
     with (
         tempfile.TemporaryDirectory(prefix="vedette-simulator-", ignore_cleanup_errors=True) as scratch,
@@ -60,7 +64,7 @@ def environment_in(running: "Simulator", environ: Mapping[str, str]) -> dict[str
     """The environment of a program for which AWS is the simulator: nothing of AWS's own is left in it."""
     kept = {name: text for name, text in environ.items() if not name.startswith("AWS_")}
     ours = {"BUCKET": running.bucket, "ROLE": running.role, "IMAGE": running.image}
-    return {**kept, **running.environment, **ours}
+    return {**kept, **running.environment, **ours, **NO_PROXY}
 
 
 def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -17,6 +17,8 @@ from opt_ml import command, environment, make_job
 REPOSITORY = Path(__file__).resolve().parents[3]
 DOCKERFILE = REPOSITORY / "deploy" / "sagemaker" / "Dockerfile"
 
+NO_REGISTRY = re.compile(r"from versions: none|NewConnectionError|ConnectTimeoutError|NameResolutionError|ProxyError")
+
 
 def instructions() -> list[str]:
     """The Dockerfile's, each on one line, comments left out."""
@@ -53,8 +55,8 @@ def test_a_job_runs_with_nothing_but_what_the_dockerfile_installs(tmp_path: Path
     assert ours == "$(ls /tmp/wheels/vedette-*.whl)[container]"
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
-    must(python, "-m", "pip", "install", "--quiet", torch)  # the index for CPU is this machine's own
-    must(python, "-m", "pip", "install", "--quiet", f"{wheel}[container]")
+    for wanted in (torch, f"{wheel}[container]"):  # the index for CPU is this machine's own
+        install(python, wanted)
     base = make_job(tmp_path / "ml", epochs="1")
     variables = {name: value for name, value in environment().items() if not name.startswith("PYTHON")}
     done = subprocess.run(
@@ -66,6 +68,28 @@ def test_a_job_runs_with_nothing_but_what_the_dockerfile_installs(tmp_path: Path
     packages = {entry["name"].lower() for entry in json.loads(listed(python))}
     assert {"vedette", "torch", "onnxruntime"} <= packages
     assert not packages & {"boto3", "av", "openvino", "nncf", "starlette", "pytest"}
+
+
+def install(python: Path, wanted: str) -> None:
+    """As the Dockerfile does; the test is skipped where no package can be had."""
+    done = subprocess.run([python, "-m", "pip", "install", wanted], capture_output=True, text=True, check=False)
+    if done.returncode != 0 and NO_REGISTRY.search(done.stderr):
+        pytest.skip(f"no package registry: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("index", "told"),
+    [("http://127.0.0.1:9/simple", "from versions: none"), ("nowhere://x/simple", "from versions: none")],
+)
+def test_the_check_of_the_registry_can_tell_one_that_is_not_there(index: str, told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--no-deps", "--retries=0", "--index-url", index, "vedette-nothing"],
+        capture_output=True, text=True, check=False, env={"PATH": "", "PIP_CONFIG_FILE": "/dev/null"},
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert told in done.stderr
+    assert NO_REGISTRY.search(done.stderr)
 
 
 def listed(python: Path) -> str:

@@ -159,6 +159,7 @@ def _moto_settings(address: str) -> S3Settings:
 def _client(service: str, address: str, keys: Mapping[str, Any]) -> Any:
     """A client that takes nothing from the user's own profiles."""
     try:
+        from botocore.config import Config
         from botocore.session import Session
     except ModuleNotFoundError as error:
         raise SimulatorError(
@@ -172,6 +173,7 @@ def _client(service: str, address: str, keys: Mapping[str, Any]) -> Any:
         region_name=REGION,
         aws_access_key_id=keys.get("access_key_id"),
         aws_secret_access_key=keys.get("secret_access_key"),
+        config=Config(proxies={}),  # a proxy knows nothing of this computer's servers
     )
 
 
