@@ -1,16 +1,18 @@
 """`vedette train`: labelled pictures in, a run folder with weights, cfg, curves and report out."""
 
 import os
+from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from vedette.apps.job_flags import JobFlags
-from vedette.contracts.errors import UsageError
+from vedette.contracts.errors import UsageError, VedetteError
 
 if TYPE_CHECKING:
     from vedette.learn.training.loop import TrainResult
+    from vedette.learn.training.peers import Peers
     from vedette.learn.training.settings import TrainSettings
 
 
@@ -38,7 +40,7 @@ def train(  # noqa: PLR0913
 
     Classes come from the data. Splits that the data names are honoured (train, val; test is left alone); without them
     a fifth of the pictures, drawn by class from the seed, validates. Ctrl-C, or even kill -9, loses little: --resume
-    goes on.
+    goes on. Several processes train as one: torchrun --nproc-per-node 2 -m vedette train ...
 
     Parameters
     ----------
@@ -86,15 +88,13 @@ def train(  # noqa: PLR0913
     # Before torch is imported: threads that wait for each other sleep instead of spinning, which is three times as fast
     # where other processes want the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from vedette.apps.console import ConsoleProgress, print_json, print_line
+    from vedette.apps.console import print_json, print_line
     from vedette.apps.durations import parse_duration
-    from vedette.apps.object_storage import local_data
-    from vedette.learn.training.loop import train as run_training
-    from vedette.learn.training.run_folder import RunFolder
-    from vedette.learn.training.settings import DEFAULT_MODEL, TrainSettings, settings_from_flat
+    from vedette.learn.training.errors import PeerError
+    from vedette.learn.training.joining import join_peers
 
     given: dict[str, Any] = {
-        "data": None if data is None else str(local_data(data)),
+        "data": None if data is None else str(data),
         "model": model,
         "weights": str(weights) if weights else None,
         "size": size,
@@ -110,20 +110,73 @@ def train(  # noqa: PLR0913
     asked = {key: value for key, value in given.items() if value is not None}
     if epochs is not None and time_budget is not None:
         raise UsageError("give --epochs or --time-budget, not both: each says when the run ends")
-    if resume:
-        settings = settings_from_flat({**RunFolder(out).read_settings(), **asked})
-    elif data is None:
-        raise UsageError("--data is missing: the folder (or file) with the labelled pictures")
-    else:
-        defaults = TrainSettings(data=data, model=model or DEFAULT_MODEL).to_flat()
-        settings = settings_from_flat({**defaults, **asked})
-    with ConsoleProgress() as progress:
-        result = run_training(settings, out, progress, resume=resume)
-    if json:
+    speaks = True
+    try:
+        with join_peers(os.environ) as peers:
+            speaks = peers.local_rank == 0
+            settings = _settings(asked, out, resume, peers)
+            result = _train(settings, out, resume, peers)
+    except VedetteError as error:
+        if speaks or isinstance(error, PeerError):
+            raise
+        return error.exit_code  # what failed in all processes alike is said once on each host
+    if result is not None and json:
         print_json(_document(result))
-    else:
+    elif result is not None:
         _print_result(settings, result.run / "report.html", print_line)
     return 0
+
+
+def _settings(asked: dict[str, Any], out: Path, resume: bool, peers: "Peers") -> "TrainSettings":
+    """What is asked for over what stands in the run or by default; the first of several processes knows for all."""
+    from vedette.learn.training.settings import settings_from_flat
+
+    for_all = loads(peers.share(dumps(peers.together(lambda: _flat(asked, out, resume, peers))).encode()))
+    own: dict[str, Any] = {
+        key: asked[key] for key in ("data", "weights") if key in asked
+    }  # where they lie on this host
+    return settings_from_flat({**for_all, **own, **_brought(own.get("data", for_all.get("data")), peers)})
+
+
+def _flat(asked: dict[str, Any], out: Path, resume: bool, peers: "Peers") -> dict[str, Any]:
+    from vedette.learn.training.run_folder import RunFolder
+    from vedette.learn.training.settings import DEFAULT_MODEL, TrainSettings, settings_from_flat
+
+    if not peers.is_first:
+        return {}
+    if resume:
+        return {**RunFolder(out).read_settings(), **asked}
+    if "data" not in asked:
+        raise UsageError("--data is missing: the folder (or file) with the labelled pictures")
+    defaults = TrainSettings(data=Path(asked["data"]), model=asked.get("model", DEFAULT_MODEL)).to_flat()
+    return settings_from_flat({**defaults, **asked}).to_flat()
+
+
+def _brought(data: Any, peers: "Peers") -> dict[str, Any]:
+    """The data from S3; one process of each host brings it, the others wait."""
+    from vedette.apps.object_storage import local_data
+
+    if data is None:
+        return {}
+    if peers.local_rank:
+        peers.wait()
+    found = {"data": str(local_data(Path(data)))}
+    if not peers.local_rank:
+        peers.wait()
+    return found
+
+
+def _train(settings: "TrainSettings", out: Path, resume: bool, peers: "Peers") -> "TrainResult | None":
+    from vedette.apps.console import ConsoleProgress, warn
+    from vedette.contracts.ports import SilentProgress
+    from vedette.learn.training.loop import train_together
+
+    if peers.are_many and peers.local_rank == 0:
+        warn(f"{peers.name} has met the others")
+    if not peers.is_first:
+        return train_together(peers, settings, out, SilentProgress(), resume=resume)
+    with ConsoleProgress() as progress:
+        return train_together(peers, settings, out, progress, resume=resume)
 
 
 def _document(result: "TrainResult") -> dict[str, object]:

@@ -12,7 +12,7 @@ taught its overlap.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,14 +102,24 @@ class _Positives:
 
 
 class DetectionLoss:
-    """The loss of all heads of one network at one input size."""
+    """The loss of all heads of one network at one input size.
+
+    A batch may be shared out among processes: `count_all` then gives the positives of all of them from those here, and
+    the losses of the parts add up to that of the whole batch.
+    """
 
     def __init__(
-        self, heads: Sequence[HeadGeometry], width_px: int, height_px: int, settings: LossSettings | None = None
+        self,
+        heads: Sequence[HeadGeometry],
+        width_px: int,
+        height_px: int,
+        settings: LossSettings | None = None,
+        count_all: Callable[[int], int] = int,
     ) -> None:
         self._heads = tuple(heads)
         self._size_px = (width_px, height_px)
         self._settings = settings or LossSettings()
+        self._count_all = count_all
         self._grid: _Grid | None = None
         if len({head.new_coords for head in self._heads}) > 1:
             raise ValueError("heads with and without new_coords in one network cannot be trained together")
@@ -129,7 +139,7 @@ class DetectionLoss:
     ) -> LossParts:
         settings, grid = self._settings, self._grid
         assert grid is not None
-        count = max(len(positives.cell), 1)
+        count = max(self._count_all(len(positives.cell)), 1)
         chosen = predictions[positives.picture, positives.cell]  # (p, 5 + classes)
         chosen_boxes = decode_boxes(chosen[:, :4], _rows(grid, positives.cell), self._heads[0].new_coords)
         iou, ciou = box_overlap(chosen_boxes, candidates.boxes_xyxy_px[positives.truth])

@@ -7,9 +7,11 @@ InputError
 └── ResumeError        what is to be resumed is not what was begun: give back the same data and settings
 ResultError
 └── DivergedError      the loss or a gradient is not finite: look at the pictures named, lower the learning rate
+UnavailableError
+└── PeerError          another process of the same training is gone or has other data: look there, then `--resume`
 """
 
-from vedette.contracts.errors import InputError, ResultError, UsageError
+from vedette.contracts.errors import InputError, ResultError, UnavailableError, UsageError
 
 
 class SettingsError(UsageError):
@@ -26,3 +28,7 @@ class ResumeError(InputError):
 
 class DivergedError(ResultError):
     """Training cannot go on from here."""
+
+
+class PeerError(UnavailableError):
+    """Another process of the same training is gone, or not like this one."""

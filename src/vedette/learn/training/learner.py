@@ -1,12 +1,15 @@
 """One network learning: a step of the optimiser, the weight average, and all of it as tensors for a checkpoint.
 
+Several processes learn as one: each from its part of a batch, with the sum of everybody's gradients, on its own copy of
+the weights. The copies stay equal to the bit, since each takes the same steps.
+
 AdamW (Loshchilov and Hutter, arXiv:1711.05101) with decay on kernels alone. The average of the weights over the last
 steps is what is validated and delivered. Arithmetic that is not finite raises before the weights are touched.
 """
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +20,10 @@ from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.training.arithmetic import Arithmetic
 from vedette.learn.training.errors import DivergedError, ResumeError
 from vedette.learn.training.loading import Batch
+from vedette.learn.training.peers import ALONE, Peers
 from vedette.learn.training.schedule import average_decay
 from vedette.learn.training.settings import Recipe
+from vedette.learn.training.shared_norm import share_norms
 from vedette.learn.training.validate import to_input
 
 OBJECT_PRIOR = 0.01  # of an untrained cell holding an object: the empty ones do not drown the first steps
@@ -38,14 +43,17 @@ class StepLosses:
 class Learner:
     """A network in training on one device."""
 
-    def __init__(self, network: DarknetNetwork, recipe: Recipe, arithmetic: Arithmetic) -> None:
+    def __init__(self, network: DarknetNetwork, recipe: Recipe, arithmetic: Arithmetic, peers: Peers = ALONE) -> None:
         plan = network.plan
         self.arithmetic = arithmetic
         self.network = network.to(arithmetic.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        peers.share_tensors(self.network.state_dict().values())
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        share_norms(self.network, peers)
+        self.peers = peers
         self.step_count = 0
         self._recipe = recipe
-        self._loss = DetectionLoss(plan.heads, plan.input_width, plan.input_height, recipe.loss)
+        self._loss = DetectionLoss(plan.heads, plan.input_width, plan.input_height, recipe.loss, self._count_all)
         kernels = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1]
         self._optimiser = torch.optim.AdamW(
@@ -60,11 +68,13 @@ class Learner:
         self._averaged = _pairs(self.average, self.network)
 
     def step(self, batch: Batch, rate: float) -> StepLosses:
-        """Learn from one batch; `rate` is the factor on the learning rate.
+        """Learn from one batch, or this process's part of it; `rate` is the factor on the learning rate.
 
         Raises:
             DivergedError: loss or gradient is not finite; names the pictures. The weights are as before.
         """
+        if self.peers.are_many:  # dropout: other draws in each process, the same after a resume
+            torch.manual_seed(self.step_count * self.peers.count + self.peers.rank)
         device = self.arithmetic.device
         images = to_input(torch.from_numpy(batch.images_nhwc_rgb_u8), device)
         truths = Truths(torch.from_numpy(batch.boxes_xyxy_px).to(device), torch.from_numpy(batch.class_ids).to(device))
@@ -72,19 +82,39 @@ class Learner:
         with self.arithmetic.autocast():
             heads = self.network(images)
         parts = self._loss(heads, truths)
-        losses = StepLosses(*(float(v.detach()) for v in (parts.total, parts.box, parts.objectness, parts.classes)))
+        shown = [float(v.detach()) for v in (parts.total, parts.box, parts.objectness, parts.classes)]
+        losses = StepLosses(*self.peers.sum(shown))
         if not math.isfinite(losses.total):
-            raise _diverged(f"the loss is {losses.total}", batch)
+            raise self._diverged(f"the loss is {losses.total}", batch)
         self._optimiser.zero_grad(set_to_none=True)
         parts.total.backward()  # type: ignore[no-untyped-call]
+        self._add_up_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.largest_gradient)
         if not math.isfinite(float(norm)):
-            raise _diverged("the gradient is not finite", batch)
+            raise self._diverged("the gradient is not finite", batch)
         for group in self._optimiser.param_groups:
             group["lr"] = self._recipe.learning_rate * rate
         self._optimiser.step()
         self._follow()
         return losses
+
+    def _count_all(self, positives: int) -> int:
+        return int(self.peers.sum([positives])[0])
+
+    def _add_up_gradients(self) -> None:
+        """Each process has the gradient of its share of the batch's loss; their sum is the batch's."""
+        if not self.peers.are_many:
+            return
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        self.peers.add_up(flat)
+        for gradient, summed in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
+            gradient.copy_(summed.view(gradient.shape))
+
+    def _diverged(self, what: str, batch: Batch) -> DivergedError:
+        parts = self.peers.collect("\n".join(batch.names).encode())
+        names = dict.fromkeys(name for part in parts for name in part.decode().split("\n"))
+        return _diverged(what, batch, list(names))
 
     def _follow(self) -> None:
         """Move the average towards the weights just learnt; count the step."""
@@ -155,8 +185,8 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _diverged(what: str, batch: Batch) -> DivergedError:
-    names = ", ".join(batch.names[:40]) + (f" and {len(batch.names) - 40} more" if len(batch.names) > 40 else "")
+def _diverged(what: str, batch: Batch, pictures: Sequence[str]) -> DivergedError:
+    names = ", ".join(pictures[:40]) + (f" and {len(pictures) - 40} more" if len(pictures) > 40 else "")
     return DivergedError(
         f"{what} in epoch {batch.epoch + 1}, batch {batch.number + 1}; look at the labels of its pictures: {names}"
     )

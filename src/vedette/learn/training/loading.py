@@ -144,10 +144,14 @@ class Batch:
 
 
 class BatchMaker:
-    """Makes any batch of any epoch from the seed."""
+    """Makes any batch of any epoch from the seed, or part `share[0]` (from 0) of `share[1]` parts of it."""
 
-    def __init__(self, store: PictureStore, batch: int, seed: int, settings: AugmentSettings) -> None:
+    def __init__(
+        self, store: PictureStore, batch: int, seed: int, settings: AugmentSettings, *, share: tuple[int, int] = (0, 1)
+    ) -> None:
         self._store, self._batch, self._seed, self._settings = store, batch, seed, settings
+        part, parts = share
+        self._places = range(part * batch // parts, (part + 1) * batch // parts)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -158,7 +162,7 @@ class BatchMaker:
         order = np.random.default_rng((self._seed, ORDER_STREAM, epoch)).permutation(len(self._store))
         names: list[str] = []
         pictures = []
-        for place in range(number * self._batch, (number + 1) * self._batch):
+        for place in (number * self._batch + offset for offset in self._places):
             rng = np.random.default_rng((self._seed, SAMPLE_STREAM, epoch, place))
             first = int(order[place]) if place < len(order) else int(rng.integers(len(order)))
             four = mosaic and rng.random() < self._settings.mosaic

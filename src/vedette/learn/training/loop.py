@@ -3,6 +3,8 @@
 A kill at any moment loses at most the steps since the last checkpoint: `train(..., resume=True)` takes up weights,
 optimiser, random state, schedule and history there, and the batches that follow are those that would have followed
 (`loading`). Validation judges the averaged weights; the best by the mean of mAP50 and mAP50-95 become best.weights.
+
+Several processes (`peers`) go through all of it alike, by the clock of the first; it alone writes and speaks.
 """
 
 import time
@@ -14,18 +16,20 @@ from pathlib import Path
 from vedette.contracts.detections import Detections
 from vedette.contracts.ports import Progress
 from vedette.learn.data.split_files import read_split_file
-from vedette.learn.training.arithmetic import choose_arithmetic, full_precision
+from vedette.learn.training.arithmetic import Arithmetic, choose_arithmetic, full_precision
 from vedette.learn.training.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
 from vedette.learn.training.errors import ResumeError, RunFolderError
 from vedette.learn.training.evaluate import Evaluation
 from vedette.learn.training.interrupt import StopRequest, stop_between_steps
 from vedette.learn.training.learner import Learner, StepLosses
 from vedette.learn.training.loading import Batch, BatchMaker, batch_stream
+from vedette.learn.training.peers import ALONE, Peers
 from vedette.learn.training.pictures_of_run import RunPictures
 from vedette.learn.training.prepare import Prepared, check_same_run, prepare
 from vedette.learn.training.run_folder import BEST_FILE, LAST_FILE, SPLIT_FILE, Row, RunFolder
 from vedette.learn.training.schedule import Schedule
 from vedette.learn.training.settings import TrainSettings, differences
+from vedette.learn.training.shared_run import check_alike, check_shares, own_folder
 from vedette.learn.training.validate import validate
 
 CHECKPOINT_EVERY_S = 30.0
@@ -55,28 +59,56 @@ def train(settings: TrainSettings, run_folder: Path, progress: Progress, resume:
         DivergedError: the loss is not finite.
         KeyboardInterrupt: after Ctrl-C, the checkpoint written.
     """
+    result = train_together(ALONE, settings, run_folder, progress, resume=resume)
+    assert result is not None  # the first process, which this is, gets one
+    return result
+
+
+def train_together(
+    peers: Peers, settings: TrainSettings, run_folder: Path, progress: Progress, *, resume: bool
+) -> TrainResult | None:
+    """`train` as one of several processes, each of which calls this; they end with the same weights.
+
+    The run folder and `resume` are the first one's, and so is the result; there is none for the others.
+
+    Raises:
+        PeerError: another process has failed, is gone, or has other data; what else, `train` says.
+    """
     began = time.monotonic()
-    run = RunFolder(run_folder)
+    check_shares(settings, peers)
+    resume = bool(peers.sum([float(resume and peers.is_first)])[0])
+    with own_folder(run_folder, peers, resume=resume) as folder:
+        run = RunFolder(folder)
+        arithmetic, prepared, checkpoint = peers.together(lambda: _prepare(settings, run, progress, resume))
+        check_alike(settings, prepared, arithmetic, peers)
+        if not resume:
+            peers.together(lambda: _write_beginning(run, settings, prepared))
+        learner = Learner(prepared.network, settings.recipe, arithmetic, peers)
+        training = _Training(settings, run, prepared, learner, progress)
+        training.take_up(checkpoint, began)
+        return training.run_to_end()
+
+
+def _prepare(
+    settings: TrainSettings, run: RunFolder, progress: Progress, resume: bool
+) -> tuple[Arithmetic, Prepared, Checkpoint | None]:
+    """All that can be refused before anything is written."""
     begun = run.read_settings() if resume else {}
     # a run that died before its first checkpoint starts again at its beginning
-    checkpoint = load_checkpoint(run_folder) if resume and has_checkpoint(run_folder) else None
+    checkpoint = load_checkpoint(run.path) if resume and has_checkpoint(run.path) else None
     if resume and (
         found := differences({k: v for k, v in begun.items() if k in settings.to_flat()}, settings.to_flat())
     ):
-        raise ResumeError(f"{run_folder} was begun with other settings: {'; '.join(found)}")
+        raise ResumeError(f"{run.path} was begun with other settings: {'; '.join(found)}")
     if not resume:
         run.check_free()
     arithmetic = choose_arithmetic(settings.device, settings.precision)
     progress.say(arithmetic.reason)
     prepared = prepare(settings, run, progress, resume)
     if resume:
-        check_same_run(begun, read_split_file(run_folder / SPLIT_FILE), prepared)
+        check_same_run(begun, read_split_file(run.path / SPLIT_FILE), prepared)
         run.remove_leftovers()
-    else:
-        _write_beginning(run, settings, prepared)
-    training = _Training(settings, run, prepared, Learner(prepared.network, settings.recipe, arithmetic), progress)
-    training.take_up(checkpoint, began)
-    return training.run_to_end()
+    return arithmetic, prepared, checkpoint
 
 
 def _write_beginning(run: RunFolder, settings: TrainSettings, prepared: Prepared) -> None:
@@ -99,7 +131,9 @@ class _Training:
     ) -> None:
         self._settings, self._run, self._prepared = settings, run, prepared
         self._learner, self._progress = learner, progress
-        self._maker = BatchMaker(prepared.train, settings.batch, settings.seed, settings.recipe.augment)
+        self._peers = peers = learner.peers
+        share = (peers.rank, peers.count)
+        self._maker = BatchMaker(prepared.train, settings.batch, settings.seed, settings.recipe.augment, share=share)
         self._per_epoch = self._maker.batches_per_epoch
         total = settings.epochs * self._per_epoch
         recipe = settings.recipe
@@ -112,11 +146,26 @@ class _Training:
         self._sums = [0.0, 0.0, 0.0]  # of this epoch's losses
         self._began = self._saved_at = time.monotonic()
         self._validating_s = self._last_validation_s = 0.0
+        self._request = StopRequest()
+        self._first_clock_s, self._all_stop = 0.0, False  # as they were when several processes met last
         self._found: list[Detections] = []  # by the last validation
 
     @property
     def _elapsed_s(self) -> float:
-        return time.monotonic() - self._began
+        return self._first_clock_s if self._peers.are_many else time.monotonic() - self._began
+
+    def _meet(self) -> None:
+        """Bring several processes to one clock and one mind: until they meet again all take the same decisions."""
+        if not self._peers.are_many:
+            return
+        clock = (time.monotonic() - self._began, self._validating_s, self._last_validation_s)
+        told = self._peers.sum([value * self._peers.is_first for value in clock] + [float(self._request.wanted)])
+        self._first_clock_s, self._validating_s, self._last_validation_s = told[:3]
+        self._all_stop = told[3] > 0
+
+    def _is_asked_to_stop(self) -> bool:
+        """Whether somebody wants an end: of this process, or of any of several."""
+        return self._all_stop if self._peers.are_many else self._request.wanted
 
     def take_up(self, checkpoint: Checkpoint | None, began: float) -> None:
         """Start at the beginning, or where a checkpoint was made."""
@@ -143,20 +192,22 @@ class _Training:
         self._began -= float(document["elapsed_s"])
         self._validating_s = float(document["validating_s"])
 
-    def run_to_end(self) -> TrainResult:
+    def run_to_end(self) -> TrainResult | None:
         """Learn until the schedule, the time or the patience ends, then finish the report."""
         learner = self._learner
         stream = batch_stream(self._maker, learner.step_count, self._mosaic_at)
         stopped = False
-        with stop_between_steps() as request, closing(stream):  # type: ignore[type-var]
+        with stop_between_steps(also_term=self._peers.are_many) as self._request, closing(stream):  # type: ignore[type-var]
+            self._meet()
             while self._fraction() < 1.0 and not stopped:
-                self._epoch(stream, request)
-                if request.wanted and self._fraction() < 1.0:
+                self._epoch(stream)
+                self._meet()
+                if self._is_asked_to_stop() and self._fraction() < 1.0:
                     self._stop()
                 stopped = self._is_out_of_patience()
         return self._finish(stopped)
 
-    def _epoch(self, stream: Iterator[Batch], request: StopRequest) -> None:
+    def _epoch(self, stream: Iterator[Batch]) -> None:
         """The rest of the epoch at hand, its validation, and perhaps a checkpoint."""
         learner = self._learner
         epoch, done = divmod(learner.step_count, self._per_epoch)
@@ -173,9 +224,10 @@ class _Training:
             self._add(losses)
             done += 1
             self._progress.advance(loss=losses.total)
-            if epoch == 0 and batch.number < BATCHES_SHOWN:
+            if epoch == 0 and batch.number < BATCHES_SHOWN and self._peers.is_first:
                 self._pictures.write_training_batch(batch)
-            if request.wanted and done < self._per_epoch:
+            self._meet()
+            if self._is_asked_to_stop() and done < self._per_epoch:
                 self._stop()
             if done < self._per_epoch and time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S:
                 self._save()
@@ -209,6 +261,8 @@ class _Training:
         if batches < self._per_epoch:  # the time ran out within an epoch: a resumed run must not do the rest of it
             self._learner.step_count += self._per_epoch - batches
         self._keep_if_best(epoch, evaluation)
+        if not self._peers.is_first:
+            return
         self._say_epoch(row)
         self._run.write_results(self._history)
         due = time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S
@@ -222,7 +276,7 @@ class _Training:
         began = time.monotonic()
         learner, prepared = self._learner, self._prepared
         arithmetic = full_precision(learner.arithmetic.device)
-        evaluation, self._found = validate(learner.average, prepared.val, prepared.rules, arithmetic)
+        evaluation, self._found = validate(learner.average, prepared.val, prepared.rules, arithmetic, peers=self._peers)
         self._last_validation_s = time.monotonic() - began
         self._validating_s += self._last_validation_s
         return evaluation
@@ -236,7 +290,8 @@ class _Training:
         if evaluation is None or (fitness := (evaluation.map50 + evaluation.map50_95) / 2) <= self._best_fitness:
             return
         self._best_fitness, self._best_epoch = fitness, epoch + 1
-        self._write_weights(BEST_FILE)
+        if self._peers.is_first:
+            self._write_weights(BEST_FILE)
 
     def _is_out_of_patience(self) -> bool:
         patience = self._settings.patience
@@ -289,7 +344,9 @@ class _Training:
         self._run.write_weights(name, self._prepared.plan, self._learner.average, seen)
 
     def _save(self) -> None:
-        """A checkpoint, and last.weights."""
+        """A checkpoint, and last.weights; the first of several processes does it for all."""
+        if not self._peers.is_first:
+            return
         document = {
             "step": self._learner.step_count,
             "epoch": self._learner.step_count // self._per_epoch,
@@ -309,11 +366,16 @@ class _Training:
         """Somebody pressed Ctrl-C."""
         self._save()
         self._progress.say(f"stopped; to go on: vedette train --out {self._run.path} --resume")
+        self._peers.wait()  # torchrun ends them all once one has ended
         raise KeyboardInterrupt
 
-    def _finish(self, stopped: bool) -> TrainResult:
-        """Judge best.weights as delivered, in FP32; charts and report."""
+    def _finish(self, stopped: bool) -> TrainResult | None:
+        """Judge best.weights as delivered, in FP32; charts and report. Others than the first process wait for it."""
+        if not self._peers.is_first:
+            self._peers.wait()
+            return None
         evaluation = self._pictures.write_final(self._learner.arithmetic.device, self._epochs_expected())
         best = f"best.weights of epoch {self._best_epoch}"
         self._progress.say(f"{best}: map50 {evaluation.map50:.3f}, map50-95 {evaluation.map50_95:.3f} on the val split")
+        self._peers.wait()
         return TrainResult(self._run.path, len(self._history), self._best_epoch, evaluation, self._elapsed_s, stopped)
