@@ -51,11 +51,7 @@ def build_app() -> App:
     jobs.command("vedette.apps.jobs:stop", name="stop", help="Ask a job to end and save its model.")
     jobs.command("vedette.apps.jobs:fetch", name="fetch", help="Bring a job's model as a run folder.")
     app.command(jobs)
-    deepstream = App(name="deepstream", help="NVIDIA DeepStream: check configurations.")
-    deepstream.command(
-        "vedette.apps.deepstream:check", name="check", help="Check DeepStream configurations, line by line."
-    )
-    app.command(deepstream)
+    app.command(_deepstream_commands())
     app.command("vedette.apps.train:train", name="train", help="Train a detector on labelled pictures.")
     app.command("vedette.apps.evaluate:evaluate", name="evaluate", help="Measure mAP of a bundle or Darknet weights.")
     app.command("vedette.apps.pack:pack", name="pack", help="Pack weights as a checked bundle for the edge.")
@@ -69,6 +65,12 @@ def build_app() -> App:
     app.command("vedette.apps.schema:schema", name="schema", help="Print the JSON Schema of events or pipeline files.")
     app.command("vedette.apps.demo:demo", name="demo", help="The whole loop on a drawn factory, in six minutes.")
     return app
+
+
+def _deepstream_commands() -> App:
+    deepstream = App(name="deepstream", help="NVIDIA DeepStream: check configurations.")
+    deepstream.command("vedette.apps.deepstream:check", name="check", help="Check configurations, line by line.")
+    return deepstream
 
 
 def main(argv: list[str] | None = None) -> None:
