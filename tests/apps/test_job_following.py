@@ -123,7 +123,7 @@ def test_a_job_is_followed_to_its_run(
     seen: list[dict[str, bytes]] = []
     starting = [{"Status": "Starting", "StartTime": 1795375800, "StatusMessage": "Preparing the instances"}]
     open_place(f"s3://{BUCKET}/jobs/{name}/output").write("model.tar.gz", archive(RUN))
-    monkeypatch.setattr("vedette.apps.followed_run.DRAW_EVERY_S", 0.0)
+    monkeypatch.setattr("vedette.apps.followed_run.WRITE_EVERY_S", 0.0)
     then(
         monkeypatch,
         lambda: None,

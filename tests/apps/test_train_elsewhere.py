@@ -1,7 +1,9 @@
 """`vedette train --on sagemaker`: what is asked for, what is sent before, and what is refused before anything is."""
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from simulators.s3_servers import BUCKET, S3Server
 from simulators.scripted_aws import Answer, ScriptedAws, refusal, scripted_aws
 from vedette.apps import job_ending
 from vedette.apps.cli import run_command
+from vedette.apps.job_flags import JobFlags
 from vedette.apps.object_storage import open_place
 from vedette.learn.data.versions import find_version
 
@@ -365,3 +368,10 @@ def test_a_push_that_is_interrupted_creates_nothing(
 
     assert "no job was created" in capsys.readouterr().err
     assert sagemaker.requests == []
+
+
+def test_the_guide_names_every_flag() -> None:
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "sagemaker-jobs.md").read_text("utf-8")
+    names = {f"--{one.name.replace('_', '-')}" for one in fields(JobFlags)} | {"--detach"}
+
+    assert [name for name in sorted(names) if not re.search(rf"`{name}[ `]", guide)] == []

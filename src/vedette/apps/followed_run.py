@@ -21,7 +21,8 @@ DOCUMENTS = ("settings.json", "split.json", "names.txt", "model.cfg", "evaluatio
 PICTURES = ("train_batch*.jpg", "val_batch*.jpg")
 WRITTEN = (*DOCUMENTS, *PICTURES, MARKER, "results.csv", "results.png", "report.html")
 MOST_FILE_BYTES = 32 << 20
-DRAW_EVERY_S = 15.0  # results.png takes a second of a processor
+WRITE_EVERY_S = 2.0  # results.csv and report.html; a few milliseconds
+DRAW_EVERY_S = 15.0  # results.png, a second of a processor, and the pictures in S3
 
 
 def job_of(run: Path) -> str | None:
@@ -58,7 +59,7 @@ class FollowedRun:
         self._rows: list[Row] = []
         self._expected = 0  # epochs
         self._tags: dict[str, tuple[int, str | None]] = {}  # of what was brought from S3
-        self._drawn_at = float("-inf")
+        self._written_at = self._drawn_at = float("-inf")
         self._changed = False
         if job_of(folder) != job:
             self._run.check_free()
@@ -94,13 +95,15 @@ class FollowedRun:
         from vedette.learn.training.plots import write_results_plot
         from vedette.learn.training.report import RESULTS_FILE, write_report
 
-        due = finished or time.monotonic() - self._drawn_at >= DRAW_EVERY_S
-        if not (self._changed and due):
+        now = time.monotonic()
+        if not (self._changed and (finished or now - self._written_at >= WRITE_EVERY_S)):
             return
-        self._changed, self._drawn_at = False, time.monotonic()
+        self._changed, self._written_at = False, now
         if self._rows:
-            self._bring(checkpoints, progress)
             self._run.write_results(self._rows)
+        if self._rows and (finished or now - self._drawn_at >= DRAW_EVERY_S):
+            self._drawn_at = now
+            self._bring(checkpoints, progress)
             write_results_plot(self.folder / RESULTS_FILE, self.folder / "results.png")
         facts = {"job": self._job, "state": state, "last heard of": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         write_report(self.folder, epochs=max(self._expected, self.epochs), finished=finished, facts=facts)

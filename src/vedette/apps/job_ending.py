@@ -42,10 +42,10 @@ def follow_to_end(service: JobService, job: str, run: Path, ending: Ending) -> i
     from vedette.learn.sagemaker.job_logs import open_logs
 
     state = service.describe(job)
-    logs = open_logs(job, aws_region(ending.region))
-    followed = FollowedRun(run, job)
-    warn(f"{job}: curves and pictures so far in {run / 'report.html'}")
     try:
+        logs = open_logs(job, aws_region(ending.region))
+        followed = FollowedRun(run, job)
+        warn(f"{job}: curves and pictures so far in {run / 'report.html'}")
         state = follow_job(service, logs, state, followed, pause=lambda: sleep(ending.look_every_s))
     except KeyboardInterrupt:
         if ending.interrupted is not None:

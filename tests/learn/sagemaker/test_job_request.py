@@ -5,15 +5,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
+from botocore.stub import Stubber
 from botocore.validate import ParamValidator
 
 from vedette.contracts.errors import UsageError
 from vedette.learn.sagemaker.errors import RequestError
 from vedette.learn.sagemaker.job import build_request, make_job_name
 from vedette.learn.sagemaker.job_checks import check_request
+from vedette.learn.sagemaker.job_service import JobService
 from vedette.learn.sagemaker.job_settings import JobSettings, parse_job_settings, read_job_file
 from vedette.learn.sagemaker.metrics import METRIC_DEFINITIONS
 
@@ -134,6 +137,24 @@ def test_an_image_of_aws_gets_our_wheel_in_a_channel_and_an_entrypoint(isolated:
     assert "/opt/ml/input/data/code/vedette-*.whl" in script
     assert script.endswith("&& exec python3 -m vedette.learn.sagemaker.container train")
     assert ("--no-index --find-links /opt/ml/input/data/code" in script) is isolated
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"image": AWS_IMAGE, "wheel": "s3://factory/wheels/1.0"}], ids=["our-image", "image-of-aws"]
+)
+def test_the_service_is_asked_for_what_was_built(changes: dict[str, Any]) -> None:
+    """By botocore's Stubber, which holds request and answer against its model of the service."""
+    request = request_of(**changes)
+    arn = "arn:aws:sagemaker:eu-central-1:123456789012:training-job/job-1"
+    client = boto3.client("sagemaker", region_name="eu-central-1", aws_access_key_id="a", aws_secret_access_key="b")
+    with Stubber(client) as stub:
+        stub.add_response("create_training_job", {"TrainingJobArn": arn}, request)
+        stub.add_response("stop_training_job", {}, {"TrainingJobName": "job-1"})
+        service = JobService(client)
+        assert service.create(request) == arn
+        service.stop("job-1")
+        stub.assert_no_pending_responses()
+    client.close()
 
 
 def test_the_entrypoint_installs_the_wheel_and_becomes_the_program(tmp_path: Path) -> None:
