@@ -35,6 +35,7 @@ COMMANDS = {
     "run": "run:run",
     "install": "install:install",
     "rollback": "install:rollback",
+    "doctor": "doctor:doctor",
     "schema": "schema:schema",
     "demo": "demo:demo",
 }

@@ -60,6 +60,7 @@ def build_app() -> App:
     app.command("vedette.apps.run:run", name="run", help="Watch cameras: detect, track, count, send events.")
     app.command("vedette.apps.install:install", name="install", help="Install a bundle here, once it is proved.")
     app.command("vedette.apps.install:rollback", name="rollback", help="Go back to the bundle that ran before.")
+    app.command("vedette.apps.doctor:doctor", name="doctor", help="What this box is, lacks, and how to mend it.")
     app.command("vedette.apps.capacity:capacity", name="capacity", help="How many cameras this box can watch.")
     app.command("vedette.apps.simulator:simulator", name="simulator", help="Rehearse cloud training: AWS, simulated.")
     app.command("vedette.apps.schema:schema", name="schema", help="Print the JSON Schema of events or pipeline files.")

@@ -1,0 +1,95 @@
+"""`vedette doctor`: its report, its exit code, and the cameras that it asks."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from box_images import IMAGES, write_image
+from vedette.apps.cli import run_command
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[int]:
+    """A server that answers every connection with the same bytes; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    line, _ = server.accept()
+                except OSError:
+                    return
+                with line:
+                    line.recv(1000)
+                    line.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield int(server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def test_the_report_of_an_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_image(tmp_path, IMAGES["nano-4.6"])
+    assert run_command(["doctor", "--root", str(root)]) == 1
+    told = capsys.readouterr().out
+    assert "Jetson Nano (4 GB, developer kit)" in told
+    assert "$ sudo nvpmodel -m 0" in told
+    assert "gaps to mend" in told
+
+    assert run_command(["doctor", "--root", str(root), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["box"]["jetpack"] == "4.6"
+    assert document["gaps"] == sum(one["verdict"] == "gap" for one in document["findings"])
+    assert "engines" not in {one["topic"] for one in document["findings"]}  # this machine's are not the image's
+
+
+def test_this_machine_and_its_engines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["doctor", "--json"]) in {0, 1}
+    document = json.loads(capsys.readouterr().out)
+    engines = next(one for one in document["findings"] if one["topic"] == "engines")
+    assert "onnxruntime" in engines["text"]
+
+
+def test_cameras_are_asked(tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "yard.mp4").write_bytes(b"")
+    with (
+        answering(b"RTSP/1.0 401 Unauthorized\r\nCSeq: 1\r\n\r\n") as good,
+        answering(b"HTTP/1.1 400 no\r\n\r\n") as web,
+    ):
+        pipeline = tmp_path / "pipeline.yaml"
+        pipeline.write_text(
+            f"""
+bundle: bundle
+cameras:
+  - {{name: good, url: "rtsp://127.0.0.1:{good}/stream"}}
+  - {{name: web, url: "rtsp://127.0.0.1:{web}/stream"}}
+  - {{name: dead, url: "rtsp://127.0.0.1:{free_port}/stream"}}
+  - {{name: page, url: "http://127.0.0.1:{web}/video"}}
+  - {{name: file, url: yard.mp4}}
+  - {{name: nofile, url: nothing.mp4}}
+  - {{name: usb, url: "usb:97"}}
+"""
+        )
+        assert run_command(["doctor", str(pipeline), "--json"]) == 1
+    found = {one["topic"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
+    verdicts = {
+        name: found[f"camera {name}"]["verdict"] for name in ("good", "web", "dead", "page", "file", "nofile", "usb")
+    }
+    assert verdicts == {
+        "good": "good", "web": "gap", "dead": "gap", "page": "good", "file": "good", "nofile": "gap", "usb": "gap"
+    }  # fmt: skip
+    assert "does not speak RTSP" in found["camera web"]["text"]
+    assert "cannot be reached" in found["camera dead"]["text"]
+    assert found["camera dead"]["remedy"] == ["ping -c 3 127.0.0.1"]
+
+
+def test_a_root_that_is_none_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["doctor", "--root", str(tmp_path / "nothing")]) == 1
+    assert "is no folder" in capsys.readouterr().err
