@@ -80,6 +80,18 @@ def test_time_that_was_held_ages_nobody():
     assert tracker.update(seen((100, 100, 50, 0.9, 0)), 61.0).track_ids.tolist() == [1]
 
 
+def test_nobody_jumps_over_to_another_object_while_nothing_moves():
+    """Of two that stand, a look finds one and the next look, seconds later, the other: no track went between."""
+    tracker = ByteTracker()
+    first = tracker.update(seen((100, 100, 50, 0.9, 0)), 0.0)
+    assert first.track_ids.tolist() == [1]
+    tracker.hold(4.0)
+    tracks = tracker.update(seen((180, 100, 50, 0.9, 0)), 4.2)
+    assert 1 not in tracks.track_ids.tolist()
+    tracker.hold(4.0)
+    assert 1 in tracker.update(seen((104, 100, 50, 0.9, 0), (180, 100, 50, 0.9, 0)), 8.4).track_ids.tolist()
+
+
 def test_a_new_part_between_two_equal_ones_goes_the_way_of_the_belt():
     """Spacing of two lengths, one length for each detection: ahead is as far as behind."""
     tracker, side, paths = ByteTracker(), 40, {}

@@ -17,7 +17,7 @@ from vedette.contracts.bundle import ResizeMode
 from vedette.contracts.frame import FittedFrame, FrameStamp
 from vedette.contracts.pipeline import GateMode, Isolation
 from vedette.contracts.status import GateState
-from vedette.edge.stream.camera_gate import VERIFY_S
+from vedette.edge.stream.camera_gate import MOST_VERIFY_S, VERIFY_S
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.mailbox import Arrivals, NewestWins, Slot
 from vedette.edge.stream.shared_picture import NoPicture
@@ -117,7 +117,7 @@ def test_motion_mode_decodes_everything_and_detects_when_something_moves(two_wal
     assert camera.gated_slots > 50
     assert {at for at, boxes in truth.items() if boxes} <= boxes_by_time(on).keys()
     times = [stamp.media_time_s for stamp in on.stamps("a")]
-    assert max(later - earlier for earlier, later in pairwise(times)) <= VERIFY_S + EVERY / FPS
+    assert max(later - earlier for earlier, later in pairwise(times)) <= VERIFY_S + EVERY / FPS + 0.01
 
 
 def test_stamps_tell_how_long_nothing_happened(two_walks: Path) -> None:
@@ -129,30 +129,32 @@ def test_stamps_tell_how_long_nothing_happened(two_walks: Path) -> None:
     assert sum(stamp.still_s for stamp in stamps) > 10
 
 
-def test_what_stands_still_is_looked_at_at_every_keyframe(tmp_path: Path) -> None:
-    """It comes in, stands for 12 s, and goes on."""
+def test_what_stands_still_is_detected_on_less_and_less_often(tmp_path: Path) -> None:
+    """It comes in, stands for 20 s, and goes on."""
 
     def scene(index: int) -> tuple[int, int] | None:
-        return (4 + 4 * min(max(index - 100, 0), 30) + 4 * max(index - 430, 0), 80) if 100 <= index < 470 else None
+        return (4 + 4 * min(max(index - 100, 0), 30) + 4 * max(index - 630, 0), 80) if 100 <= index < 670 else None
 
-    clip = write_scene(tmp_path / "stands.mp4", 560, scene)
+    clip = write_scene(tmp_path / "stands.mp4", 720, scene)
     truth = boxes_by_time(watch(clip, GateMode.OFF)[0])
     on, camera = watch(clip, GateMode.BITSTREAM)
     seen = boxes_by_time(on)
-    stood = [index for (index, _), boxes in sorted(seen.items()) if boxes and 160 <= index < 430]
-    assert set(range(200, 430, GROUP)) <= set(stood)
-    assert camera.gated > 250
-    moved = {at for at, boxes in truth.items() if boxes and not 130 <= at[0] <= 430}
+    stood = [index / FPS for (index, _), boxes in sorted(seen.items()) if boxes and 130 <= index < 630]
+    gaps_s = [later - earlier for earlier, later in pairwise(stood)]
+    assert max(gaps_s) <= MOST_VERIFY_S + GROUP / FPS
+    assert len(stood) <= 9
+    assert camera.gated > 400
+    moved = {at for at, boxes in truth.items() if boxes and not 130 <= at[0] <= 630}
     assert len(moved) > 10
     assert moved <= seen.keys()
 
 
-def test_an_object_that_creeps_is_seen_at_keyframes(tmp_path: Path) -> None:
+def test_an_object_that_creeps_is_followed(tmp_path: Path) -> None:
     """A pixel in two seconds."""
     clip = write_scene(tmp_path / "creeps.mp4", 500, lambda index: (100 + index // 50, 80), noise=0.5)
     on, _ = watch(clip, GateMode.BITSTREAM)
     lefts = [boxes[0]["box_xyxy_px"][0] for _, boxes in on.results]  # type: ignore[index]
-    assert len(lefts) >= 500 // GROUP
+    assert len(lefts) >= 4
     assert lefts[-1] - lefts[0] >= 6
 
 

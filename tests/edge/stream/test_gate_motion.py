@@ -1,10 +1,11 @@
 """Movement in pictures of cells: objects are seen, and noise, rain, clouds and drift are not."""
 
+import cv2
 import numpy as np
 import pytest
 
 from vedette.edge.stream.luma import cell_size_px, shrink_luma
-from vedette.edge.stream.motion import Change, ChangeFinder, Look, MotionWatch
+from vedette.edge.stream.motion import LEAST_LEVELS, Change, ChangeFinder, Look, MotionWatch
 
 ROWS, COLUMNS, CELL_PX = 135, 240, 8
 SLOT_S = 1 / 6
@@ -34,16 +35,22 @@ def rng() -> np.random.Generator:
 
 
 def looks(watch: MotionWatch, pictures: list[np.ndarray], start_s: float = 0.0) -> list[Look]:
-    return [watch.see(picture, start_s + n * SLOT_S) for n, picture in enumerate(pictures)]
+    """What is seen to move is detected on."""
+    found = []
+    for n, picture in enumerate(pictures):
+        found.append(watch.see(picture, start_s + n * SLOT_S))
+        if found[-1] is Look.MOVING:
+            watch.detected()
+    return found
 
 
-def test_a_still_scene_is_unsure_for_a_second_and_still_from_then_on(rng: np.random.Generator) -> None:
+def test_a_still_scene_is_unsure_for_half_a_second_and_still_from_then_on(rng: np.random.Generator) -> None:
     found = looks(MotionWatch(ChangeFinder(CELL_PX)), [scene(rng) for _ in range(20)])
-    assert found == [Look.UNSURE] * 5 + [Look.STILL] * 15
+    assert found == [Look.UNSURE] * 3 + [Look.STILL] * 17
 
 
 @pytest.mark.parametrize("size", [(2, 2), (6, 12), (60, 100)])
-def test_an_object_that_moves_is_seen_and_forgotten_a_second_after_it_stops(
+def test_an_object_that_moves_is_seen_and_forgotten_half_a_second_after_it_stops(
     rng: np.random.Generator, size: tuple[int, int]
 ) -> None:
     watch = MotionWatch(ChangeFinder(CELL_PX))
@@ -51,8 +58,7 @@ def test_an_object_that_moves_is_seen_and_forgotten_a_second_after_it_stops(
     moving = looks(watch, [scene(rng, ((20 + 3 * n, 20, *size),)) for n in range(1, 12)], 12 * SLOT_S)
     assert set(moving) == {Look.MOVING}
     after = looks(watch, [scene(rng, ((53, 20, *size),)) for _ in range(12)], 23 * SLOT_S)
-    assert after[:5] == [Look.MOVING] * 5
-    assert after[7:] == [Look.STILL] * 5
+    assert after == [Look.UNSURE] * 2 + [Look.STILL] * 10
 
 
 def test_an_object_slower_than_a_cell_a_second_is_seen(rng: np.random.Generator) -> None:
@@ -66,6 +72,47 @@ def test_an_object_slower_than_a_cell_a_second_is_seen(rng: np.random.Generator)
 
     assert finder.compare(at(502), at(500)) is Change.LOCAL
     assert finder.compare(at(500), at(500)) is Change.NONE
+
+
+def test_what_creeps_adds_up_against_the_picture_last_detected_on(rng: np.random.Generator) -> None:
+    """Steps too small to be seen from one picture to the next: 4 levels each."""
+    watch = MotionWatch(ChangeFinder(CELL_PX))
+    found = looks(watch, [scene(rng, ((60, 40, 8, 16),), contrast=60) for _ in range(6)])
+    watch.detected()
+    assert not watch.may_have_changed()
+    found = looks(watch, [scene(rng, ((60, 40, 8, 16),), contrast=60 + 4 * n) for n in range(1, 10)], 6 * SLOT_S)
+    assert 3 <= found.count(Look.MOVING) <= 4
+    assert found[0] is not Look.MOVING
+
+
+def test_a_hint_of_change_is_half_a_change(rng: np.random.Generator) -> None:
+    watch = MotionWatch(ChangeFinder(CELL_PX))
+    looks(watch, [scene(rng, noise=0.3) for _ in range(6)])
+    watch.detected()
+    assert looks(watch, [scene(rng, ((60, 40, 8, 16),), contrast=6, noise=0.3)], 6 * SLOT_S) != [Look.MOVING]
+    assert watch.may_have_changed()
+
+
+def shaken(texture: np.ndarray, across_px: float, down_px: float, box: tuple[int, int] | None = None) -> np.ndarray:
+    """(ROWS, COLUMNS) uint8: a picture that the camera shows shifted, with a square where `box` says."""
+    picture = texture.copy()
+    if box is not None:
+        picture[box[1] : box[1] + 60, box[0] : box[0] + 60] = 250
+    move = np.array([[1, 0, across_px], [0, 1, down_px]], np.float32)
+    size = (texture.shape[1], texture.shape[0])
+    return shrink_luma(cv2.warpAffine(picture, move, size, borderMode=cv2.BORDER_REPLICATE))
+
+
+def test_a_camera_that_trembles_shows_no_movement_but_what_moves_before_it_does(rng: np.random.Generator) -> None:
+    texture = cv2.GaussianBlur(rng.integers(0, 255, (ROWS * 8, COLUMNS * 8), np.uint8), (0, 0), 9)
+    texture = cv2.normalize(texture, None, 40, 210, cv2.NORM_MINMAX)  # edges everywhere
+    finder = ChangeFinder(CELL_PX)
+    ground = shaken(texture, 0, 0)
+    assert np.abs(shaken(texture, 1.2, -0.8).astype(int) - ground).max() > LEAST_LEVELS
+    assert finder.compare(shaken(texture, 1.2, -0.8), ground) is Change.NONE
+    assert finder.compare(shaken(texture, -2.0, 1.0), ground) is Change.NONE
+    assert finder.compare(shaken(texture, 1.2, -0.8, (900, 500)), ground) is Change.LOCAL
+    assert finder.compare(shaken(texture, 0, 0, (900, 500)), ground) is Change.LOCAL
 
 
 @pytest.mark.parametrize("noise", [0.5, 2.0, 4.0])
@@ -88,11 +135,11 @@ def test_light_that_changes_slowly_is_no_movement(rng: np.random.Generator, rate
     assert Look.MOVING not in found
 
 
-def test_a_light_switch_is_movement_once_and_the_new_scene_still_a_second_later(rng: np.random.Generator) -> None:
+def test_a_light_switch_is_movement_once_and_the_new_scene_still_half_a_second_later(rng: np.random.Generator) -> None:
     watch = MotionWatch(ChangeFinder(CELL_PX))
     looks(watch, [scene(rng) for _ in range(12)])
     dark = looks(watch, [scene(rng, gain=0.5) for _ in range(12)], 12 * SLOT_S)
-    assert dark == [Look.MOVING] + [Look.UNSURE] * 4 + [Look.STILL] * 7
+    assert dark == [Look.MOVING] + [Look.UNSURE] * 2 + [Look.STILL] * 9
 
 
 def test_what_flickers_in_one_place_becomes_noise_within_minutes(rng: np.random.Generator) -> None:
@@ -122,7 +169,7 @@ def test_another_picture_size_is_another_picture(rng: np.random.Generator) -> No
 def test_a_clock_that_was_set_back_begins_a_new_look(rng: np.random.Generator) -> None:
     watch = MotionWatch(ChangeFinder(CELL_PX))
     looks(watch, [scene(rng) for _ in range(12)], start_s=100.0)
-    assert looks(watch, [scene(rng) for _ in range(6)]) == [Look.UNSURE] * 5 + [Look.STILL]
+    assert looks(watch, [scene(rng) for _ in range(4)]) == [Look.UNSURE] * 3 + [Look.STILL]
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (768, 432), (640, 360), (3840, 2160), (161, 99), (4, 3)])
@@ -131,4 +178,4 @@ def test_cells_are_the_means_of_squares(width: int, height: int) -> None:
     cell = cell_size_px(width)
     rows, columns = height // cell, width // cell
     exact = image[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell).mean(axis=(1, 3))
-    assert np.abs(shrink_luma(image) - exact).max() <= 1
+    assert np.abs(shrink_luma(image) - exact).max() <= 2  # each halving rounds

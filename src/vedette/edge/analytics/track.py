@@ -22,6 +22,7 @@ from vedette.vision.boxes import iou_matrix
 
 _SAME_TIME_S = 1e-6
 _LOOKS_TO_KNOW_A_SPEED = 3
+STOOD_STILL_S = 1.0  # after that long without movement every object overlaps with where it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,11 @@ class ByteTracker:
         self._book: _Book | None = None
         self._time_s = self._previous_s = 0.0
         self._next_id = 1
+        self._stood_still = False
 
     def hold(self, still_s: float) -> None:
         """Before `update`: nothing moved for so long since the frame before, and nobody looked; no track ages by it."""
+        self._stood_still = still_s >= STOOD_STILL_S
         if self._book is not None:
             self._time_s += still_s
             self._previous_s += still_s
@@ -125,6 +128,7 @@ class ByteTracker:
         if len(born):
             born_rows = self._start(book, detections, measured, born, confirmed=first)
             rows, columns = np.concatenate([rows, born_rows]), np.concatenate([columns, born])
+        self._stood_still = False
         return self._tracks(book, rows, detections, columns)
 
     def _age(self, book: _Book, time_s: float) -> None:
@@ -157,6 +161,8 @@ class ByteTracker:
             allowed &= (confirmed & (seen_s >= self._previous_s))[:, None]
             allowed |= strong
             gains *= allowed
+        if self._stood_still:
+            gains *= overlap > 0
         rows, columns, left_rows, left_columns = take_unrivalled(gains)
         if not len(left_rows):
             return rows, columns

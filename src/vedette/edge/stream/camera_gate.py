@@ -1,10 +1,11 @@
 """One camera's gate: what packets and pictures say together, whether frames are decoded, whether detection is due.
 
-Open, every frame is decoded and each slot looked at: what moves is detected on, and once the picture has been still for
-a second and packets have their normal sizes the gate shuts. Shut, only keyframes are decoded, compared and detected on;
-it opens when packet sizes rise or a keyframe shows a change. Whatever happens, a detection is made at least every two
-seconds, at every keyframe at the latest, so that what stands still is not forgotten. Each cheap judge is taught by the
-dearer one: pictures say which packets were still. Time is passed in; decoding is `gated_decoder`'s.
+Open, every frame is decoded and each slot looked at: what differs from the picture last detected on is detected on, and
+once nothing has moved for half a second and packets have their normal sizes the gate shuts. Shut, only keyframes are
+decoded and compared; it opens when packet sizes rise or a keyframe shows a change, and a keyframe with a hint of one is
+detected on. Whatever happens, detections are made from time to time, so that what stands still is not forgotten: every
+two seconds while open; while shut less and less often, as far as eight seconds apart. Each cheap judge is taught by
+the dearer one: pictures say which packets were still. Time is passed in; decoding is `gated_decoder`'s.
 """
 
 from dataclasses import dataclass
@@ -18,9 +19,12 @@ from vedette.edge.stream.gate import PacketGate
 from vedette.edge.stream.luma import cell_size_px, small_luma
 from vedette.edge.stream.motion import Change, ChangeFinder, Look, Luma, MotionWatch
 
-VERIFY_S = 2.0  # while open and still
-VERIFY_KEYFRAME_S = 0.9  # at keyframes; cameras that send several a second need not detect on each
-BUSY_S = 0.4  # what has just moved is detected on for so long without looking again
+VERIFY_S = 2.0  # while open and still; while shut at first, doubled each time
+MOST_VERIFY_S = 8.0
+VERIFY_EARLY_S = 0.1  # keyframes do not come exactly every two seconds
+VERIFY_KEYFRAME_S = 0.9  # with a hint of change; cameras that send several keyframes a second need not detect on each
+BUSY_S = 0.25  # what goes on moving is detected on without looking: half of the slots, at six a second
+BUSY_SINCE_S = 0.5  # between two looks that see it
 ADAPT_S = 4.0  # a picture this long still under large packets: they are its new normal
 
 
@@ -58,6 +62,8 @@ class CameraGate:
         self._still: Luma | None = None  # what keyframes are compared with while shut: the one before
         self._keyframe_s: float | None = None  # when that was
         self._due_s = self._moved_s = float("-inf")
+        self._busy = False  # something has been moving for longer than a look
+        self._verify_s = VERIFY_S
         self._uncalm_s = float("inf")
 
     @property
@@ -120,40 +126,51 @@ class CameraGate:
         """Whether to detect on this frame, which is a slot. A lone keyframe is one decoded while shut."""
         if is_lone_keyframe and self._still is not None and self._motion is not None:
             self._motion.restart(self._still, time_s)
-            due = time_s - self._due_s >= VERIFY_KEYFRAME_S
+            due = self._is_keyframe_due(self._motion, time_s - self._due_s)
         else:
             due = self._look(frame, time_s) or time_s - self._due_s >= VERIFY_S
-        if due:
+        if due and self._motion is not None:
             self._due_s = time_s
+            self._motion.detected()
         return due
 
+    def _is_keyframe_due(self, motion: MotionWatch, since_s: float) -> bool:
+        """While shut: what has changed a little is looked at soon, what has not less and less often."""
+        if since_s >= self._verify_s - VERIFY_EARLY_S:
+            self._verify_s = min(2 * self._verify_s, MOST_VERIFY_S)
+            return True
+        return since_s >= VERIFY_KEYFRAME_S and motion.may_have_changed()
+
     def _look(self, frame: VideoFrame, time_s: float) -> bool:
-        """Whether something moves, or may; shuts when nothing does."""
+        """Whether something moves; shuts when nothing does."""
         if self._packets is None or self._finder is None or self._motion is None:
             self._packets = PacketGate(frame.width * frame.height)
             self._finder = ChangeFinder(cell_size_px(frame.width))
             self._motion = MotionWatch(self._finder)
         packets = self._packets
-        if 0 <= time_s - self._moved_s < BUSY_S:
+        if self._busy and 0 <= time_s - self._moved_s < BUSY_S:
             return True
         luma = small_luma(frame)
         look = self._motion.see(luma, time_s)
-        if look is Look.MOVING:
-            self._moved_s = time_s
         if look is not Look.UNSURE:
             packets.settle(moving=look is Look.MOVING)
         self.shut = False  # asked for anew by every look that finds stillness
-        if look is not Look.STILL:
+        if look is Look.MOVING:
+            self._busy = 0 <= time_s - self._moved_s < BUSY_SINCE_S
+            self._moved_s, self._verify_s = time_s, VERIFY_S
+        if look is not Look.STILL or packets.calm:
             self._uncalm_s = float("inf")
-            return True
-        if not self.gates_packets:
-            return False
+        if look is Look.STILL and self.gates_packets:
+            self._shut_if_calm(packets, luma, time_s)
+        if look is not Look.MOVING and not packets.calm:  # sizes say that something begins, or goes on
+            return self._motion.may_have_changed()
+        return look is Look.MOVING
+
+    def _shut_if_calm(self, packets: PacketGate, luma: Luma, time_s: float) -> None:
         if packets.calm:
-            self._uncalm_s = float("inf")
             if packets.ready and self.why_open is None:
                 self.shut, self._still, self._keyframe_s = True, luma, None
-            return False
+            return
         self._uncalm_s = min(self._uncalm_s, time_s)
         if time_s - self._uncalm_s >= ADAPT_S:
             packets.start_afresh()
-        return True

@@ -2,11 +2,11 @@
 
 A coded frame costs as many bytes as there is news in it. For each kind of packet (keyframes; frames coded ahead; frames
 coded between others) the sizes of packets known to be still are kept, in powers of two, and their median and upper
-spread are the camera's own normal; and for each place behind a keyframe its own level, since encoders repair a
-keyframe's losses, or save up for it, for a second and longer. What lies above adds up (Page's cumulative sum, 1954):
-one packet of several times the normal size raises the alarm at once, a smaller excess after a few packets, noise
-never. How high noise adds up is measured on still scenes, so an alarm that proves false makes the next less likely,
-within bounds.
+spread are the camera's own normal; and for each place behind a keyframe its own level and spread, since encoders repair
+a keyframe's losses, or save up for it, for a second and longer. What lies above adds up (Page's cumulative sum, 1954):
+one packet of several times the normal size raises the alarm at once, a smaller excess after a few packets (a tenth more
+within a second, where sizes are steady), noise never. How high noise adds up is measured on still scenes, so an alarm
+that proves false makes the next less likely, within bounds.
 
 Only packets that somebody else found still (by looking at pictures) are learned, so activity never becomes normal.
 Rate control that pours what stillness saves into noise hides what happens: `has_signal` says whether sizes can tell.
@@ -21,7 +21,7 @@ REMEMBERED = 600  # sizes of each kind: 20 s of stillness at 30 frames a second
 STRETCHES = 64  # still stretches whose highest sums are kept
 LEAST_STRETCH = 24  # packets: sums of shorter ones have no time to add up
 FEW_STRETCHES = 6  # below it little is known of noise
-LEAST_KNOWN = 20  # sizes before a kind has a normal
+LEAST_KNOWN = 8  # sizes before a kind has a normal: a first one; the limit is high while little is known
 LEAST_KEYS = 4
 UPPER = 0.9
 LEAST_ALLOWANCE, MOST_ALLOWANCE = 0.3, 2.0  # powers of two above the median that count as nothing
@@ -31,7 +31,11 @@ LIMIT_MARGIN = 1.5
 JUDGED, MOST_FALSE = 8, 6  # of the last alarms that were looked into, so many false ones make sizes useless
 FLOOR_SHARE = 1 / 8192  # bytes per pixel of the picture that no size is told apart below: 253 for 1080p
 MOST_PLACES = 300  # behind a keyframe
-LEVEL_RATE = 0.25  # of a new size in its place's level
+LEVEL_RATE, SPREAD_RATE = 0.25, 0.2  # of a new size in its place's level and spread
+FIRST_SPREAD = 0.3  # of a place seen once, powers of two
+SPREAD_FACTOR = 2.0  # mean deviations from a place's level that count as nothing: 1.6 standard deviations
+LEAST_BESIDE = 0.12  # powers of two above a place's level: 9 %
+NEAR = (-1, 0, 1)  # rate control changes its mind now a place earlier, now later
 # Bytes per pixel of the picture that an object on a twentieth of it costs, at 0.2 bits per moving pixel (measured on
 # the Intel clips). Where noise alone takes more, sizes tell nothing; rate control that fills frames up makes it so.
 OBJECT_SHARE = 0.05 * 0.2 / 8
@@ -84,21 +88,38 @@ class _Normal:
 
 
 class _Levels:
-    """The usual size at each place behind a keyframe, by kind, in powers of two."""
+    """The usual size at each place behind a keyframe, by kind, and its mean deviation, in powers of two."""
 
     def __init__(self) -> None:
         self._levels: dict[tuple[PacketKind, int], float] = {}
+        self._spreads: dict[tuple[PacketKind, int], float] = {}
 
     def usual(self, kind: PacketKind, place: int) -> float | None:
         return self._levels.get((kind, place))
 
+    def allowance(self, kind: PacketKind, place: int) -> float:
+        """What a size at this place may lie above its level and count as nothing."""
+        spread = max(self._spreads.get((kind, place + step), 0.0) for step in NEAR)
+        return max(SPREAD_FACTOR * spread, LEAST_KEY_ALLOWANCE if kind is PacketKind.KEY else LEAST_BESIDE)
+
+    def usual_allowance(self, kind: PacketKind) -> float:
+        """The middle one of all places."""
+        spreads = sorted(spread for (of, _), spread in self._spreads.items() if of is kind)
+        return max(SPREAD_FACTOR * spreads[len(spreads) // 2], LEAST_BESIDE)
+
     def learn(self, kind: PacketKind, place: int, value: float) -> None:
-        if place < MOST_PLACES:
-            before = self._levels.get((kind, place), value)
-            self._levels[kind, place] = before + LEVEL_RATE * (value - before)
+        if place >= MOST_PLACES:
+            return
+        before = self._levels.get((kind, place))
+        if before is None:
+            self._levels[kind, place], self._spreads[kind, place] = value, FIRST_SPREAD
+            return
+        self._levels[kind, place] = before + LEVEL_RATE * (value - before)
+        self._spreads[kind, place] += SPREAD_RATE * (abs(value - before) - self._spreads[kind, place])
 
     def forget(self) -> None:
         self._levels.clear()
+        self._spreads.clear()
 
 
 def _normals() -> list[_Normal]:
@@ -151,9 +172,11 @@ class PacketGate:
         """Whether sizes tell stillness from movement on this camera."""
         if self.useless:
             return False
-        for still, moving, beside in zip(self._still[1:], self._moving[1:], self._beside[1:], strict=True):
+        for kind in (PacketKind.AHEAD, PacketKind.BETWEEN):
+            still, moving = self._still[kind], self._moving[kind]
             if still.known:
-                allowance = beside.allowance if beside.known else still.allowance
+                beside = self._beside[kind].known
+                allowance = self._levels.usual_allowance(kind) if beside else still.allowance
                 noise_bytes = 2**still.median * (2**allowance - 1)
                 hidden = moving.known and moving.median - still.median < allowance / 2
                 return noise_bytes <= self._object_bytes and not hidden
@@ -183,7 +206,7 @@ class PacketGate:
         usual = self._levels.usual(kind, self._place)
         if usual is None or not self._beside[kind].known:
             return self._still[kind].excess(value)
-        return self._beside[kind].excess(value - usual)
+        return value - usual - self._beside[kind].median - self._levels.allowance(kind, self._place)
 
     def settle(self, moving: bool) -> None:
         """The packets since the last call were found still, or moving, by looking."""

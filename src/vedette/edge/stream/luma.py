@@ -1,9 +1,11 @@
-"""A decoded frame's brightness at about 240 cells across: all that looking for movement needs.
+"""A decoded frame's brightness in 160 to 320 cells across: all that looking for movement needs.
 
-0.2 ms for 1080p. Cells are means of squares of pixels, so that a sensor's noise is averaged away; the picture is not
-turned upright, since movement does not care. Sizes that no step divides lose a few pixels at the right and bottom.
+0.1 ms for 1080p: cells are means of squares of pixels, so that a sensor's noise is averaged away, and their sides are
+powers of two, since OpenCV halves pictures several times as fast as it shrinks them otherwise. The picture is not
+turned upright: movement does not care. Sizes that no cell divides lose a few pixels at the right and bottom.
 """
 
+import math
 from typing import Any, cast
 
 import cv2
@@ -12,7 +14,7 @@ from av import VideoFrame
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
-CELLS_ACROSS = 240
+CELLS_ACROSS = 240  # about
 # Formats whose first plane is 8-bit luma, one byte a pixel
 LUMA_FIRST = frozenset(
     {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray", "yuv410p", "yuv411p"}
@@ -20,8 +22,8 @@ LUMA_FIRST = frozenset(
 
 
 def cell_size_px(width_px: int) -> int:
-    """Side of a cell in pixels of the picture."""
-    return max(round(width_px / CELLS_ACROSS), 1)
+    """Side of a cell in pixels of the picture: 8 for 1080p."""
+    return int(2 ** max(round(math.log2(width_px / CELLS_ACROSS)), 0))
 
 
 def small_luma(frame: VideoFrame) -> NDArray[np.uint8]:
@@ -35,11 +37,14 @@ def small_luma(frame: VideoFrame) -> NDArray[np.uint8]:
 
 
 def shrink_luma(luma_hw_u8: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Means over squares; in two steps where that is exact, since OpenCV's halving is four times as fast."""
+    """Means over squares, by halving; each step rounds."""
     height, width = luma_hw_u8.shape
-    cell = cell_size_px(width)
-    rows, columns = max(height // cell, 1), max(width // cell, 1)
+    cell = min(cell_size_px(width), height)
+    rows, columns = height // cell, width // cell
     inner = luma_hw_u8[: rows * cell, : columns * cell]
-    if cell % 2 == 0:
-        inner = cv2.resize(inner, (columns * cell // 2, rows * cell // 2), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(inner, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    if cell == 1:
+        return inner.copy()  # the frame's memory is not ours to keep
+    while cell > 1:
+        cell //= 2
+        inner = np.asarray(cv2.resize(inner, (columns * cell, rows * cell), interpolation=cv2.INTER_AREA), np.uint8)
+    return inner

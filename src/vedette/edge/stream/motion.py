@@ -1,17 +1,18 @@
-"""Does anything move? Pictures of one camera at about 240 cells across (`luma.small_luma`) are compared by cells.
+"""Does anything move? Pictures of one camera, some 240 cells across (`luma.small_luma`), are compared by cells.
 
-A picture is still when it equals the one before and the one a second earlier. A cell differs when its brightness does
-by more than noise explains, after the change common to the whole picture (clouds, exposure) is taken off; a few that
-touch make a movement. What counts as noise is measured twice: over the picture (rain, grain and flicker are everywhere
-at once, an object is not) and in each cell over a minute (a screen, a leaf), bounded, so that a busy place does not
-come to count as noise. A change of the whole picture (light switched, camera turned) is a movement once; the new one is
-then normal. What moves too little in a second to be seen is left to detections at a low rate.
+A picture is still when it equals the one before and the one that was last detected on. A cell differs when its
+brightness does by more than noise explains, after the change common to the whole picture (clouds, exposure) is taken
+off; a few that touch make a movement; half as much is a hint of one. What counts as noise is measured twice: over the
+picture (rain, grain and flicker are everywhere at once, an object is not) and in each cell over a minute (a screen, a
+leaf), bounded, so that a busy place does not come to count as noise. A camera that trembles is found out by what all
+of its picture does. A change of the whole picture (light switched, camera turned) is a movement once; the new one is
+then normal. What moves slowly adds up against the picture last detected on, until it is seen.
 Pure: time is passed in.
 """
 
 import math
-from collections import deque
 from enum import Enum
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,8 +20,7 @@ from numpy.typing import NDArray
 
 Luma = NDArray[np.uint8]  # (rows, columns) uint8, brightness of cells
 
-LOOK_BACK_S = 1.0  # stillness is judged over this long
-LEAST_LOOK = 0.8  # of it: pictures do not come exactly a second apart
+STILL_S = 0.45  # without movement: three slots at six a second
 LEAST_LEVELS = 8.0  # of 255; codecs move a cell's mean by 1 to 3 when nothing happens, soft shadows by 5 to 10
 LEAST_AREA_PX = 192  # that changed in one piece, in pixels of the source: 24x8
 LEAST_CELLS = 3
@@ -33,11 +33,15 @@ TILES = (4, 6)  # rows, columns
 TILE_SHARE = 0.98  # of a tile's cells: rain strikes a few per cent of them
 EVERYWHERE = 0.25  # what three quarters of the tiles have is no object
 PIECE_FACTOR = 5  # where there is noise everywhere: times the least, and times the usual largest piece of a tile
+LEAST_SHAKE, MOST_SHAKE = 0.04, 1.0  # cells that a trembling camera shifts its picture by; a firm one's: below 0.02
+SHAKEN_PIECES = 10  # times the least: what changed in a larger piece is no edge of something
+LEAST_TEXTURE = 0.01  # squared variance of brightness between cells, without which no shift can be told
+AROUND = np.ones((5, 5), np.uint8)
 WHOLE_LEVELS = 12.0  # half of the cells of three quarters of the tiles changed by more: another picture
 
 
 class Look(Enum):
-    """What the last second was; `UNSURE` while less than a second has been looked at."""
+    """What was last; `UNSURE` until nothing has moved for `STILL_S`."""
 
     STILL = "still"
     MOVING = "moving"
@@ -72,13 +76,35 @@ class ChangeFinder:
         if common > WHOLE_LEVELS or half > WHOLE_LEVELS:
             return Change.WHOLE
         least = min(EVERYWHERE_FACTOR * everywhere, 255.0)
-        limits = self._limits if least <= LEAST_LEVELS else np.maximum(self._limits, np.uint8(least))
-        changed = cv2.compare(difference, limits, cv2.CMP_GT)  # (rows, columns) uint8, 0 or 255
-        least_cells = self._least_cells * (PIECE_FACTOR if least > LEAST_LEVELS else 1)
-        found = Change.LOCAL if _has_object(changed, least_cells) else Change.NONE
+        largest = self._largest_piece(difference, self._limits, least, self._least_cells)
+        found = Change.LOCAL if largest else Change.NONE
+        if 0 < largest < SHAKEN_PIECES * self._least_cells:
+            shake = _find_shake(now, then, difference, self._limits)
+            if shake is not None:
+                shaken, slack = shake
+                limits = cv2.add(self._limits, slack)
+                if not self._largest_piece(_difference(now, shaken)[0], limits, least, self._least_cells):
+                    found = Change.NONE
         if learn_s > 0:
             self._learn(difference, 1 - math.exp(-learn_s / NOISE_MEMORY_S))
         return found
+
+    def hints(self, now: Luma, then: Luma) -> bool:
+        """Whether there may be a change: differences half as large as `compare` asks for, in a quarter of the cells."""
+        if self._limits.shape != now.shape or now.shape != then.shape:
+            return True
+        difference, common = _difference(now, then)
+        everywhere, _ = _everywhere(difference, LEAST_LEVELS / 2)
+        least = min(EVERYWHERE_FACTOR * everywhere, 255.0)
+        least_cells = max(LEAST_CELLS, self._least_cells // 4)
+        return common > WHOLE_LEVELS or self._largest_piece(difference, self._limits // 2, least, least_cells) > 0
+
+    @staticmethod
+    def _largest_piece(difference: Luma, limits: Luma, least: float, least_cells: int) -> int:
+        """Cells of the largest piece that lies above its limits and above what the whole picture has; 0: none does."""
+        noisy = least > LEAST_LEVELS
+        changed = cv2.compare(difference, np.maximum(limits, np.uint8(least)), cv2.CMP_GT)  # (rows, columns) 0 or 255
+        return _largest_object(changed, least_cells * (PIECE_FACTOR if noisy else 1))
 
     def _learn(self, difference: Luma, rate: float) -> None:
         assert self._noise is not None
@@ -92,34 +118,41 @@ class MotionWatch:
 
     def __init__(self, finder: ChangeFinder) -> None:
         self._finder = finder
-        self._past: deque[tuple[float, Luma]] = deque(maxlen=64)  # bounded also for pictures of every frame
+        self._newest: Luma | None = None
+        self._newest_s = self._still_since_s = 0.0
+        self._detected: Luma | None = None
 
     def see(self, luma: Luma, time_s: float) -> Look:
         """Take the next picture. A change of the whole picture is movement; what follows is compared with the new one.
 
-        The first picture of all is neither.
+        The first picture of all is `UNSURE`.
         """
-        past = self._past
-        if past and time_s < past[-1][0]:
-            past.clear()
-        while len(past) > 1 and past[1][0] <= time_s - LOOK_BACK_S:
-            past.popleft()
-        change = Change.NONE
-        if past:
-            change = self._finder.compare(luma, past[-1][1], learn_s=time_s - past[-1][0])
-            if change is Change.NONE and len(past) > 1:
-                change = self._finder.compare(luma, past[0][1])
-        if change is Change.WHOLE:
-            past.clear()
-        past.append((time_s, luma))
-        if change is not Change.NONE:
+        before, self._newest = self._newest, luma
+        if before is None or time_s < self._newest_s:
+            self._newest_s = self._still_since_s = time_s
+            return Look.UNSURE
+        moves = self._finder.compare(luma, before, learn_s=time_s - self._newest_s) is not Change.NONE
+        if not moves and self._detected is not None and self._detected is not before:
+            moves = self._finder.compare(luma, self._detected) is not Change.NONE
+        self._newest_s = time_s
+        if moves:
+            self._still_since_s = time_s
             return Look.MOVING
-        return Look.STILL if time_s - past[0][0] >= LEAST_LOOK * LOOK_BACK_S else Look.UNSURE
+        return Look.STILL if time_s - self._still_since_s >= STILL_S else Look.UNSURE
+
+    def detected(self) -> None:
+        """The newest picture was detected on."""
+        self._detected = self._newest
+
+    def may_have_changed(self) -> bool:
+        """Whether the newest picture differs from the one last detected on, as far as can be told."""
+        if self._newest is None or self._detected is None:
+            return True
+        return self._finder.hints(self._newest, self._detected)
 
     def restart(self, luma: Luma, time_s: float) -> None:
         """Nothing was looked at for a while, and nothing moved: go on from this picture."""
-        self._past.clear()
-        self._past.append((time_s, luma))
+        self._newest, self._newest_s, self._still_since_s = luma, time_s, time_s
 
 
 def _difference(now: Luma, then: Luma) -> tuple[Luma, float]:
@@ -129,14 +162,14 @@ def _difference(now: Luma, then: Luma) -> tuple[Luma, float]:
     """
     sample = then[::4, ::4]
     change = now[::4, ::4].astype(np.int16) - sample  # (rows / 4, columns / 4) int16
-    common = float(np.median(change))
-    middle = np.median(sample)
+    common = _middle(change)
+    middle = _middle(sample)
     bright = sample > middle
     if not bright.any() or abs(common) > WHOLE_LEVELS:
         return np.asarray(cv2.absdiff(now, then), np.uint8), abs(common)
-    low, high = float(np.median(change[~bright])), float(np.median(change[bright]))
+    low, high = _middle(change[~bright]), _middle(change[bright])
     if max(abs(low), abs(high)) >= LEAST_COMMON:
-        dark_level, bright_level = float(np.median(sample[~bright])), float(np.median(sample[bright]))
+        dark_level, bright_level = _middle(sample[~bright]), _middle(sample[bright])
         slope = (high - low) / max(bright_level - dark_level, 1.0)
         levels = np.arange(256)
         curve = levels + low + (levels - dark_level) * slope  # (256,) float64
@@ -144,8 +177,45 @@ def _difference(now: Luma, then: Luma) -> tuple[Luma, float]:
     return np.asarray(cv2.absdiff(now, then), np.uint8), abs(common)
 
 
-def _everywhere(difference: Luma) -> tuple[float, float]:
-    """What three quarters of the tiles exceed in a few of their cells, and in half of them, in levels."""
+def _find_shake(now: Luma, then: Luma, difference: Luma, limits: Luma) -> tuple[Luma, Luma] | None:
+    """The earlier picture as a camera that trembled since would have shown it; what every cell of it may be wrong by.
+
+    None where it did not tremble. The shift is that of all cells but those that changed, and what is around them (Lucas
+    and Kanade 1981).
+    """
+    aside = cv2.dilate(cv2.compare(difference, limits, cv2.CMP_GT), AROUND)  # (rows, columns) uint8, 0 or 255
+    across = cv2.Sobel(then, cv2.CV_32F, 1, 0, scale=1 / 8)  # (rows, columns) float32, levels a cell
+    down = cv2.Sobel(then, cv2.CV_32F, 0, 1, scale=1 / 8)
+    rest = (aside == 0).astype(np.float32)
+    change = cv2.subtract(now, then, dtype=cv2.CV_32F) * rest
+    across_rest, down_rest = across * rest, down * rest
+    pairs = ((across, across_rest), (across, down_rest), (down, down_rest), (change, across), (change, down))
+    xx, xy, yy, x, y = (float(np.vdot(one, other)) for one, other in pairs)
+    determinant = xx * yy - xy * xy
+    if determinant < LEAST_TEXTURE * now.size**2:
+        return None
+    right, below = (yy * x - xy * y) / determinant, (xx * y - xy * x) / determinant
+    if not LEAST_SHAKE < math.hypot(right, below) < MOST_SHAKE:
+        return None
+    shift = right * across + below * down
+    shaken = np.asarray(np.clip(then + shift, 0, 255), np.uint8)
+    return shaken, np.asarray(np.clip(np.abs(shift), 0, 255), np.uint8)
+
+
+def _middle(values: NDArray[Any]) -> float:
+    """The upper median; a fifth of what `np.median` takes for so few."""
+    flat = values.reshape(-1)
+    return float(np.partition(flat, flat.size // 2)[flat.size // 2])
+
+
+def _everywhere(difference: Luma, least: float = LEAST_LEVELS) -> tuple[float, float]:
+    """What three quarters of the tiles exceed in a few of their cells, and in half of them, in levels.
+
+    Nothing where it cannot come to `least` levels, times `EVERYWHERE_FACTOR`: that is told by counting.
+    """
+    above = cv2.countNonZero(cv2.compare(difference, int(least / EVERYWHERE_FACTOR), cv2.CMP_GT))
+    if above < (1 - EVERYWHERE) * (1 - TILE_SHARE) * difference.size / 2:  # half: tiles do not cover all of it
+        return 0.0, 0.0
     rows, columns = (side // tiles for side, tiles in zip(difference.shape, TILES, strict=True))
     if rows == 0 or columns == 0:
         return 0.0, float(np.median(difference))
@@ -158,15 +228,16 @@ def _everywhere(difference: Luma) -> tuple[float, float]:
     return float(tiles[1]), float(tiles[0])
 
 
-def _has_object(changed: Luma, least_cells: int) -> bool:
-    """Whether a piece is large, and larger than pieces are all over the picture."""
+def _largest_object(changed: Luma, least_cells: int) -> int:
+    """Cells of the largest piece, if it is large, and larger than pieces are all over the picture; else 0."""
     if cv2.countNonZero(changed) < least_cells:
-        return False
+        return 0
     _, _, statistics, centres_xy = cv2.connectedComponentsWithStats(changed, connectivity=8)
     cells = statistics[1:, cv2.CC_STAT_AREA]
-    if len(cells) < TILES[0] * TILES[1] / 2:
-        return bool(cells.max(initial=0) >= least_cells)
-    tiles = (centres_xy[1:, ::-1] * TILES / changed.shape).astype(np.intp)  # (pieces, 2) row and column
-    largest = np.zeros(TILES, np.int32)
-    np.maximum.at(largest, (tiles[:, 0], tiles[:, 1]), cells)
-    return bool(cells.max() >= max(least_cells, PIECE_FACTOR * np.median(largest)))
+    if len(cells) >= TILES[0] * TILES[1] / 2:
+        tiles = (centres_xy[1:, ::-1] * TILES / changed.shape).astype(np.intp)  # (pieces, 2) row and column
+        largest = np.zeros(TILES, np.int32)
+        np.maximum.at(largest, (tiles[:, 0], tiles[:, 1]), cells)
+        least_cells = max(least_cells, int(PIECE_FACTOR * np.median(largest)))
+    found = int(cells.max(initial=0))
+    return found if found >= least_cells else 0
