@@ -2,9 +2,13 @@
 
 import http.client
 import json
+import re
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -188,3 +192,11 @@ def test_transitions_figures_and_savings_are_told_as_sagemaker_tells_them() -> N
     assert {one["MetricName"]: one["Value"] for one in told["FinalMetricDataList"]} == {"epoch": 2.0, "val:map50": 0.25}
     assert (told["TrainingTimeInSeconds"], told["BillableTimeInSeconds"]) == (200, 60)
     assert (told["TrainingStartTime"], told["TrainingEndTime"]) == (104, 120.0)
+
+
+def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "sagemaker-simulator.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

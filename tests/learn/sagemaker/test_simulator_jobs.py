@@ -105,6 +105,25 @@ def test_fast_file_is_read_only_pipe_is_a_fifo_and_nothing_at_an_address_is_a_fa
     assert "ModelArtifacts" not in told
 
 
+def test_the_wheel_of_another_image_must_be_there_and_start_our_program(rehearsal: Rehearsal) -> None:
+    wheel = {"wheel": f"{rehearsal.root}/code"}
+    rehearsal.store.write("code/notes.txt", b"no wheel")
+    told = rehearsal.run("no-wheel", wheel)
+    assert told["FailureReason"] == "ClientError: channel 'code' holds no vedette-*.whl, which the entrypoint installs"
+    rehearsal.store.write("code/vedette-1.0-py3-none-any.whl", b"a wheel")
+    told = rehearsal.run("wheel", wheel)
+    assert told["TrainingJobStatus"] == "Completed"
+    assert "ContainerEntrypoint" in told["AlgorithmSpecification"]
+    model = rehearsal.model("wheel")
+    assert model["algo-1/environment.json"]["arguments"] == "train"
+    assert "code/vedette-1.0-py3-none-any.whl" in model["algo-1/inputs.json"]
+    ((_, lines),) = rehearsal.streams("wheel").items()
+    assert lines[0] == "simulator: the Vedette that is installed here runs in place of the wheel"
+    other = {**told["AlgorithmSpecification"], "ContainerEntrypoint": ["/bin/sh", "-c", "rm -rf ."]}
+    rehearsal.create("other", {}, wheel, AlgorithmSpecification=other)
+    assert "the simulator runs nothing else" in rehearsal.ended("other")["FailureReason"]
+
+
 def test_a_failure_is_told_in_the_words_of_the_program_and_leaves_no_model(rehearsal: Rehearsal) -> None:
     told = rehearsal.run("failed", ends="3", writes=json.dumps({"output/failure": "the belt has torn"}))
     assert told["TrainingJobStatus"] == "Failed"
