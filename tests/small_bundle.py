@@ -8,6 +8,7 @@ trained: the numbers are chosen.
 
 from pathlib import Path
 
+import av
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -122,3 +123,23 @@ def make_picture(
         left, top = column * 16 * scale // side * side, row * 16 * scale // side * side
         image[top : top + side, left : left + side] = BGR[colour]
     return image
+
+
+SCALE = 4  # clips of 256x256, cells of 64 (blue: 128)
+EVERY = 5
+
+
+def write_walk(path: Path, cells: list[tuple[int, int] | None], colour: str = "red", rate: int = 25) -> Path:
+    """A clip in which a square stands in each cell for `EVERY` frames, then in the next; `None` is an empty picture."""
+    with av.open(str(path), "w") as output:
+        video = output.add_stream("libx264", rate=rate)
+        video.width = video.height = 64 * SCALE
+        video.pix_fmt = "yuv420p"
+        video.options = {"preset": "ultrafast", "crf": "10"}
+        for cell in cells:
+            picture = make_picture({} if cell is None else {cell: colour}, SCALE)
+            for _ in range(EVERY):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[..., ::-1]), format="rgb24")
+                output.mux(video.encode(frame))
+        output.mux(video.encode())
+    return path

@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 
 from drawn_shapes import draw_data
+from small_bundle import make_bundle, write_walk
 from vedette.apps.cli import run_command
 from vedette.apps.demo_report import DemoReport, Gallery, ReportTable, Tile, write_demo_report
-from vedette.apps.demo_watch import WatchOutcome
+from vedette.apps.demo_stages import DemoInput
+from vedette.apps.demo_watch import WatchOutcome, watch_demo
 from vedette.apps.run_report import CameraSummary, RunSummary
+from vedette.contracts.ports import SilentProgress
+from vedette.edge.live.page import LivePage
+from vedette.learn.data.scenes.factory import Crossing
+from vedette.learn.data.scenes.writing import Clip
 
 
 def outcome(
@@ -113,6 +119,35 @@ def test_ones_own_pictures_and_videos_go_the_whole_way(
     assert sorted(path.name for path in kept.iterdir()) == ["bundle", "run", page.name]
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{free_port}/", timeout=2)
+
+
+class Said(SilentProgress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_what_a_machine_misses_is_counted_again_without_the_clock(tmp_path: Path, free_port: int) -> None:
+    cells = [(column, 1) for column in (0, 1, 2, 3)]
+    clips = tuple(
+        Clip(
+            name=f"belt-{number}",
+            video=write_walk(tmp_path / f"belt-{number}.mp4", cells * 3),
+            truth=tmp_path / "none",
+            line_xyxy_px=(128, 0, 128, 256),
+            crossings=(Crossing("count", "right", "red", 10),) * 3,
+        )
+        for number in (1, 2)
+    )
+    made, bundle, said = DemoInput(tmp_path, clips, ()), make_bundle(tmp_path / "bundle").path, Said()
+    with LivePage("127.0.0.1", free_port) as page:
+        page.plan_stages(["Watching"])
+        outcome = watch_demo(made, bundle, page, said, missed_limit=0.0)  # no machine misses less
+    assert outcome.counted_unpaced
+    assert outcome.counted_by_class == {"red": 6} and outcome.is_good(tolerance=0.0, missed_limit=0.0)
+    assert any("too small or too busy for 2 streams" in line for line in said.lines)
 
 
 @pytest.mark.slow

@@ -12,36 +12,15 @@ from typing import Any
 
 import av
 import jsonschema
-import numpy as np
 import pytest
 
 import vedette
-from small_bundle import make_bundle, make_picture
+from small_bundle import EVERY, make_bundle, write_walk
 from vedette.apps.cli import run_command
 from vedette.bundle_folder import open_bundle
 from vedette.contracts.errors import UnavailableError
 from vedette.contracts.event import Event, json_schema
 from vedette.contracts.pipeline import Camera, Detect, Line, Pipeline
-
-SCALE = 4  # pictures of 256x256, cells of 64 (blue: 128)
-EVERY = 5
-
-
-def write_walk(path: Path, cells: list[tuple[int, int] | None], colour: str = "red") -> Path:
-    """A clip in which a square stands in each cell for `EVERY` frames, then in the next; `None` is an empty picture."""
-    with av.open(str(path), "w") as output:
-        video = output.add_stream("libx264", rate=25)
-        video.width = video.height = 64 * SCALE
-        video.pix_fmt = "yuv420p"
-        video.options = {"preset": "ultrafast", "crf": "10"}
-        for cell in cells:
-            picture = make_picture({} if cell is None else {cell: colour}, SCALE)
-            for _ in range(EVERY):
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[..., ::-1]), format="rgb24")
-                output.mux(video.encode(frame))
-        output.mux(video.encode())
-    return path
-
 
 RIGHTWARD = [(column, 1) for column in (0, 1, 2, 3)]
 LEFTWARD = RIGHTWARD[::-1]

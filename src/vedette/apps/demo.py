@@ -40,8 +40,9 @@ def demo(
     """Run the whole loop: draw a factory (or take --data and --video), check, train, pack, watch eight streams, report.
 
     A live page shows every step. At the end: a table of counted against true crossings, and a report page
-    (vedette-demo-report.html, or in the folder of --keep). Exit code 1 when counts are off by more than 5 % or 5 % of
-    the detection slots were missed.
+    (vedette-demo-report.html, or in the folder of --keep). On a machine that is too small or too busy for eight streams
+    in real time, the drawn clips are counted once more without the clock. Exit code 1 when counts are off by more
+    than 5 %.
     """
     # Before torch is imported: waiting threads sleep instead of spinning, so that the page stays quick (see `train`).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -66,7 +67,7 @@ def demo(
         page.plan_stages(["Drawing", "Checking", "Training", "Packing", "Watching"])
         made = make_input(plan, Path(name), page, progress)
         bundle = make_bundle(plan, made, Path(name), page, progress)
-        outcome = watch_demo(made, bundle, page, progress)
+        outcome = watch_demo(made, bundle, page, progress, MISSED_LIMIT)
         report = (Path(name) if keep else Path.cwd()) / REPORT_NAME
         _write_report(report, plan, Path(name), outcome, time.monotonic() - began)
     document = outcome.to_json() | {"report": str(report), "seconds": round(time.monotonic() - began, 1)}
@@ -116,7 +117,7 @@ def _write_report(path: Path, plan: DemoPlan, folder: Path, outcome: WatchOutcom
         Tile(
             "detection slots missed",
             f"{outcome.missed:.1%}",
-            f"of {outcome.slots}",
+            f"of {outcome.slots}{'; counted once more without the clock' if outcome.counted_unpaced else ''}",
             _mood(outcome.missed < MISSED_LIMIT),
         ),
         Tile("streams", str(len(outcome.summary.cameras)), f"{outcome.frames_per_s:.0f} frames/s in all"),
@@ -157,5 +158,7 @@ def _print_outcome(outcome: WatchOutcome, report: Path, seconds: float) -> None:
     if outcome.has_truth:
         print_line(f"counted {outcome.counted} of {outcome.true} true crossings: {outcome.error:.1%} off in all")
     print_line(f"detection slots missed: {outcome.missed_slots} of {outcome.slots} ({outcome.missed:.1%})")
+    if outcome.counted_unpaced:
+        print_line("too many for this machine: the crossings were counted once more, without the clock")
     print_line(f"eight streams: {outcome.frames_per_s:.0f} frames/s" if len(outcome.summary.cameras) == 8 else "")
     print_line(f"report: {report} · whole run {clock(seconds)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from vedette.contracts.ports import Detector, FullPicture, Progress
 from vedette.contracts.status import Status
 from vedette.edge.live.overlay import draw_counts, draw_rules, draw_tracks
 from vedette.edge.live.page import LivePage
+from vedette.edge.stream.statistics import CameraStatistics
 
 EVERY = 5
 PICTURE_WIDTH_PX = 640
@@ -43,6 +44,7 @@ class WatchOutcome:
     slots: int
     missed_slots: int
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    counted_unpaced: bool = False  # the machine did not keep up: counts are those of a second watch, frame by frame
 
     @property
     def has_truth(self) -> bool:
@@ -77,9 +79,9 @@ class WatchOutcome:
         return sum(camera.frames for camera in self.summary.cameras) / max(self.summary.seconds, 1e-9)
 
     def is_good(self, tolerance: float, missed_limit: float) -> bool:
-        """Every camera watched to its end, counts of every class and in all within the tolerance, few slots missed."""
+        """Every camera watched to its end, counts within the tolerance, of frames of which few were missed if any."""
         within = max(self.error, self.worst_class_error) <= tolerance
-        return not self.summary.errors and self.missed < missed_limit and within
+        return not self.summary.errors and (self.counted_unpaced or self.missed < missed_limit) and within
 
     def class_columns(self) -> list[str]:
         return ["class", "true", "counted", "error"] if self.has_truth else ["class", "counted"]
@@ -104,28 +106,48 @@ class WatchOutcome:
             "slots": self.slots,
             "missed_slots": self.missed_slots,
             "missed": round(self.missed, 5),
+            "counted_unpaced": self.counted_unpaced,
             "run": self.summary.to_json(),
         }
 
 
-def watch_demo(made: DemoInput, bundle: Path, page: LivePage, console: Progress) -> WatchOutcome:
-    """Watch every clip once in real time; the page shows it."""
+def watch_demo(made: DemoInput, bundle: Path, page: LivePage, console: Progress, missed_limit: float) -> WatchOutcome:
+    """Watch every clip once in real time; the page shows it.
+
+    Drawn clips of which a busy or small machine missed more than `missed_limit` of the slots are watched again without
+    their clock: what is counted then is what the detector is worth, and the missed slots say what the machine is.
+    """
     cameras = _cameras(made)
     page.set_stage("Watching", lines=[f"{len(cameras)} streams, detection on every {EVERY}th frame"])
-    pipeline, opened, detector = _open(cameras, bundle)
     keeper = _PictureKeeper()
-    watch = build_watch(pipeline, opened, detector, page, views=[keeper])
-    keeper.ask_status = watch.status
-    with _Ticker(console, max(_seconds(camera.url) for camera in cameras)):
-        summary = watch.run()
-    page.set_stage("Watching", progress=1.0)
-    page.finish_stages()
-    statistics = watch.statistics()
+    with _Ticker(console, "watching", max(_seconds(camera.url) for camera in cameras)):
+        summary, statistics = _watch(cameras, bundle, page, keeper)
     slots = sum(one.slots + one.skipped // EVERY for one in statistics)
     missed = sum(one.drops + one.skipped // EVERY for one in statistics)
-    counted = _by_class(summary.counts)
     true = Counter(crossing.class_name for clip in made.clips for crossing in clip.crossings) if made.clips else None
-    return WatchOutcome(summary, counted, true, slots, missed, keeper.pictures())
+    counted, unpaced = _by_class(summary.counts), bool(made.clips) and missed >= missed_limit * slots
+    if unpaced:
+        console.say(
+            f"this machine missed {missed} of {slots} detections: it is too small or too busy for {len(cameras)} "
+            "streams in real time (`vedette capacity` says how many it takes); counting once more, without the clock"
+        )
+        page.set_stage("Watching", lines=["once more, without the clock: this machine is too slow or too busy for it"])
+        again = [camera.model_copy(update={"realtime": False}) for camera in cameras]
+        with _Ticker(console, "counting", max(_seconds(camera.url) for camera in cameras)):
+            counted = _by_class(_watch(tuple(again), bundle, page)[0].counts)
+    page.set_stage("Watching", progress=1.0)
+    page.finish_stages()
+    return WatchOutcome(summary, counted, true, slots, missed, keeper.pictures(), unpaced)
+
+
+def _watch(
+    cameras: tuple[Camera, ...], bundle: Path, page: LivePage, keeper: _PictureKeeper | None = None
+) -> tuple[RunSummary, Sequence[CameraStatistics]]:
+    pipeline, opened, detector = _open(cameras, bundle)
+    watch = build_watch(pipeline, opened, detector, page, views=[keeper] if keeper else [])
+    if keeper:
+        keeper.ask_status = watch.status
+    return watch.run(), watch.statistics()
 
 
 def _cameras(made: DemoInput) -> tuple[Camera, ...]:
@@ -176,13 +198,13 @@ def _seconds(url: str) -> float:
 class _Ticker:
     """A bar of seconds while the cameras run."""
 
-    def __init__(self, console: Progress, seconds: float) -> None:
-        self._console, self._seconds = console, max(round(seconds), 1)
+    def __init__(self, console: Progress, doing: str, seconds: float) -> None:
+        self._console, self._doing, self._seconds = console, doing, max(round(seconds), 1)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="vedette-demo-ticker", daemon=True)
 
     def __enter__(self) -> None:
-        self._console.start("watching", self._seconds, "seconds")
+        self._console.start(self._doing, self._seconds, "seconds")
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:

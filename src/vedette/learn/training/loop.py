@@ -199,7 +199,7 @@ class _Training:
         stopped = False
         with stop_between_steps(also_term=self._peers.are_many) as self._request, closing(stream):  # type: ignore[type-var]
             self._meet()
-            while self._fraction() < 1.0 and not stopped:
+            while not self._is_over() and not stopped:
                 self._epoch(stream)
                 self._meet()
                 if self._is_asked_to_stop() and self._fraction() < 1.0:
@@ -217,7 +217,7 @@ class _Training:
         while done < self._per_epoch:
             batch = next(stream)
             fraction = self._fraction()
-            if fraction >= 1.0:
+            if fraction >= 1.0 and learner.step_count:  # one step at least, when getting ready took all the time
                 break
             rate = self._schedule.rate(learner.step_count, fraction)
             losses = learner.step(batch, rate)
@@ -301,6 +301,10 @@ class _Training:
             return False
         self._progress.say(f"no better result for {patience} epochs: stopping")
         return True
+
+    def _is_over(self) -> bool:
+        """Whether the schedule or the time has ended; never before there are weights to keep."""
+        return self._fraction() >= 1.0 and self._best_epoch > 0
 
     def _fraction(self) -> float:
         """How much of the run is done; a time budget keeps back what the end will take."""
