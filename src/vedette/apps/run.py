@@ -14,11 +14,12 @@ from cyclopts import Parameter
 from vedette.contracts.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vedette.apps.run_report import RunSummary
     from vedette.apps.watching import Watch
     from vedette.bundle_folder import OpenBundle
+    from vedette.contracts.box_health import BoxHealth
     from vedette.contracts.pipeline import Pipeline
     from vedette.contracts.ports import Detector, EventSink, View
     from vedette.edge.live.page import LivePage
@@ -121,6 +122,7 @@ def run(  # noqa: PLR0913 - the flags of a command
 
 def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSummary, bool]:
     """Open everything, run, close everything; true when Ctrl-C ended it."""
+    from vedette.apps.box_watching import box_health
     from vedette.apps.console import warn
     from vedette.apps.run_progress import shown_progress
     from vedette.edge.stream.time_slices import lengthen_time_slices
@@ -133,7 +135,8 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
         if page is not None:
             closing.enter_context(page)
             warn(f"live page: {page.url}")
-        watch = build_watch(settings, opened, detector, page, spawner=spawner)
+        health = closing.enter_context(box_health())
+        watch = build_watch(settings, opened, detector, page, spawner=spawner, health=health)
         interrupted = closing.enter_context(_stopped_by_signals(watch))
         if duration_s is not None:
             timer = threading.Timer(duration_s, watch.stop)
@@ -216,6 +219,7 @@ def build_watch(
     views: Sequence[View] = (),
     sinks: Sequence[EventSink] = (),
     spawner: Spawner | None = None,
+    health: Callable[[], BoxHealth | None] = lambda: None,
 ) -> Watch:
     """Wire one run, with more views and sinks than the pipeline names; the caller closes the page, the run all else."""
     from vedette.apps.console import warn
@@ -239,6 +243,7 @@ def build_watch(
         outlets,
         on_camera_error=lambda _, error: warn(error),
         spawner=spawner,
+        health=health,
     )
     if page is not None:
         page.set_status(watch.status)

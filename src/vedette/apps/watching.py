@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vedette.apps.run_report import CameraSummary, RunSummary
+from vedette.contracts.box_health import BoxHealth
 from vedette.contracts.bundle import BundleManifest
 from vedette.contracts.detections import Detections, Tracks
 from vedette.contracts.event import BundleReference, Event
@@ -90,8 +91,10 @@ class Watch:
         *,
         on_camera_error: Callable[[str, str], None] | None = None,
         spawner: Spawner | None = None,
+        health: Callable[[], BoxHealth | None] = lambda: None,
     ) -> None:
         """A `spawner` started before the detector was opened saves its start-up time; it stays the caller's."""
+        self._health = health
         self.pipeline = pipeline
         self._detector = detector
         self.outlets = outlets
@@ -176,6 +179,7 @@ class Watch:
             started_unix_s=self._started_unix_s,
             events=sum(watched.events for watched in self._watched.values()),
             events_lost=sum(sink.lost for sink in self.outlets.sinks),
+            health=self._health(),
         )
 
     def counts(self) -> dict[str, dict[str, object]]:

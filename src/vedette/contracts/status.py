@@ -10,6 +10,8 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
+from vedette.contracts.box_health import BoxHealth
+
 NO_COUNTS: Mapping[str, int] = MappingProxyType({})
 
 
@@ -97,6 +99,7 @@ class Status:
     started_unix_s: float | None = None
     events: int = 0
     events_lost: int = 0
+    health: BoxHealth | None = None  # of the machine; None where it has no sensor
 
     def camera(self, name: str) -> CameraStatus | None:
         """The camera of that name, if there is one."""
@@ -107,4 +110,5 @@ class Status:
         document = {
             name: getattr(self, name) for name in ("engine", "bundle", "box", "started_unix_s", "events", "events_lost")
         }
+        document["health"] = None if self.health is None else self.health.to_json()
         return {**document, "cameras": [camera.to_json() for camera in self.cameras]}

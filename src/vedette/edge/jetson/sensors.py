@@ -13,6 +13,7 @@ from vedette.edge.jetson.box_files import BoxFiles
 
 GPU_NAMES = ("57000000.gpu", "17000000.gp10b", "17000000.gv11b", "17000000.ga10b", "17000000.gpu", "gpu-gpc-0")
 FAKE_ZONES = {"PMIC-Die"}  # says 50 or 100 degrees whatever happens
+SLOWS_DOWN = re.compile("cpu|gpu|emc|processor|devfreq|throttl|balanced", re.IGNORECASE)  # cooling devices; not fans
 COLDEST_C, HOTTEST_C = -40.0, 150.0  # beyond: a sensor that is off (-256 on JetPack 5)
 
 
@@ -134,7 +135,7 @@ def _cooling(files: BoxFiles) -> tuple[str, ...]:
     found = []
     for device in files.names("/sys/class/thermal", "cooling_device*"):
         kind, state = files.text(f"{device}/type") or "", files.number(f"{device}/cur_state")
-        if state and "fan" not in kind.lower() and kind != "intel_powerclamp":
+        if state is not None and state > 0 and SLOWS_DOWN.search(kind) is not None:
             found.append(kind)
     return tuple(found)
 

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vedette.edge.live.feed import Feed, Seen
+from vedette.edge.live.metrics_text import metrics_text
 from vedette.edge.live.snapshots import Use
 
 ASSETS = {
@@ -68,6 +69,7 @@ class Routes:
             Route("/next", self._next, methods=["POST"]),
             Route("/status.json", self._status),
             Route("/events.json", self._events),
+            Route("/metrics", self._metrics),
             Route("/healthz", self._health),
             Route("/snapshot/{camera:path}.jpg", self._snapshot),
             Route("/stages/{number:int}/{place:int}", self._stage_picture),
@@ -99,6 +101,10 @@ class Routes:
 
     async def _events(self, request: Request) -> Response:
         return JSONResponse({"events": self._feed.events_after(0)[::-1]})
+
+    async def _metrics(self, request: Request) -> Response:
+        text = metrics_text(await self._in_worker(self._feed.status_to_json))
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     async def _health(self, request: Request) -> Response:
         return PlainTextResponse("ok")

@@ -77,8 +77,20 @@ function showStatus(status) {
   meters.push(["CPU, process", (status.process_cpu_percent / 100).toFixed(1), `/ ${status.cores} cores`]);
   meters.push(["CPU, machine", share.toFixed(0), "%", share > 90 && "warm"]);
   meters.push(["Memory", number.format(Math.round(status.memory_mb)), "MB", "spare"]);
+  showHealth(status.health, meters);
   if (status.started_unix_s) meters.push(["Running for", duration(status.now_unix_s - status.started_unix_s), ""]);
   byId("meters").replaceChildren(...meters.map(meter));
+}
+
+function showHealth(health, meters) {
+  const causes = health ? health.throttled : [];
+  byId("throttled").hidden = causes.length === 0;
+  byId("throttled").textContent = `This box is throttling, so it detects less often: ${causes.join("; ")}.`;
+  if (!health) return;
+  const mood = causes.length > 0 ? "hot" : "spare";
+  if (health.gpu_percent !== null) meters.push(["GPU", health.gpu_percent.toFixed(0), "%", "spare"]);
+  if (health.hottest_c !== null) meters.push(["Hottest", health.hottest_c.toFixed(0), "°C", mood]);
+  if (health.total_mw !== null) meters.push(["Power", (health.total_mw / 1000).toFixed(1), "W", "spare"]);
 }
 
 function meter([name, value, unit, mood]) {
