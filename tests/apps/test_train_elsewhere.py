@@ -131,9 +131,11 @@ def test_local_data_is_pushed_and_the_job_trains_on_that_version(
 def test_what_is_there_already_is_not_sent_again(
     sagemaker: Service, shapes: Path, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    weights = Path("start.weights")
-    weights.write_bytes(b"w" * 1000)
-    given = ("--data", str(shapes), "--output", place, "--upload", f"{place}/data", "--weights", str(weights))
+    weights, cfg = Path("start.weights"), write_cfg(Path())
+    content = bytes(20) + b"w" * 988  # a header, and the numbers of the first layer
+    weights.write_bytes(content)
+    given = ("--data", str(shapes), "--output", place, "--upload", f"{place}/data", "--weights", str(weights),
+             "--model", str(cfg))  # fmt: skip
     assert train(*given) == 0
     before = capsys.readouterr().err
     assert train(*given) == 0
@@ -144,7 +146,7 @@ def test_what_is_there_already_is_not_sent_again(
     assert "0 of 12 files sent" in again
     first, second = sagemaker.requests
     assert first["HyperParameters"] == second["HyperParameters"]
-    assert stored(channels_of(first)["weights"]) == {"start.weights": b"w" * 1000}
+    assert stored(channels_of(first)["weights"]) == {"start.weights": content}
 
 
 def test_a_cfg_of_ones_own_travels_in_a_channel(sagemaker: Service, shapes: Path, place: str) -> None:
@@ -247,6 +249,8 @@ REFUSED = [
     (("--data", "{shapes}", "--model", "yolov9"), 2, "neither a cfg file nor one of"),
     (("--data", "{shapes}", "--model", "none.cfg"), 2, "--model none.cfg: cannot be read: No such file"),
     (("--data", "{shapes}", "--weights", "none.weights"), 2, "--weights none.weights: cannot be read"),
+    (("--data", "{shapes}", "--weights", "{shapes}/JPEGImages/p000.jpg"), 1, "p000.jpg"),
+    (("--data", "{place}/x", "--model", "yolov9"), 2, "neither a cfg file nor one of"),
     (("--data", "{shapes}", "--wheel", "other.whl"), 2, "give a file vedette-*.whl"),
     (("--data", "{shapes}", "--spot"), 2, "spot training needs a max wait"),
     (("--data", "{shapes}", "--instance", "ml.g5.tiny"), 2, "'ml.g5.tiny' is none of ml.g5.xlarge"),

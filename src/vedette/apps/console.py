@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, Any
 
 PLAIN_LINE_INTERVAL_S = 5.0
+SHOWN_STAGES = 5  # bars at once: the one at hand, and those before it
 
 
 def print_json(document: Any) -> None:
@@ -153,6 +154,8 @@ class _RichBar:
     def start(self, stage: str, total: int, unit: str, spent_s: float) -> None:
         if self._task is not None:
             self._progress.stop_task(self._task)
+        for over in self._progress.task_ids[: 1 - SHOWN_STAGES]:  # bars that do not fit the screen would hide this one
+            self._progress.remove_task(over)
         self._unit, self._began, self._done = unit, time.monotonic() - spent_s, 0
         self._task = self._progress.add_task(stage, total=total, rate="", figures="")
         self._progress.start()

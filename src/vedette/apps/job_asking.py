@@ -42,6 +42,7 @@ class Plan:
     data_address: str
     files: tuple[FileUpload, ...]
     model: str | None  # family, or cfg here; None: a cfg in S3, or nothing was said
+    weights: Path | None  # to start from, here
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -93,7 +94,9 @@ def plan_job(
             "PyTorch together with --wheel dist/vedette-*.whl"
         )
     in_s3 = "cfg" in channels and not any(one.folder == channels["cfg"] for one in files)
-    return Plan(values, data, str(channels.get(DATA_CHANNEL, "")), tuple(files), None if in_s3 else model)
+    sent = {one.folder: one.place for one in files}
+    weights = sent.get(str(channels.get("weights")))
+    return Plan(values, data, str(channels.get(DATA_CHANNEL, "")), tuple(files), None if in_s3 else model, weights)
 
 
 def _without_account(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vedette.contracts.errors import InputError
+from vedette.contracts.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from vedette.apps.job_asking import Plan
+    from vedette.learn.data.samples import DataSet
     from vedette.learn.sagemaker.job_service import JobService
     from vedette.learn.training.settings import TrainSettings
 
@@ -26,14 +27,14 @@ def check_before(service: JobService, name: str, plan: Plan, out: Path) -> None:
         VedetteError: the run's folder is taken, data or network cannot be trained, there is a job of this name.
     """
     from vedette.learn.sagemaker.errors import JobNotFoundError, RequestError
-    from vedette.learn.training.new_network import draft_network
     from vedette.learn.training.run_folder import RunFolder
 
     RunFolder(out).check_free()
     settings = _train_settings(plan)
-    classes = None if plan.data is None else check_data(plan.data)
-    if plan.model is not None and classes is not None:
-        draft_network(settings, classes)
+    if plan.data is not None:
+        check_network(settings, plan, check_data(plan.data, settings.seed))
+    elif plan.model is not None:
+        _check_model(plan.model)
     try:
         service.describe(name)  # and whether AWS knows us at all
     except JobNotFoundError:
@@ -44,13 +45,14 @@ def check_before(service: JobService, name: str, plan: Plan, out: Path) -> None:
         check_stored(plan.data_address)
 
 
-def check_data(data: Path) -> int:
-    """Read the labels and see that all of it is in the folder; how many classes there are.
+def check_data(data: Path, seed: int) -> DataSet:
+    """Read the labels, see that they can be split, and that all of it is in the folder.
 
     Raises:
-        InputError: it cannot be read, holds nothing, or pictures that lie elsewhere.
+        InputError: it cannot be read, holds too little, or pictures that lie elsewhere.
     """
     from vedette.learn.data.reading import read_data_set
+    from vedette.learn.training.prepare import choose_splits
 
     found = read_data_set(data)
     home = data.resolve()
@@ -58,9 +60,34 @@ def check_data(data: Path) -> int:
     if outside:
         shown = ", ".join(str(path) for path in outside[:OUTSIDE_SHOWN])
         raise InputError(f"{data}: {len(outside)} pictures lie outside of it and would not be sent: {shown}")
-    if not found.samples or not found.classes:
-        raise InputError(f"{data}: holds no labelled pictures")
-    return len(found.classes)
+    choose_splits(found, seed)
+    return found
+
+
+def check_network(settings: TrainSettings, plan: Plan, data: DataSet) -> None:
+    """See that the network fits the data's classes, and starting weights the network; anchors do not matter for that.
+
+    Raises:
+        InputError: they do not.
+    """
+    import numpy as np
+
+    from vedette.learn.darknet.cfg import parse_cfg
+    from vedette.learn.darknet.plan import plan_network
+    from vedette.learn.training.new_network import draft_network, finish_cfg, read_starting_weights
+
+    draft = draft_network(settings, len(data.classes))
+    text, _ = finish_cfg(draft, settings, len(data.classes), np.zeros((0, 2), np.float32))
+    network = plan_network(parse_cfg(text, settings.model))
+    if plan.weights is not None:
+        read_starting_weights(plan.weights, network)
+
+
+def _check_model(model: str) -> None:
+    from vedette.learn.darknet.zoo import FAMILIES
+
+    if model not in FAMILIES and not Path(model).is_file():
+        raise UsageError(f"--model {model} is neither a cfg file nor one of {', '.join(FAMILIES)}")
 
 
 def check_stored(address: str) -> None:
