@@ -1,5 +1,6 @@
-"""`vedette label` with pictures and bundle in S3."""
+"""`vedette label` with pictures and bundle in S3, and a manifest of Ground Truth whose pictures are still there."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -42,3 +43,31 @@ def test_pictures_in_s3_are_labelled_by_a_bundle_in_s3(tmp_path: Path, capsys: p
     capsys.readouterr()
     assert run_command(command) == 0
     assert "2 pictures are labelled already" in capsys.readouterr().out
+
+
+def test_pictures_of_a_manifest_are_fetched_from_where_they_are(tmp_path: Path) -> None:
+    place = f"s3://{BUCKET}/manifest/{tmp_path.name}"
+    (tmp_path / "shots").mkdir()
+    cv2.imwrite(str(tmp_path / "shots" / "a.png"), make_picture({(1, 1): "green"}))
+    upload(tmp_path / "shots", f"{place}/in")
+    label = {
+        "image_size": [{"width": 64, "height": 64, "depth": 3}],
+        "annotations": [{"class_id": 0, "left": 16, "top": 16, "width": 16, "height": 16}],
+    }
+    metadata = {"class-map": {"0": "green"}, "type": "groundtruth/object-detection"}
+    manifest = tmp_path / "output.manifest"
+    manifest.write_text(json.dumps({"source-ref": f"{place}/in/a.png", "boxes": label, "boxes-metadata": metadata}))
+    command = [
+        "data",
+        "convert",
+        str(manifest),
+        str(tmp_path / "voc"),
+        "--to",
+        "voc",
+        "--map",
+        f"{place}/in={place}/in",
+    ]
+    assert run_command(command) == 0
+    (sample,) = read_data_set(tmp_path / "voc").samples
+    assert (sample.name, sample.objects[0].box_xyxy_px) == ("a", (16.0, 16.0, 32.0, 32.0))
+    assert sample.picture.read_bytes() == (tmp_path / "shots" / "a.png").read_bytes()
