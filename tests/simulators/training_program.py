@@ -1,7 +1,8 @@
 """A program in the place of `train`, quick and obedient: its hyper-parameters say what it does there.
 
 `writes` files (JSON: name -> content) and `removes` some, `says` a line, `waits` for SIGTERM unless checkpoints were
-restored, `ignores` SIGTERM, `ends` with a code. What it was given lies in the model folder, below its host's name.
+restored, `ignores` SIGTERM, `ends` with a code; `only` on one host, while the others wait. What it was given lies in
+the model folder, below its host's name.
 """
 
 import json
@@ -33,11 +34,12 @@ def main() -> int:
         (base / name).unlink()
     sys.stdout.write(asked.get("says", "started") + "\n")
     sys.stdout.flush()
-    while "waits" in asked and not restored and not stopped:
+    others = asked.get("only", host) != host
+    while (others or "waits" in asked) and not restored and not stopped:
         time.sleep(0.05)
     while "ignores" in asked:
         time.sleep(1)
-    return int(asked.get("ends", "0"))
+    return 0 if others else int(asked.get("ends", "0"))
 
 
 def _tree(folder: Path) -> dict[str, str]:

@@ -13,7 +13,11 @@ import pytest
 from simulators import training_program
 from simulators.sagemaker_rehearsal import PATIENCE_S, Rehearsal
 from vedette.learn.sagemaker.errors import SimulatorError
+from vedette.learn.sagemaker.simulator.lifecycle import JobRun, Surroundings
+from vedette.learn.sagemaker.simulator.logs import LogGroup
 from vedette.learn.sagemaker.simulator.opening import SimulatorOptions, open_simulator
+from vedette.learn.sagemaker.simulator.records import JobRecord
+from vedette.storage.address import S3Settings
 
 PROGRAM = (sys.executable, training_program.__file__)
 
@@ -130,6 +134,26 @@ def test_a_failure_is_told_in_the_words_of_the_program_and_leaves_no_model(rehea
     assert told["FailureReason"] == "AlgorithmError: the belt has torn, exit code: 3"
     assert steps(told)[-1] == "Failed"
     assert rehearsal.keys("jobs/failed/output") == []
+
+
+def test_a_host_that_fails_takes_the_others_along(rehearsal: Rehearsal) -> None:
+    told = rehearsal.run("torn", {"instances": 3}, ends="1", only="algo-2")
+    assert told["FailureReason"].endswith("exit code: 1")
+    assert steps(told)[-2:] == ["Training", "Failed"]
+    assert len(rehearsal.streams("torn")) == 3
+
+
+def test_a_job_that_is_stopped_before_its_machines_come_has_no_model(tmp_path: Path) -> None:
+    job = JobRecord({"TrainingJobName": "early", "ResourceConfig": {}, "StoppingCondition": {}}, "arn", 1.0)
+    nowhere = Surroundings(tmp_path, S3Settings(), "us-east-1", LogGroup(None), PROGRAM, 1.0, 1.0, None)
+    run = JobRun(job, nowhere)
+    run.ask_to_stop()
+    assert job.describe()["TrainingJobStatus"] == "Stopping"
+    run.run()
+    told = job.describe()
+    assert steps(told) == ["Starting", "Stopping", "Stopped"]
+    assert "ModelArtifacts" not in told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_stopped_job_saves_its_model_and_its_checkpoints(rehearsal: Rehearsal) -> None:
