@@ -23,8 +23,10 @@ NAMES = (
     "counting",
     "gate",
     "variants",
+    "labelling",
     "transfer",
     "capacity",
+    "memory_hour",
 )
 RESULTS = Path(__file__).parent / "results"
 
