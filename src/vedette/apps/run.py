@@ -125,6 +125,7 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
     from vedette.apps.box_watching import box_health
     from vedette.apps.console import warn
     from vedette.apps.run_progress import shown_progress
+    from vedette.apps.service_notice import service_notices
     from vedette.edge.stream.time_slices import lengthen_time_slices
 
     lengthen_time_slices()
@@ -143,7 +144,7 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
             timer.daemon = True
             timer.start()
             closing.callback(timer.cancel)
-        with shown_progress(watch):
+        with shown_progress(watch), service_notices(watch.statistics):
             summary = watch.run()
         return summary, interrupted.is_set()
 
