@@ -8,10 +8,11 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from vedette.learn.sagemaker.errors import SimulatorError
 from vedette.storage.address import Address, S3Settings, is_safe_name
-from vedette.storage.errors import StorageError
+from vedette.storage.errors import ObjectNotFoundError, StorageError
 from vedette.storage.store import Store, open_store
 
 MOST_OBJECT_BYTES = 80 << 30
@@ -79,10 +80,14 @@ def remove_tree(folder: Path) -> None:
 
 
 def file_blocks(path: Path) -> Iterator[bytes]:
-    """A file's bytes as it was when it was opened."""
+    """A file's bytes."""
     with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            yield block
+        yield from _blocks(file)
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    while block := file.read(_BLOCK_BYTES):
+        yield block
 
 
 class CheckpointFolder:
@@ -116,13 +121,14 @@ class CheckpointFolder:
             if self._known.get(name) == state:
                 continue
             try:
-                content = (self._folder / name).read_bytes() if state[0] <= _BLOCK_BYTES else None
-                if content is None:
-                    self._store.upload(name, file_blocks(self._folder / name))
-                else:
-                    self._store.write(name, content)
+                file = (self._folder / name).open("rb")
             except FileNotFoundError:
                 continue  # it was a temporary one
+            with file:
+                if state[0] <= _BLOCK_BYTES:
+                    self._store.write(name, file.read())
+                else:
+                    self._store.upload(name, _blocks(file))
             self._known[name] = state
         gone = [name for name in self._known if name not in now]
         self._store.delete(gone)
