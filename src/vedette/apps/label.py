@@ -10,7 +10,6 @@ from cyclopts import Parameter
 
 from vedette.apps.many_pictures import (
     On,
-    Processes,
     available_processors,
     check_processes,
     everywhere,
@@ -37,7 +36,7 @@ def label(  # noqa: PLR0913 - one parameter for each flag
     max_detections: Annotated[int | None, Parameter(name="--max")] = None,
     engine: Literal["auto", "openvino", "onnxruntime"] = "auto",
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32",
-    processes: Processes | None = None,
+    processes: int | None = None,
     on: On = "local",
     overwrite: bool = False,
     json: bool = False,
@@ -91,7 +90,8 @@ def label(  # noqa: PLR0913 - one parameter for each flag
         plan = plan_labelling(pictures, folder, maker, overwrite)
         settle_classes(folder, wanted)
         count = max(1, min(processes or available_processors(), len(plan.tasks)))
-        progress.say(f"{description}, {count} process{'es' if count > 1 else ''}{_before(plan)}")
+        if plan.tasks:
+            progress.say(f"{description}, {count} process{'es' if count > 1 else ''}{_before(plan)}")
         for reason in plan.failures.values():
             progress.say(f"vedette: {reason}")
         places = [task.picture for task in plan.tasks]

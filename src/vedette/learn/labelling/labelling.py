@@ -173,7 +173,8 @@ def write_prelabels(
         DestinationError: the data set cannot be written.
     """
     done = Labelled()
-    progress.start("labelling", len(tasks), "pictures")
+    if tasks:
+        progress.start("labelling", len(tasks), "pictures")
     for number, outcome in outcomes:
         task = tasks[number]
         reason = outcome.reason if isinstance(outcome, Failed) else _place(task)
