@@ -69,7 +69,8 @@ def build_app() -> App:
 
 
 def _deepstream_commands() -> App:
-    deepstream = App(name="deepstream", help="NVIDIA DeepStream: check configurations.")
+    deepstream = App(name="deepstream", help="NVIDIA DeepStream: render a pipeline file, check configurations.")
+    deepstream.command("vedette.apps.deepstream_render:render", name="render", help="A pipeline file for a board.")
     deepstream.command("vedette.apps.deepstream:check", name="check", help="Check configurations, line by line.")
     return deepstream
 

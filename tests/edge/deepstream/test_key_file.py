@@ -1,8 +1,6 @@
 """The reader of key files against a table of GLib's own answers, and against GLib itself where it is at hand."""
 
-import importlib.util
 import math
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -121,23 +119,6 @@ def test_an_escaped_string_reads_back_as_it_was(text: str) -> None:
 
     if not set(text) & {"\x0c"}:
         assert value("string", read_key_file(content, "x").of_group("a")["k"].value) == text
-
-
-@pytest.fixture(scope="module")
-def glib(real_data: Path) -> ModuleType:
-    """GLib's own parser, through ctypes."""
-    path = real_data.parent / "oracles" / "glib_keyfile.py"
-    if not path.is_file():
-        pytest.skip(f"no GLib oracle: {path} is no file")
-    spec = importlib.util.spec_from_file_location("glib_keyfile", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except OSError as error:
-        pytest.skip(f"no GLib: {error}")
-    return module
 
 
 def glib_value(file: object, kind: str, key: str) -> object:

@@ -1,0 +1,36 @@
+"""The message converter's file, by which a message names its camera, and the broker adaptor's, without secrets."""
+
+from vedette.edge.deepstream.key_file_text import Value, write_key_file
+from vedette.edge.deepstream.render_settings import Broker, Rendering
+
+CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # where Ubuntu, and so every JetPack, keeps them
+
+
+def render_converter(rendering: Rendering) -> bytes:
+    """`config_msgconv.txt`: the sensor of each source is the camera's name."""
+    groups: list[tuple[str, dict[str, Value | None]]] = [
+        (f"sensor{number}", {"enable": 1, "type": "Camera", "id": camera.name, "description": camera.name})
+        for number, camera in enumerate(rendering.pipeline.cameras)
+    ]
+    return write_key_file("message converter: cameras by name; written by vedette, see README.md", groups)
+
+
+def render_broker(broker: Broker) -> bytes:
+    """`cfg_broker.txt`; user and password of MQTT come from the environment, where run.sh puts them."""
+    if broker.kind == "kafka":
+        keys: dict[str, Value | None] = {
+            "partition-key": "sensorId",  # a camera's messages stay in order
+            "proto-cfg": '"enable.idempotence=true"',
+            "share-connection": 1,
+        }
+    else:
+        keys = {
+            "enable-tls": 1 if broker.tls else 0,
+            "tls-cafile": CERTIFICATES if broker.tls else None,
+            "share-connection": 1,
+            "loop-timeout": 2000,
+            "keep-alive": 60,
+            "set-threaded": 1,
+        }
+    comment = f"{broker.kind} adaptor; holds no password: see run.sh; written by vedette"
+    return write_key_file(comment, [("message-broker", keys)])

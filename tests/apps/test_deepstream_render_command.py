@@ -1,0 +1,208 @@
+"""`vedette deepstream render` on the command line, and what its run.sh does where a stand-in is deepstream-app."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from small_bundle import CLASSES, make_bundle, make_manifest, make_model
+from vedette.apps.cli import run_command
+from vedette.bundle_folder import write_bundle
+from vedette.learn.darknet.cfg import parse_cfg
+from vedette.learn.darknet.plan import plan_network
+from vedette.learn.darknet.zoo import make_cfg
+
+CAMERA_SECRET, BROKER_SECRET = "p@ss:wo/rd 'x'\\", "hunter2 $HOME"
+PIPELINE = """\
+version: 1
+bundle: bundle
+cameras:
+  - {name: gate, url: "rtsp://10.0.0.1/main", username: admin, password_env: GATE_PASSWORD}
+  - {name: hall, url: "rtsp://10.0.0.2/main", username: guest, password_file: hall.txt}
+  - {name: open, url: "rtsp://10.0.0.3/main"}
+events:
+  - {kind: mqtt, host: broker, topic: site/events, username: box, password_file: mqtt.txt}
+"""
+RENDER = ["--target", "orin-nano", "--deepstream", "7.1", "--inferences-per-second", "100"]
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    make_bundle(tmp_path / "bundle")
+    (tmp_path / "hall.txt").write_text("second\n")
+    (tmp_path / "mqtt.txt").write_text(BROKER_SECRET + "\n")
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(PIPELINE)
+    return path
+
+
+def test_a_folder_is_rendered_that_passes_the_check(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = pipeline.parent / "out"
+
+    assert run_command(["deepstream", "render", str(pipeline), *RENDER, "--out", str(out), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["detections_per_second_and_camera"] == 6.0
+    assert document["interval"] == 4
+    assert set(document["files"]) >= {"app.txt", "README.md", "run.sh", "model.onnx"}
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == document["files"]
+    assert os.access(out / "run.sh", os.X_OK)
+    assert (
+        run_command(["deepstream", "check", str(out), "--deepstream", "7.1", "--target", "orin-nano", "--strict"]) == 0
+    )
+
+
+def test_no_secret_is_in_any_file(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATE_PASSWORD", CAMERA_SECRET)
+    out = pipeline.parent / "out"
+    run_command(["deepstream", "render", str(pipeline), *RENDER, "--out", str(out)])
+
+    content = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
+    assert b"10.0.0.1" in content
+    for secret in (CAMERA_SECRET, BROKER_SECRET, "second\n"):
+        assert secret.encode() not in content
+
+
+def test_the_cost_of_the_network_comes_from_the_cfg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg = make_cfg("yolov3-tiny", len(CLASSES), 64, 64)
+    contents = {"model.onnx": make_model(), "labels.txt": b"", "model.cfg": cfg.encode()}
+    write_bundle(tmp_path / "bundle", make_manifest(), contents)
+    path = tmp_path / "p.yaml"
+    path.write_text("bundle: bundle\ncameras: [{name: a, url: 'rtsp://h/a'}]\n")
+
+    assert run_command(["deepstream", "render", str(path), *RENDER[:4], "--out", str(tmp_path / "out"), "--json"]) == 0
+    cost = plan_network(parse_cfg(cfg, "x"), 64, 64).bflops
+    assert json.loads(capsys.readouterr().out)["most_inferences_per_second"] == pytest.approx(1800 / cost, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--target", "jetson-nano", "--deepstream", "7.1"], 1, "does not run on the Jetson Nano"),
+        (["--target", "toaster", "--deepstream", "7.1"], 1, "'toaster' is no target"),
+        (["--target", "orin-nano", "--deepstream", "7.1"], 2, "give --inferences-per-second"),
+        (["--target", "jetson-nano", "--deepstream", "6.0.1", "--inferences-per-second", "9"], 1, "no MQTT adaptor"),
+        ([*RENDER, "--camera-size", "big"], 2, "WIDTHxHEIGHT"),
+        ([*RENDER, "--kafka", "broker"], 2, "HOST:PORT/TOPIC"),
+        ([*RENDER, "--camera-size", "7680x4320"], 1, "decodes 498 Mpixel/s"),
+    ],
+)
+def test_what_cannot_be_rendered_is_one_message_and_leaves_nothing(
+    pipeline: Path, arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = pipeline.parent / "out"
+
+    assert run_command(["deepstream", "render", str(pipeline), *arguments, "--out", str(out)]) == code
+    assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_int8_is_refused_and_a_folder_that_is_there_is_kept(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = pipeline.parent / "out"
+    pipeline.write_text(PIPELINE + "detect: {precision: int8}\n")
+    assert run_command(["deepstream", "render", str(pipeline), *RENDER, "--out", str(out)]) == 2
+    assert "int8 is not rendered" in capsys.readouterr().err
+
+    pipeline.write_text(PIPELINE)
+    out.mkdir()
+    (out / "mine").write_text("kept")
+    assert run_command(["deepstream", "render", str(pipeline), *RENDER, "--out", str(out)]) == 2
+    assert [path.name for path in out.iterdir()] == ["mine"]
+
+
+def install(folder: Path, script: str) -> dict[str, str]:
+    """A DeepStream with nothing in it but a stand-in for deepstream-app and the adaptor."""
+    sdk = folder / "sdk"
+    (sdk / "lib").mkdir(parents=True)
+    (sdk / "lib" / "libnvds_mqtt_proto.so").touch()
+    app = folder / "deepstream-app"
+    app.write_text(f'#!/bin/bash\n[ "$1" = --version ] && {{ echo "deepstream-app version 7.1.0"; exit; }}\n{script}')
+    app.chmod(0o755)
+    return {**os.environ, "DEEPSTREAM_DIR": str(sdk), "DEEPSTREAM_APP": str(app), "GATE_PASSWORD": CAMERA_SECRET}
+
+
+@pytest.fixture
+def rendered(pipeline: Path) -> Path:
+    out = pipeline.parent / "out"
+    assert run_command(["deepstream", "render", str(pipeline), *RENDER, "--out", str(out)]) == 0
+    (out / "libnvds_infer_vedette.so").touch()
+    return out
+
+
+def test_run_puts_passwords_into_a_private_copy_that_is_gone_afterwards(rendered: Path) -> None:
+    environment = install(
+        rendered.parent, 'stat -c "%a" "$2"; grep ^uri "$2"; echo "$USER_MQTT/$PASSWORD_MQTT"; exit 7\n'
+    )
+
+    done = subprocess.run(
+        [rendered / "run.sh"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == 7, done.stderr
+    assert done.stdout.splitlines() == [
+        "600",
+        "uri=rtsp://admin:p%40ss%3Awo%2Frd%20%27x%27%5C@10.0.0.1/main",
+        "uri=rtsp://guest:second@10.0.0.2/main",
+        "uri=rtsp://10.0.0.3/main",
+        f"box/{BROKER_SECRET}",
+    ]
+    assert list(rendered.glob(".app.*")) == []
+    assert "p%40ss" not in done.stderr
+
+
+def test_run_hands_a_signal_on_and_cleans_up(rendered: Path) -> None:
+    environment = install(
+        rendered.parent, "trap 'echo ended; exit 3' TERM\necho started\nwhile :; do sleep 0.1; done\n"
+    )
+    with subprocess.Popen([rendered / "run.sh"], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 60
+        assert process.stdout.readline() == "ended\n"
+        assert process.wait(timeout=deadline - time.monotonic()) == 3
+    assert list(rendered.glob(".app.*")) == []
+
+
+def test_run_says_what_is_missing(rendered: Path) -> None:
+    environment = install(rendered.parent, "exit 0\n")
+    without_password = {name: value for name, value in environment.items() if name != "GATE_PASSWORD"}
+
+    def complaint(given: dict[str, str]) -> str:
+        done = subprocess.run([rendered / "run.sh"], env=given, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode != 0
+        return done.stderr
+
+    assert "GATE_PASSWORD is empty or not set" in complaint(without_password)
+    (rendered.parent / "sdk" / "lib" / "libnvds_mqtt_proto.so").unlink()
+    assert "libnvds_mqtt_proto.so is missing" in complaint(environment)
+    assert "is not installed" in complaint({**environment, "DEEPSTREAM_APP": "", "PATH": "/usr/bin:/bin"})
+
+
+def test_the_parser_is_built_from_source_against_the_installed_header(rendered: Path) -> None:
+    environment = install(rendered.parent, "echo ran\n")
+    includes = rendered.parent / "sdk" / "sources" / "includes"
+    (rendered / "libnvds_infer_vedette.so").unlink()
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [rendered / "run.sh"], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    assert "install the DeepStream SDK" in run().stderr
+    includes.mkdir(parents=True)
+    (includes / "nvdsinfer_custom_impl.h").write_text("#define FOUND 1\n")
+    compiler = rendered.parent / "g++"
+    compiler.write_text('#!/bin/bash\necho "$@" > compiled\nwhile [ "$1" != -o ]; do shift; done\ntouch "$2"\n')
+    compiler.chmod(compiler.stat().st_mode | stat.S_IXUSR)
+    environment["CXX"] = str(compiler)
+    (rendered / "parser").mkdir(exist_ok=True)
+    (rendered / "parser" / "box.cpp").write_text("")
+
+    assert "ran" in run().stdout
+    assert str(includes) in (rendered / "compiled").read_text()
+    assert (rendered / "libnvds_infer_vedette.so").exists()
