@@ -12,7 +12,7 @@ from typing import IO
 
 from vedette.learn.sagemaker.errors import SimulatorError
 from vedette.storage.address import Address, S3Settings, is_safe_name
-from vedette.storage.errors import ObjectNotFoundError, StorageError
+from vedette.storage.errors import StorageError
 from vedette.storage.store import Store, open_store
 
 MOST_OBJECT_BYTES = 80 << 30
