@@ -32,3 +32,14 @@ def test_work_of_another_machine_has_the_rate_that_it_had_there() -> None:
         progress.advance(10)
 
     assert re.search(r"10/10\D.*0\.0 batches/s", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()))
+
+
+def test_words_of_others_are_no_markup() -> None:
+    terminal = Terminal()
+    with ConsoleProgress(terminal) as progress:
+        progress.start("[/red] [link=file:///etc]", 3, "files")
+        progress.advance(3)
+        progress.say("[/red] :warning:")
+
+    assert "[/red] [link=file:///etc]" in terminal.getvalue()
+    assert "[/red] :warning:" in terminal.getvalue()

@@ -1,8 +1,10 @@
 """A job that is followed looks as if it ran here: bar, curves, page; and then its run lies where they were."""
 
 import csv
+import errno
 import io
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -378,3 +380,19 @@ def test_the_bar_on_a_terminal_is_that_of_the_job(say: Say, monkeypatch: pytest.
 
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     assert re.search(r"epoch 1/3 ━+ 40/40 [0-9.]+ batches/s .* loss 0\.8", drawn)
+
+
+def test_a_disk_that_takes_no_more_ends_the_following_only(
+    say: Say, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    say("full/algo-1-1", epoch_line(1))
+    monkeypatch.setattr("vedette.learn.training.run_folder.write_atomically", full)
+
+    assert follow("full", monkeypatch, job("full"), flags=("--out", "run")) == 1
+
+    told = capsys.readouterr().err
+    assert "following has ended, full has not\ncome back:  vedette jobs follow full --out run\n" in told
+    assert told.endswith("vedette: run cannot be written: No space left on device\n")

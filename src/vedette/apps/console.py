@@ -136,14 +136,14 @@ class _RichBar:
         )
 
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # the words of others, when a job is followed
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
             console=Console(file=stream, highlight=False),
         )
         self._task: Any = None
@@ -169,7 +169,7 @@ class _RichBar:
         self._progress.update(self._task, advance=count, **fields)
 
     def say(self, line: str) -> None:
-        self._progress.console.print(line, markup=False)
+        self._progress.console.print(line, markup=False, emoji=False)
 
     def close(self, failed: bool = False) -> None:
         self._progress.stop()

@@ -91,19 +91,31 @@ class FollowedRun:
         self._changed = True
 
     def write(self, checkpoints: str | None, state: str, progress: Progress, *, finished: bool = False) -> None:
-        """results.csv, results.png and report.html, if anything is new."""
-        from vedette.learn.training.plots import write_results_plot
-        from vedette.learn.training.report import RESULTS_FILE, write_report
+        """results.csv, results.png and report.html, if anything is new.
 
+        Raises:
+            InputError: the folder cannot be written.
+        """
         now = time.monotonic()
         if not (self._changed and (finished or now - self._written_at >= WRITE_EVERY_S)):
             return
         self._changed, self._written_at = False, now
-        if self._rows:
-            self._run.write_results(self._rows)
-        if self._rows and (finished or now - self._drawn_at >= DRAW_EVERY_S):
+        draw = bool(self._rows) and (finished or now - self._drawn_at >= DRAW_EVERY_S)
+        if draw:
             self._drawn_at = now
             self._bring(checkpoints, progress)
+        try:
+            self._write_curves(state, draw=draw, finished=finished)
+        except OSError as error:
+            raise InputError(f"{self.folder} cannot be written: {error.strerror or error}") from error
+
+    def _write_curves(self, state: str, *, draw: bool, finished: bool) -> None:
+        from vedette.learn.training.plots import write_results_plot
+        from vedette.learn.training.report import RESULTS_FILE, write_report
+
+        if self._rows:
+            self._run.write_results(self._rows)
+        if draw:
             write_results_plot(self.folder / RESULTS_FILE, self.folder / "results.png")
         facts = {"job": self._job, "state": state, "last heard of": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}
         write_report(self.folder, epochs=max(self._expected, self.epochs), finished=finished, facts=facts)

@@ -8,6 +8,8 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING
 
+from vedette.contracts.errors import VedetteError
+
 if TYPE_CHECKING:
     from vedette.learn.sagemaker.job_service import JobService, JobState
 
@@ -38,7 +40,6 @@ def follow_to_end(service: JobService, job: str, run: Path, ending: Ending) -> i
     from vedette.apps.console import warn
     from vedette.apps.followed_run import FollowedRun
     from vedette.apps.job_following import follow_job
-    from vedette.learn.sagemaker.errors import JobError
     from vedette.learn.sagemaker.job_logs import open_logs
 
     state = service.describe(job)
@@ -52,7 +53,7 @@ def follow_to_end(service: JobService, job: str, run: Path, ending: Ending) -> i
             return ending.interrupted(job)
         warn(f"\ndetached; {job} goes on\n{way_back(job, run, ending.region)}")
         return INTERRUPTED
-    except JobError:
+    except VedetteError:  # AWS, or this computer's disk
         warn(f"following has ended, {job} has not\n{way_back(job, run, ending.region)}")
         raise
     return tell_end(state, run, ending)
