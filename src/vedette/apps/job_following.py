@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 QUIET_LOOKS = 2  # without a new line, after the end
 MOST_FAILURES = 120  # looks one after the other; each was tried several times
 Told = TypeVar("Told")
+LEAD = "algo-1"  # the host that tells of all of them, and draws the bar
 _EPOCH = re.compile(r"epoch ([0-9]{1,7})/([0-9]{1,7})")
 
 
@@ -30,7 +31,6 @@ class JobView:
         self._progress, self._run = progress, run
         self._shown = 0  # transitions
         self._at: ProgressLine | None = None
-        self._lead: str | None = None  # the host that draws the bar
 
     def catch_up(self, state: JobState, lines: list[LogLine]) -> None:
         """Take up a job that has been running for a while: its figures, not everything it ever said."""
@@ -55,7 +55,7 @@ class JobView:
             if found is not None:
                 self._advance(found)
             elif line.text.strip():
-                self._progress.say(line.text if line.host == self._lead else f"[{line.host}] {line.text}")
+                self._progress.say(line.text if line.host == LEAD else f"[{line.host}] {line.text}")
 
     def _take_figures(self, line: LogLine) -> bool:
         from vedette.learn.sagemaker.metrics import read_metrics_line
@@ -67,8 +67,7 @@ class JobView:
 
     def _progress_of(self, line: LogLine) -> ProgressLine | None:
         found = read_progress_line(line.text)
-        self._lead = self._lead or line.host
-        if found is None or line.host != self._lead:
+        if found is None or line.host != LEAD:
             return None
         epoch = _EPOCH.fullmatch(found.stage)
         if epoch is not None:
