@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from live_wall import DrawnPicture, camera_status, event, stamp, status, tracks
 
+from simulators.lag_meter import LagMeter
 from vedette.contracts.ports import SelectiveView
 from vedette.contracts.status import CameraState, Status
-from vedette.edge.live import snapshots
+from vedette.edge.live import routes, snapshots
 from vedette.edge.live.errors import PageUnavailableError
 from vedette.edge.live.feed import MAX_EVENTS
 from vedette.edge.live.page import LivePage
@@ -95,13 +96,12 @@ def test_ten_viewers_cost_as_much_as_one(page: LivePage) -> None:
 
 
 def test_pictures_of_a_camera_are_made_at_most_five_times_a_second(page: LivePage) -> None:
-    until, index = time.monotonic() + 1.0, 0
-    while time.monotonic() < until:
+    began, index = time.monotonic(), 0
+    while time.monotonic() < began + 1.0 or index < 8:
         page.show(stamp("north", index), DrawnPicture(index), tracks(), {})
         ask(page, cameras=["north"])
         index += 1
-    assert index > 6
-    assert 2 <= page.pictures_made <= 6
+    assert 2 <= page.pictures_made <= 1 + 5 * (time.monotonic() - began)
 
 
 def test_an_answer_holds_status_boxes_and_a_small_clean_jpeg_of_visible_tiles_only(page: LivePage) -> None:
@@ -120,7 +120,7 @@ def test_an_answer_holds_status_boxes_and_a_small_clean_jpeg_of_visible_tiles_on
     assert 0 <= head["status"]["machine_cpu_percent"] <= 100
 
 
-def test_what_a_viewer_has_is_not_sent_again(page: LivePage) -> None:
+def test_what_a_viewer_has_is_not_sent_again(page: LivePage, monkeypatch: pytest.MonkeyPatch) -> None:
     page.show(stamp("north", 0), DrawnPicture(0), tracks(), {})
     page.add_event(event(1))
     head, pictures = ask(page, cameras=["north"])
@@ -137,10 +137,11 @@ def test_what_a_viewer_has_is_not_sent_again(page: LivePage) -> None:
     head, pictures = ask(page, **seen)
     assert time.monotonic() - began > 0.4  # it waited for news, then told the status alone
     assert (head["events"], pictures, head["stages"]) == ([], [], None)
+    monkeypatch.setattr(routes, "MAX_WAIT_S", 9.0)  # of the 10 s that `ask` waits
     began = time.monotonic()
     threading.Timer(0.1, lambda: page.add_event(event(2))).start()
     head, _ = ask(page, **seen)
-    assert time.monotonic() - began < 0.4  # news ends the waiting
+    assert time.monotonic() - began < 8.5  # news ends the waiting
     assert [one["id"] for one in head["events"]] == ["2"]
 
 
@@ -290,10 +291,11 @@ def test_it_stops_within_a_second_while_somebody_looks_and_frees_the_port() -> N
     waiting = threading.Thread(target=lambda: ask(page, instance="x"))
     waiting.start()
     time.sleep(0.1)
-    began = time.monotonic()
-    page.close()
-    assert time.monotonic() - began < 1.0
-    waiting.join(timeout=2)
+    with LagMeter() as lag:
+        began = time.monotonic()
+        page.close()
+        assert time.monotonic() - began < 1.0 + lag.slack_s
+    waiting.join(timeout=20)
     assert not waiting.is_alive()
     idle.close()
     page.close()  # twice is no error

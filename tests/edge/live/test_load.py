@@ -28,8 +28,10 @@ def test_the_load_of_processes_below_counts_as_the_programs() -> None:
         assert child.stdout is not None
         child.stdout.readline()
         load = ProgramLoad()
-        time.sleep(0.5)
-        percent, memory_mb = load.percent_and_mb()
+        deadline, percent = time.monotonic() + 30, 0.0
+        while percent <= 5 and time.monotonic() < deadline:  # on a busy machine it gets its share later
+            time.sleep(0.5)
+            percent, memory_mb = load.percent_and_mb()
         child.kill()
     assert percent > 5 and memory_mb > alone + 50
     assert load.percent_and_mb()[0] >= 0  # the child has gone, with its time

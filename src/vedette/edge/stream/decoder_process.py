@@ -1,7 +1,8 @@
 """The body of a decoder process: runs one camera as `camera.CameraWorker` does, and hands its slots to the parent.
 
-A thread listens to the parent: freed slots of the ring, and the end of the conversation, which means stop. There is
-always an `EndMessage`, but when the process is killed or its native code dies, which is what it is there for.
+A thread listens to the parent: freed slots of the ring, and the end of the conversation, which means stop. When the
+camera does not end then, because a read inside FFmpeg blocks, the thread reports in its place. So there is always an
+`EndMessage` with the last counts, but when the process is killed or its native code dies: what it is there for.
 """
 
 import json
@@ -28,7 +29,9 @@ from vedette.edge.stream.fitting import FullFrame, quarter_turns
 from vedette.edge.stream.mailbox import Slot
 from vedette.edge.stream.shared_frames import FrameRing
 from vedette.edge.stream.shared_picture import share_picture
-from vedette.edge.stream.statistics import CameraCounters
+from vedette.edge.stream.statistics import CameraCounters, CameraState
+
+STUCK_S = 0.3  # for the camera to end by itself when it is asked to
 
 
 def decode_camera(socket_fd: int, ring_fd: int) -> NoReturn:
@@ -53,7 +56,7 @@ def _run(link: socket.socket, order: Order, ring_fd: int) -> None:
     threading.Thread(target=outbox.listen, name="listener", daemon=True).start()
     worker.run()
     crash = None if worker.crash is None else "".join(traceback.format_exception(worker.crash))
-    outbox.send(EndMessage(outbox.report(), counters.state, counters.error, crash))
+    outbox.end(counters.state, counters.error, crash)
 
 
 class RingOutbox:
@@ -70,6 +73,7 @@ class RingOutbox:
         self._changed = threading.Condition()
         self._free = deque(range(ring.slots))
         self._next_report_s = 0.0
+        self._ending = threading.Lock()
 
     def report(self) -> Report:
         """How far the camera is."""
@@ -112,6 +116,12 @@ class RingOutbox:
         for fd in fds or []:
             os.close(fd)
 
+    def end(self, state: CameraState, error: str | None = None, crash: str | None = None) -> NoReturn:
+        """Say how the camera ended, and end the process; from whichever thread knows it first."""
+        with self._ending:
+            self.send(EndMessage(self.report(), state, error, crash))
+            os._exit(0)
+
     def listen(self) -> None:
         """The body of the listening thread."""
         while packet := self._receive():
@@ -126,6 +136,10 @@ class RingOutbox:
         with self._changed:
             self._stop.set()
             self._changed.notify()
+        self.worker.counters.state = CameraState.STOPPED
+        self.send(self.report())  # the parent waits longer for who has heard it
+        time.sleep(STUCK_S)
+        self.end(CameraState.STOPPED)
 
     def _receive(self) -> bytes:
         try:

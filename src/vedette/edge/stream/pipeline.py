@@ -8,8 +8,10 @@ runs give the same batches and results. Live and paced cameras never wait: the n
 counted. No queue is unbounded. A camera that fails is reported once and the others go on. Memory held per camera: at
 most `room` slots (a decoded frame and a fitted picture each).
 
-A read that blocks inside FFmpeg cannot be broken off: a process is killed for it; a thread ends by itself after the
-read timeout. `run` does not wait for it longer than `JOIN_S`: such a thread is a daemon, holds but its connection.
+A read that blocks inside FFmpeg cannot be broken off: a process reports its last counts all the same and ends; a thread
+ends by itself after the read timeout, and `run` does not wait for it longer than `ASK_S`: such a thread is a daemon and
+holds but its connection. A process that does not answer a stop within `ASK_S` is killed; one that does may, on a busy
+machine, take up to `ANSWERED_S` for its last messages.
 """
 
 import threading
@@ -29,8 +31,10 @@ from vedette.edge.stream.mailbox import Arrivals, LosslessQueue, Mailbox, Newest
 from vedette.edge.stream.spawner import Spawner
 from vedette.edge.stream.statistics import CameraCounters, CameraState, CameraStatistics
 
-ASK_S = 0.4  # for a camera to end by itself
-JOIN_S = 1.0
+ASK_S = 1.0  # for a camera to end by itself, or to show that it has heard
+ANSWERED_S = 5.0  # for one that has
+KILLED_S = 1.0  # for one that was killed
+LOOK_S = 0.05
 
 
 class Worker(Protocol):
@@ -164,13 +168,16 @@ class StreamPipeline:
 
     def _join(self, threads: Sequence[threading.Thread]) -> None:
         began = time.monotonic()
-        for until_s in (began + ASK_S, began + JOIN_S):
-            for thread, worker in zip(threads, self._workers, strict=True):
-                if thread.ident is not None:
-                    thread.join(max(until_s - time.monotonic(), 0.0))
-                if thread.is_alive():
-                    worker.kill()
         for thread, worker in zip(threads, self._workers, strict=True):
+            while thread.is_alive() and time.monotonic() < began + _patience_s(worker.counters):
+                thread.join(LOOK_S)
+        for thread, worker in zip(threads, self._workers, strict=True):
+            if thread.is_alive():
+                worker.kill()
+        killed = time.monotonic()
+        for thread, worker in zip(threads, self._workers, strict=True):
+            if thread.is_alive() and worker.decoder_pid is not None:
+                thread.join(max(killed + KILLED_S - time.monotonic(), 0.0))
             if thread.is_alive():
                 worker.counters.finish(CameraState.STOPPED, None, time.monotonic())
 
@@ -193,6 +200,11 @@ class StreamPipeline:
 
         settings = CameraSettings(self._detector.manifest.input, every, *timeouts_s, threading.Event(), self._fps)
         return [CameraWorker(camera, settings, box, counters) for camera, box, counters in parts]
+
+
+def _patience_s(counters: CameraCounters) -> float:
+    """How long to wait for a camera that was asked to stop; its last messages may already say that it does."""
+    return ANSWERED_S if counters.state is CameraState.STOPPED else ASK_S
 
 
 Pictures = Callable[[str], bool]
