@@ -51,6 +51,34 @@ def test_wrong_usage_is_one_line_and_starts_nothing() -> None:
         assert "Traceback" not in done.stderr
 
 
+PATIENT = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
+try:
+    sys.stdout.write("ready"); sys.stdout.flush()
+    while True:
+        signal.pause()
+except KeyboardInterrupt:
+    sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 3), (signal.SIGTERM, 4)])
+def test_ctrl_c_and_sigterm_are_for_the_command(number: signal.Signals, code: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vedette", "simulator", "--", sys.executable, "-c", PATIENT],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.read(5) == "ready"
+    if number is signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does: to all of the foreground
+    else:
+        process.send_signal(number)
+    _, told = process.communicate(timeout=120)
+    assert (process.returncode, told) == (code, "")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are tied to their parents on Linux")
 def test_killed_at_once_it_leaves_no_server() -> None:
     process = subprocess.Popen(

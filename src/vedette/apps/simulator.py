@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from vedette.contracts.errors import UsageError
@@ -69,24 +70,30 @@ def environment_in(running: "Simulator", environ: Mapping[str, str]) -> dict[str
 
 def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run a command to its end; Ctrl-C is for it."""
-    try:
-        process = subprocess.Popen(arguments, env=environ)
-    except OSError as error:
-        raise UsageError(f"{arguments[0]} cannot be run: {error.strerror or error}") from error
-    with _leaving_interrupts_to(process):
-        code = process.wait()
+    with _leaving_signals_to() as children:
+        try:
+            children.append(subprocess.Popen(arguments, env=environ))
+        except OSError as error:
+            raise UsageError(f"{arguments[0]} cannot be run: {error.strerror or error}") from error
+        code = children[0].wait()
     return code if code >= 0 else LAST_SIGNAL - code
 
 
 @contextmanager
-def _leaving_interrupts_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """The terminal sends Ctrl-C to both; SIGTERM comes here alone, and is passed on."""
+def _leaving_signals_to() -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """For the child in the list: the terminal sends Ctrl-C to both; SIGTERM comes here alone, and is passed on."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        for child in children:
+            child.send_signal(number)
+
     before = {
         signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
-        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number)),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
     }
     try:
-        yield
+        yield children
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
