@@ -100,6 +100,11 @@ def test_pictures_become_a_bundle_through_a_job(tmp_path: Path) -> None:
         run = traveller.fetch("belt-1")
         assert (run / "bundle" / "bundle.json").is_file()
 
+        told = traveller.train("piped", 1, mode="Pipe")  # the true program's own words come back
+        assert told["TrainingJobStatus"] == "Failed"
+        assert told["FailureReason"].startswith("AlgorithmError: channel 'train' comes in Pipe mode")
+        assert told["FailureReason"].endswith("exit code: 1")
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
