@@ -37,6 +37,7 @@ COMMANDS = {
     "install": "install:install",
     "rollback": "install:rollback",
     "doctor": "doctor:doctor",
+    "jetson provision": "jetson:provision",
     "schema": "schema:schema",
     "demo": "demo:demo",
 }
@@ -68,7 +69,7 @@ def test_paragraphs_of_help_are_filled_to_the_width_of_the_terminal(capsys: pyte
     assert min(filled) > 60
 
 
-@pytest.mark.parametrize("group", ["", "data", "model", "jobs"])
+@pytest.mark.parametrize("group", ["", "data", "model", "jobs", "jetson"])
 def test_every_command_stands_in_the_list_with_one_line(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command([*group.split(), "--help"]) == 0
 

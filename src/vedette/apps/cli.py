@@ -58,9 +58,7 @@ def build_app() -> App:
     app.command("vedette.apps.detect:detect", name="detect", help="Detect in pictures with a bundle.")
     app.command("vedette.apps.label:label", name="label", help="Pre-label pictures with a bundle, as VOC with scores.")
     app.command("vedette.apps.run:run", name="run", help="Watch cameras: detect, track, count, send events.")
-    app.command("vedette.apps.install:install", name="install", help="Install a bundle here, once it is proved.")
-    app.command("vedette.apps.install:rollback", name="rollback", help="Go back to the bundle that ran before.")
-    app.command("vedette.apps.doctor:doctor", name="doctor", help="What this box is, lacks, and how to mend it.")
+    _add_box_commands(app)
     app.command("vedette.apps.capacity:capacity", name="capacity", help="How many cameras this box can watch.")
     app.command("vedette.apps.simulator:simulator", name="simulator", help="Rehearse cloud training: AWS, simulated.")
     app.command("vedette.apps.schema:schema", name="schema", help="Print the JSON Schema of events or pipeline files.")
@@ -73,6 +71,15 @@ def _deepstream_commands() -> App:
     deepstream.command("vedette.apps.deepstream_render:render", name="render", help="A pipeline file for a board.")
     deepstream.command("vedette.apps.deepstream:check", name="check", help="Check configurations, line by line.")
     return deepstream
+
+
+def _add_box_commands(app: App) -> None:
+    app.command("vedette.apps.doctor:doctor", name="doctor", help="What this box is, lacks, and how to mend it.")
+    app.command("vedette.apps.install:install", name="install", help="Install a bundle here, once it is proved.")
+    app.command("vedette.apps.install:rollback", name="rollback", help="Go back to the bundle that ran before.")
+    jetson = App(name="jetson", help="NVIDIA Jetson: from a new board to one that watches.")
+    jetson.command("vedette.apps.jetson:provision", name="provision", help="The steps, which are done, and commands.")
+    app.command(jetson)
 
 
 def main(argv: list[str] | None = None) -> None:

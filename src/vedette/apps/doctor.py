@@ -13,7 +13,6 @@ from cyclopts import Parameter
 from vedette.contracts.errors import InputError
 
 if TYPE_CHECKING:
-    from vedette.edge.jetson.examining import Examination
     from vedette.edge.jetson.findings import Finding
 
 PATIENCE_S = 5.0
@@ -40,8 +39,8 @@ def doctor(
     if not root.is_dir():
         raise InputError(f"{root}: is no folder; give the root of a box's files")
     files = BoxFiles(root)
-    found = examine(files, _ask if files.is_this_machine else lambda program: None)
-    engines, cameras = _engines(found, files.is_this_machine), _cameras(pipeline)
+    found = examine(files, ask if files.is_this_machine else lambda program: None)
+    engines, cameras = engine_findings(files.is_this_machine), _cameras(pipeline)
     findings = [*found.findings, *engines, *cameras]
     gaps = sum(finding.verdict.value == "gap" for finding in findings)
     if json:
@@ -51,7 +50,7 @@ def doctor(
     return 1 if gaps else 0
 
 
-def _engines(found: Examination, here: bool) -> list[Finding]:
+def engine_findings(here: bool) -> list[Finding]:
     """What of Vedette's own can run here; nobody can tell of another machine's files."""
     if not here:
         return []
@@ -92,7 +91,7 @@ def _print(findings: list[Finding], gaps: int) -> None:
     print_line("nothing is missing" if not gaps else f"{gaps} {'gap' if gaps == 1 else 'gaps'} to mend")
 
 
-def _ask(command: str) -> str | None:
+def ask(command: str) -> str | None:
     """What a program of this machine says; None where it is missing, refuses or takes too long."""
     program, *arguments = shlex.split(command)
     place = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
