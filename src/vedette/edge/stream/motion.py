@@ -34,6 +34,7 @@ TILE_SHARE = 0.98  # of a tile's cells: rain strikes a few per cent of them
 EVERYWHERE = 0.25  # what three quarters of the tiles have is no object
 PIECE_FACTOR = 5  # where there is noise everywhere: times the least, and times the usual largest piece of a tile
 LEAST_SHAKE, MOST_SHAKE = 0.04, 1.0  # cells that a trembling camera shifts its picture by; a firm one's: below 0.02
+SOLID_CELLS = 4  # side of a block
 SHAKEN_PIECES = 10  # times the least: what changed in a larger piece is no edge of something
 LEAST_TEXTURE = 0.01  # squared variance of brightness between cells, without which no shift can be told
 AROUND = np.ones((5, 5), np.uint8)
@@ -101,9 +102,14 @@ class ChangeFinder:
 
     @staticmethod
     def _largest_piece(difference: Luma, limits: Luma, least: float, least_cells: int) -> int:
-        """Cells of the largest piece that lies above its limits and above what the whole picture has; 0: none does."""
+        """Cells of the largest piece that lies above its limits and above what the whole picture has; 0: none does.
+
+        As many as the picture has where there is a solid one; how large it is takes several times as long to tell.
+        """
         noisy = least > LEAST_LEVELS
         changed = cv2.compare(difference, np.maximum(limits, np.uint8(least)), cv2.CMP_GT)  # (rows, columns) 0 or 255
+        if not noisy and least_cells <= SOLID_CELLS**2 and _has_solid_block(changed):
+            return difference.size
         return _largest_object(changed, least_cells * (PIECE_FACTOR if noisy else 1))
 
     def _learn(self, difference: Luma, rate: float) -> None:
@@ -226,6 +232,16 @@ def _everywhere(difference: Luma, least: float = LEAST_LEVELS) -> tuple[float, f
     place = int(EVERYWHERE * len(ordered))
     tiles = np.partition(ordered, place, axis=0)[place]
     return float(tiles[1]), float(tiles[0])
+
+
+def _has_solid_block(changed: Luma) -> bool:
+    """Whether all cells of some block changed: no edge of something, and nothing that rain or grain does."""
+    rows, columns = changed.shape[0] // SOLID_CELLS, changed.shape[1] // SOLID_CELLS
+    if not rows or not columns or cv2.countNonZero(changed) < SOLID_CELLS**2:
+        return False
+    inner = changed[: rows * SOLID_CELLS, : columns * SOLID_CELLS]
+    halves = cv2.resize(inner, (columns * SOLID_CELLS // 2, rows * SOLID_CELLS // 2), interpolation=cv2.INTER_AREA)
+    return bool(cv2.resize(halves, (columns, rows), interpolation=cv2.INTER_AREA).max() == 255)
 
 
 def _largest_object(changed: Luma, least_cells: int) -> int:
