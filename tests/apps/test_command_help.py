@@ -27,6 +27,7 @@ COMMANDS = {
     "jobs stop": "jobs:stop",
     "jobs fetch": "jobs:fetch",
     "deepstream check": "deepstream:check",
+    "deepstream import": "deepstream_import:import_config",
     "deepstream render": "deepstream_render:render",
     "train": "train:train",
     "evaluate": "evaluate:evaluate",

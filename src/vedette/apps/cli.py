@@ -66,13 +66,6 @@ def build_app() -> App:
     return app
 
 
-def _deepstream_commands() -> App:
-    deepstream = App(name="deepstream", help="NVIDIA DeepStream: render a pipeline file, check configurations.")
-    deepstream.command("vedette.apps.deepstream_render:render", name="render", help="A pipeline file for a board.")
-    deepstream.command("vedette.apps.deepstream:check", name="check", help="Check configurations, line by line.")
-    return deepstream
-
-
 def _add_box_commands(app: App) -> None:
     app.command("vedette.apps.doctor:doctor", name="doctor", help="What this box is, lacks, and how to mend it.")
     app.command("vedette.apps.install:install", name="install", help="Install a bundle here, once it is proved.")
@@ -80,6 +73,14 @@ def _add_box_commands(app: App) -> None:
     jetson = App(name="jetson", help="NVIDIA Jetson: from a new board to one that watches.")
     jetson.command("vedette.apps.jetson:provision", name="provision", help="The steps, which are done, and commands.")
     app.command(jetson)
+
+
+def _deepstream_commands() -> App:
+    deepstream = App(name="deepstream", help="NVIDIA DeepStream: render a pipeline file; check, import configurations.")
+    deepstream.command("vedette.apps.deepstream_render:render", name="render", help="A pipeline file for a board.")
+    deepstream.command("vedette.apps.deepstream:check", name="check", help="Check configurations, line by line.")
+    deepstream.command("vedette.apps.deepstream_import:import_config", name="import", help="Its files to a pipeline.")
+    return deepstream
 
 
 def main(argv: list[str] | None = None) -> None:
