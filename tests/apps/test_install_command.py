@@ -3,6 +3,8 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -185,3 +187,19 @@ def test_an_archive_without_a_bundle_says_what_to_do(
 ) -> None:
     assert install(archive(bundles[0], tmp_path / "run.tar.gz", "other/"), box) == 1
     assert "vedette pack --run" in capsys.readouterr().err
+
+
+def test_installing_and_the_doctor_need_no_pyav(bundles: list[Path], box: Path) -> None:
+    """JetPack 4: no PyAV of today has a wheel for its glibc."""
+    script = (
+        "import sys\n"
+        "for name in ('av', 'torch', 'boto3', 'onnx', 'openvino'): sys.modules[name] = None\n"
+        "from vedette.apps.cli import run_command\n"
+        f"assert run_command(['install', {str(bundles[0])!r}, '--to', {str(box)!r}, '--engine', 'onnxruntime']) == 0\n"
+        f"assert run_command(['rollback', '--to', {str(box)!r}]) == 1\n"
+        "assert run_command(['doctor']) in {0, 1}\n"
+        "assert run_command(['jetson', 'provision', '--board', 'jetson-nano']) == 0\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "decoding" not in done.stderr and "no previous release" in done.stderr
