@@ -1,6 +1,7 @@
 """`vedette train --on sagemaker`: what is asked for, what is sent before, and what is refused before anything is."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -17,10 +18,12 @@ from described_jobs import COMPLETED, DESCRIBED, RUN, archive, files_of
 from drawn_shapes import draw_data, write_cfg
 from simulators.s3_servers import BUCKET, S3Server
 from simulators.scripted_aws import Answer, ScriptedAws, refusal, scripted_aws
-from vedette.apps import job_ending
+from vedette.apps import job_ending, train_elsewhere
 from vedette.apps.cli import run_command
+from vedette.apps.job_asking import plan_job
 from vedette.apps.job_flags import JobFlags
 from vedette.apps.object_storage import open_place
+from vedette.contracts.errors import UsageError
 from vedette.learn.data.versions import find_version
 
 ROLE = "arn:aws:iam::123456789012:role/vedette-training"
@@ -379,3 +382,51 @@ def test_the_guide_names_every_flag() -> None:
     names = {f"--{one.name.replace('_', '-')}" for one in fields(JobFlags)} | {"--detach"}
 
     assert [name for name in sorted(names) if not re.search(rf"`{name}[ `]", guide)] == []
+
+
+SIMULATED = {"image": IMAGE, "output": "s3://simulated/jobs"}
+
+
+def test_a_rehearsal_takes_the_file_but_for_what_is_in_the_account(shapes: Path) -> None:
+    Path("job.yaml").write_text(
+        f"role: {ROLE}\ninstance: ml.g4dn.xlarge\nimage: {AWS_IMAGE}\nwheel: s3://factory/wheels\n"
+        "output: s3://factory/jobs\ncheckpoints: s3://factory/kept\nchannels: {train: s3://factory/data}\n"
+        "hyperparameters: {epochs: 9}\n"
+    )
+
+    plan = plan_job(JobFlags(job=Path("job.yaml")), {"data": shapes}, "us-east-1", SIMULATED)
+
+    assert plan.values == {
+        "role": ROLE, "instance": "ml.g4dn.xlarge", "image": IMAGE, "output": "s3://simulated/jobs",
+        "channels": {"train": "s3://simulated/datasets/Belt-Parts"},
+        "hyperparameters": {"epochs": 9, "data-version": "0" * 64},
+    }  # fmt: skip
+    assert plan.data == shapes
+
+
+@pytest.mark.parametrize(
+    ("channels", "told"),
+    [
+        ("{train: s3://factory/data}", "--data is missing"),
+        ("{weights: s3://factory/weights}", "a rehearsal has no channel 'weights'"),
+    ],
+)
+def test_a_rehearsal_cannot_take_channels_of_the_account(channels: str, told: str) -> None:
+    Path("job.yaml").write_text(f"role: {ROLE}\nchannels: {channels}\n")
+
+    with pytest.raises(UsageError, match=told):
+        plan_job(JobFlags(job=Path("job.yaml")), {}, "us-east-1", SIMULATED)
+
+
+def test_a_rehearsal_sees_nothing_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "factory")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    before = dict(os.environ)
+
+    with train_elsewhere._environment({"AWS_REGION": "simulated"}):
+        seen = {name: text for name, text in os.environ.items() if name.startswith("AWS_")}
+        proxied = os.environ["NO_PROXY"]
+
+    assert seen == {"AWS_REGION": "simulated"}
+    assert "127.0.0.1" in proxied
+    assert dict(os.environ) == before
