@@ -1,7 +1,9 @@
 """`vedette deepstream render` on the command line, and what its run.sh does where a stand-in is deepstream-app."""
 
+import ctypes
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -206,3 +208,21 @@ def test_the_parser_is_built_from_source_against_the_installed_header(rendered: 
     assert "ran" in run().stdout
     assert str(includes) in (rendered / "compiled").read_text()
     assert (rendered / "libnvds_infer_vedette.so").exists()
+
+
+@pytest.mark.parametrize("generation", ["8", "9"])
+def test_the_packaged_parser_builds_without_a_warning(rendered: Path, generation: str) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("no g++: apt-get install g++")
+    environment = install(rendered.parent, "exit 0\n")
+    headers = Path(__file__).parent.parent / "edge" / "deepstream" / "headers" / generation
+    shutil.copytree(headers, rendered.parent / "sdk" / "sources" / "includes")
+    (rendered / "libnvds_infer_vedette.so").unlink()
+
+    done = subprocess.run(
+        [rendered / "build_parser.sh"], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    library = ctypes.CDLL(str(rendered / "libnvds_infer_vedette.so"))
+    assert library.NvDsInferParseVedette is not None

@@ -4,10 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vedette.edge.deepstream.dialects import DIALECTS, dialect
 from vedette.edge.deepstream.errors import DeepStreamError
 from vedette.edge.deepstream.findings import Severity
+from vedette.edge.deepstream.key_file import read_key_file
 from vedette.edge.deepstream.key_tables import FileKind, key_table
 from vedette.edge.deepstream.lint import check_content, check_path
 from vedette.edge.deepstream.targets import TARGETS, check_version, find_target
@@ -268,3 +271,53 @@ def test_public_configurations_known_to_be_good_give_no_error() -> None:
     errors = [str(one) for _, found in checked.values() for one in found if one.severity is Severity.ERROR]
     assert len(checked) > 20
     assert errors == []
+
+
+def test_mistakes_planted_in_public_configurations_are_found() -> None:
+    named = os.environ.get("VEDETTE_DS_CORPUS")
+    if not named:
+        pytest.skip("VEDETTE_DS_CORPUS names no folder of public DeepStream configurations")
+    planted = 0
+    for path, (kind, _) in check_path(Path(named)).items():
+        if kind not in {FileKind.APP, FileKind.NVINFER, FileKind.ANALYTICS}:
+            continue
+        lines = path.read_text("utf-8").splitlines()
+        for entry in read_key_file(path.read_bytes(), "x").entries:
+            mistake, number = PLANTED.get(entry.key), entry.line
+            if mistake is None or not entry.value or key_table(kind).pattern_of(entry.group) is None:
+                continue
+            line = lines[number - 1]
+            text = "\n".join([*lines[: number - 1], mistake(line), *lines[number:]])
+            found = check_content(text.encode(), "x")[1]
+            assert [one for one in found if (one.line, one.severity) == (number, Severity.ERROR)], (path, mistake(line))
+            planted += 1
+    assert planted > 200, planted
+
+
+PLANTED = {
+    "config-file": lambda line: line.rstrip() + " ",
+    "labelfile-path": lambda line: line.rstrip() + " # ours",
+    "batch-size": lambda line: line.partition("=")[0] + "=four",
+    "net-scale-factor": lambda line: line.rstrip() + "f",
+    "extended": lambda line: line.partition("=")[0] + "=True",
+    "network-mode": lambda line: line.partition("=")[0] + "=9",
+    "enable": lambda line: ";" + line.partition("=")[0],
+}
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_checked_without_a_traceback(content: bytes) -> None:
+    check_content(content, "x", dialect("6.0.1"), find_target("x86"), Path("/nowhere"))
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([GOOD_APP, GOOD_NVINFER, GOOD_ANALYTICS]),
+    st.lists(st.tuples(st.integers(0, 45), st.text(st.characters(codec="utf-8"), max_size=12)), max_size=4),
+)
+def test_any_values_are_checked_without_a_traceback(good: str, changes: list[tuple[int, str]]) -> None:
+    lines = good.splitlines()
+    for number, value in changes:
+        at = number % len(lines)
+        lines[at] = lines[at].partition("=")[0] + "=" + value
+    check_content("\n".join(lines).encode(), "x", dialect("6.0.1"), find_target("x86"), Path("/nowhere"))

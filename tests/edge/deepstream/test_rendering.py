@@ -155,7 +155,7 @@ def test_the_readme_tells_the_expected_rate() -> None:
     text = render(nano, b"")["README.md"].decode()
 
     assert "**3.0 detections a second of each camera** (every 10th frame)" in text
-    assert "the pipeline file asks for 6, which does not fit" in text
+    assert "the pipeline asks for 6, which does not fit" in text
     assert "25.5/s x 5.565 BFLOPs" in text
 
 

@@ -6,6 +6,7 @@ from vedette.edge.deepstream.render_nvinfer import differences, precision_of
 from vedette.edge.deepstream.render_settings import Rendering
 from vedette.edge.deepstream.sizing import other_inputs
 
+CODECS = {"h264": "H.264", "h265": "H.265"}
 _FILES = (
     (names.RUN_FILE, "starts everything: `./run.sh`"),
     (names.BUILD_FILE, f"builds {PARSER_LIBRARY} from parser/ on the board; run.sh calls it once"),
@@ -48,7 +49,7 @@ def _expectation(rendering: Rendering) -> str:
         quality, cost = "measured on it", ""
     else:
         cost = f"One picture costs {demand.network_gflop:.2f} BFLOPs at {width}x{height} ({rendering.gflop_source}). "
-    wish = "" if demand.wanted_fps is None else f"; the pipeline file asks for {demand.wanted_fps:g}"
+    wish = "" if demand.wanted_fps is None else f"; the pipeline asks for {demand.wanted_fps:g}"
     lines = [
         "## What to expect",
         "",
@@ -61,7 +62,7 @@ def _expectation(rendering: Rendering) -> str:
         "|---|---|---|",
         f"| detections a second, all {demand.cameras} cameras | {sizing.inferences_s:.0f} | "
         f"{sizing.most_inferences_s:.0f} ({quality}) |",
-        f"| {demand.codec.upper()} decoded | {demand.cameras} x {demand.camera_size_px[0]}x{demand.camera_size_px[1]} "
+        f"| {CODECS[demand.codec]} decoded | {demand.cameras} x {demand.camera_size_px[0]}x{demand.camera_size_px[1]} "
         f"at {demand.camera_fps:g}/s | {sizing.decode_load:.0%} of it |",
         f"| muxer's buffers | {sizing.muxer_memory_mb:.0f} MB | of {target.memory_mb} MB |",
         "",
