@@ -113,7 +113,7 @@ def test_a_log_cannot_write_to_the_terminal(client: Any) -> None:
     assert len(second) == job_logs.MOST_LINE
 
 
-def test_what_was_read_before_a_failure_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_read_before_a_failure_is_not_lost() -> None:
     """The second stream's answer fails; the first one's lines come with the next call. By botocore's Stubber."""
     client = client_of("http://127.0.0.1:9")
     streams = {"logStreams": [{"logStreamName": "cut/algo-1-1"}, {"logStreamName": "cut/algo-2-1"}]}
@@ -133,6 +133,23 @@ def test_what_was_read_before_a_failure_is_not_lost(monkeypatch: pytest.MonkeyPa
         with pytest.raises(NotPermittedError, match=r"no permission logs:GetLogEvents for job 'cut'; add it to their"):
             logs.new_lines()
         assert texts(logs.new_lines()) == ["from one", "from two"]
+        stub.assert_no_pending_responses()
+    client.close()
+
+
+def test_an_empty_answer_is_not_the_end_of_the_log() -> None:
+    """CloudWatch may answer nothing though there is more; only the same token again is the end. By the Stubber."""
+    client = client_of("http://127.0.0.1:9")
+    asked = {"logGroupName": GROUP, "limit": job_logs.PAGE, "startFromHead": True, "logStreamName": "gap/algo-1-1"}
+    with Stubber(client) as stub:
+        stub.add_response(
+            "describe_log_streams", {"logStreams": [{"logStreamName": "gap/algo-1-1"}]},
+            {"logGroupName": GROUP, "logStreamNamePrefix": "gap/"},
+        )  # fmt: skip
+        stub.add_response("get_log_events", page("f/1"), asked)
+        stub.add_response("get_log_events", page("f/2", "after the gap"), {**asked, "nextToken": "f/1"})
+        stub.add_response("get_log_events", page("f/2"), {**asked, "nextToken": "f/2"})
+        assert texts(JobLogs(client, "gap").new_lines()) == ["after the gap"]
         stub.assert_no_pending_responses()
     client.close()
 
