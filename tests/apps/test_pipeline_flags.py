@@ -6,7 +6,7 @@ import pytest
 
 from vedette.apps.pipeline_flags import flags_to_pipeline
 from vedette.contracts.errors import UsageError
-from vedette.contracts.pipeline import Anchor, EngineChoice, FileTarget, Isolation, MqttTarget, Show
+from vedette.contracts.pipeline import Anchor, EngineChoice, FileTarget, Isolation, KafkaTarget, MqttTarget, Show
 
 
 def flags(**more):
@@ -51,6 +51,8 @@ def test_zones_settings_and_pacing():
         ("out/e.jsonl", FileTarget(kind="file", path="out/e.jsonl")),
         ("mqtt://h/a/b", MqttTarget(kind="mqtt", host="h", topic="a/b")),
         ("mqtt://h:1884/a", MqttTarget(kind="mqtt", host="h", port=1884, topic="a")),
+        ("kafka://h/a.b", KafkaTarget(kind="kafka", brokers=("h:9092",), topic="a.b")),
+        ("kafkas://h:1,i/a", KafkaTarget(kind="kafka", brokers=("h:1", "i:9092"), topic="a", tls=True)),
         ("mqtts://h/a", MqttTarget(kind="mqtt", host="h", port=8883, topic="a", tls=True)),
     ],
 )
@@ -86,6 +88,10 @@ def test_the_page_stays_on_this_machine_unless_a_host_is_given(text, show):
         ({"zones": ["z=0,0;1,1"]}, "three points"),
         ({"events": ["http://h/x"]}, "no place for events"),
         ({"events": ["mqtt://u:hidden@h/t"]}, "password_env"),
+        ({"events": ["kafka://u:hidden@h/t"]}, "password_env"),
+        ({"events": ["kafka://h"]}, "brokers and a topic"),
+        ({"events": ["kafka://h/a/b"]}, "letters, digits"),
+        ({"events": ["kafka://h:99999/a"]}, "a port is a number from 1 to 65535"),
         ({"events": ["mqtt://h"]}, "a host and a topic"),
         ({"events": ["mqtt://h/a/#"]}, "no '#'"),
         ({"events": ["mqtt://h:x/t"]}, "no address"),

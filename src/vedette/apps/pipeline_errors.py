@@ -17,6 +17,7 @@ from vedette.contracts.pipeline import (
     Camera,
     Detect,
     FileTarget,
+    KafkaTarget,
     Line,
     MqttTarget,
     Pipeline,
@@ -36,7 +37,11 @@ _POINT_SENTENCE = "write a point as [x, y], each a number of source pixels or pe
 _TOPIC_SENTENCE = "a topic to publish to has no '#' and no '+'"
 _NAME_SENTENCE = "must be letters, digits, '.', '_' and '-', beginning with a letter or digit"
 _FPS_SENTENCE = "give a number above 0, at most 1000, or auto"
-_TARGET_SENTENCE = "needs 'kind: file' with a 'path', or 'kind: mqtt' with a 'host' and a 'topic'"
+_TARGET_SENTENCE = (
+    "needs 'kind: file' with a 'path', 'kind: mqtt' with a 'host' and a 'topic', or 'kind: kafka' with 'brokers' and a "
+    "'topic'"
+)
+_TARGETS: dict[str, type[BaseModel]] = {"mqtt": MqttTarget, "kafka": KafkaTarget}
 _SENTENCES = {
     "missing": "is missing",
     "model_type": "must be a mapping of keys to values",
@@ -128,8 +133,7 @@ def _known_keys(above: Sequence[str], document: Any) -> list[str]:
     name = above[-1].partition("[")[0]
     if name == "events":
         target = document["events"][int(above[-1].partition("[")[2].rstrip("]"))]
-        kind: type[BaseModel] = MqttTarget if target.get("kind") == "mqtt" else FileTarget
-        return list(kind.model_fields)
+        return list(_TARGETS.get(target.get("kind"), FileTarget).model_fields)
     return list(_KEYS[name].model_fields)
 
 

@@ -15,7 +15,7 @@ import yaml
 from vedette.apps.pipeline_errors import PipelineError, check_pipeline
 from vedette.apps.pipeline_flags import flags_to_pipeline
 from vedette.contracts.errors import InputError
-from vedette.contracts.pipeline import Camera, FileTarget, MqttTarget, Pipeline, is_live_url
+from vedette.contracts.pipeline import Camera, EventTarget, FileTarget, Pipeline, is_live_url
 from vedette.storage.address import is_s3_address
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _below(pipeline: Pipeline, folder: Path) -> Pipeline:
         url = camera.url if is_live_url(camera.url) else place(camera.url)
         return camera.model_copy(update={"url": url, "password_file": place(camera.password_file)})
 
-    def place_target(target: FileTarget | MqttTarget) -> FileTarget | MqttTarget:
+    def place_target(target: EventTarget) -> EventTarget:
         if isinstance(target, FileTarget):
             return target.model_copy(update={"path": place(target.path)})
         return target.model_copy(update={"password_file": place(target.password_file)})

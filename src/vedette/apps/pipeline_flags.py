@@ -1,8 +1,8 @@
 """The flags of `vedette run` say what a pipeline file says; this is their grammar.
 
-`[NAME=]URL`, `[NAME=]x1,y1,x2,y2`, `NAME=x,y;x,y;...`, `FILE` or `mqtt[s]://host[:port]/topic`, `[HOST]:PORT`. Names
-left out are made up: a camera's from its file or host, a line's by number. Every mistake of every flag is reported at
-once. Pure: nothing is opened.
+`[NAME=]URL`, `[NAME=]x1,y1,x2,y2`, `NAME=x,y;x,y;...`, `FILE`, `mqtt[s]://host[:port]/topic` or
+`kafka[s]://host[:port]/topic`, `[HOST]:PORT`. Names left out are made up: a camera's from its file or host, a line's by
+number. Every mistake of every flag is reported at once. Pure: nothing is opened.
 """
 
 import re
@@ -20,7 +20,8 @@ _COORDINATE = re.compile(r"^-?\d+(\.\d+)?%?$")
 # What a mistake in a flag without grammar of its own begins with
 _DETECT_PATH = re.compile(r"^detect\.|^(?=anchor:|isolation:)")
 _FLAGS_OF_PATHS = {"detect.fps:": "--detect-fps:", "detect:": "--every, --detect-fps:"}
-MQTT_PORT, MQTTS_PORT = 1883, 8883
+MQTT_PORT, MQTTS_PORT, KAFKA_PORT = 1883, 8883, 9092
+_PLACES = "a FILE, mqtt://host:port/topic or kafka://host:port/topic"
 Parsed = TypeVar("Parsed")
 
 
@@ -116,27 +117,40 @@ def parse_zone(text: str) -> dict[str, Any]:
 
 
 def parse_events(text: str) -> dict[str, Any]:
-    """`FILE`, or `mqtt://host[:port]/topic`, `mqtts://` with TLS."""
+    """`FILE`, `mqtt://host[:port]/topic` or `kafka://host[:port][,host[:port]]/topic`; `mqtts`, `kafkas` with TLS."""
     if "://" not in text:
         if not text:
-            raise _FlagError("give a FILE or mqtt://host:port/topic")
+            raise _FlagError(f"give {_PLACES}")
         return {"kind": "file", "path": text}
-    parts = _split_url(text)
-    if parts.scheme not in {"mqtt", "mqtts"}:
-        raise _FlagError(f"'{parts.scheme}://' is no place for events; give a FILE or mqtt://host:port/topic")
-    if parts.username is not None or parts.password is not None:
+    scheme, _, rest = text.partition("://")
+    if scheme not in {"mqtt", "mqtts", "kafka", "kafkas"}:
+        raise _FlagError(f"'{scheme}://' is no place for events; give {_PLACES}")
+    netloc, _, path = rest.partition("/")
+    if "@" in netloc:
         raise _FlagError(
-            f"{parts.scheme}://{parts.hostname}: a user name or password in a URL can be seen by every process of the "
-            "machine; use a pipeline file with 'username' and 'password_file' or 'password_env'"
+            f"{scheme}://{netloc.rpartition('@')[2]}: a user name or password in a URL can be seen by every process of "
+            "the machine; use a pipeline file with 'username' and 'password_file' or 'password_env'"
         )
-    topic = unquote(parts.path.removeprefix("/"))
+    topic = unquote(path)
+    if scheme.startswith("kafka"):
+        return _kafka_target(netloc, topic, tls=scheme == "kafkas")
+    parts = _split_url(text)
     if not parts.hostname or not topic:
         raise _FlagError("give a host and a topic: mqtt://host:port/topic")
     if "#" in text or "+" in topic:
         raise _FlagError("a topic to publish to has no '#' or '+'")
-    tls = parts.scheme == "mqtts"
+    tls = scheme == "mqtts"
     port = parts.port or (MQTTS_PORT if tls else MQTT_PORT)
     return {"kind": "mqtt", "host": parts.hostname, "port": port, "topic": topic, "tls": tls}
+
+
+def _kafka_target(netloc: str, topic: str, *, tls: bool) -> dict[str, Any]:
+    brokers = [one if re.search(r":\d+$", one) else f"{one}:{KAFKA_PORT}" for one in netloc.split(",") if one]
+    if not brokers or not topic:
+        raise _FlagError("give brokers and a topic: kafka://host:port,host:port/topic")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", topic):
+        raise _FlagError("a Kafka topic has letters, digits, '.', '_' and '-' only")
+    return {"kind": "kafka", "brokers": brokers, "topic": topic, "tls": tls}
 
 
 def parse_show(text: str) -> dict[str, Any]:

@@ -49,7 +49,9 @@ def run(  # noqa: PLR0913 - the flags of a command
         str | None, Parameter(help="which point of a box counts: bottom_centre (default) or centre")
     ] = None,
     show: Annotated[str | None, Parameter(help="[HOST]:PORT of the live page, for example :8080")] = None,
-    events: Annotated[list[str] | None, Parameter(help="FILE or mqtt://HOST:PORT/TOPIC; repeat for more")] = None,
+    events: Annotated[
+        list[str] | None, Parameter(help="FILE, mqtt://HOST:PORT/TOPIC or kafka://HOST:PORT/TOPIC; repeat for more")
+    ] = None,
     record: Annotated[Path | None, Parameter(help="folder for annotated MP4 files")] = None,
     loop: Annotated[bool, Parameter(negative="", help="start camera files again at their end")] = False,
     realtime: Annotated[bool, Parameter(negative="", help="pace camera files by their timestamps")] = False,
@@ -254,14 +256,16 @@ def build_watch(
 def open_sinks(settings: Pipeline) -> list[EventSink]:
     """Where the pipeline sends its events, opened."""
     from vedette.apps.pipeline_file import read_secret
-    from vedette.contracts.pipeline import FileTarget
+    from vedette.contracts.pipeline import FileTarget, MqttTarget
     from vedette.edge.messaging.file import FileSink
+    from vedette.edge.messaging.kafka import KafkaSink
     from vedette.edge.messaging.mqtt import MqttSink
 
     sinks: list[EventSink] = []
     for target in settings.events:
         if isinstance(target, FileTarget):
             sinks.append(FileSink(Path(target.path)))
-        else:
-            sinks.append(MqttSink(target, password=read_secret(target.password_file, target.password_env)))
+            continue
+        password = read_secret(target.password_file, target.password_env)
+        sinks.append(MqttSink(target, password) if isinstance(target, MqttTarget) else KafkaSink(target, password))
     return sinks

@@ -185,6 +185,34 @@ class MqttTarget(_Value):
     password_env: str | None = None
 
 
+class KafkaTarget(_Value):
+    """Events to a Kafka topic, idempotent, keyed by camera: the events of one camera stay in order."""
+
+    kind: Literal["kafka"]
+    brokers: tuple[Annotated[str, Field(pattern=r"^[^\s,/@]+:\d{1,5}$")], ...] = Field(
+        min_length=1, description="some of the cluster's brokers, each host:port"
+    )
+    topic: str = Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")
+    tls: bool = False
+    username: str | None = None
+    password_file: PathText | None = None
+    password_env: str | None = None
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="how the user name and password are shown to the brokers"
+    )
+
+    @field_validator("brokers")
+    @classmethod
+    def _ports_are_ports(cls, brokers: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [broker for broker in brokers if not 1 <= int(broker.rpartition(":")[2]) <= 65535]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: a port is a number from 1 to 65535")
+        return brokers
+
+
+EventTarget = FileTarget | MqttTarget | KafkaTarget
+
+
 class Show(_Value):
     """The live page."""
 
@@ -202,7 +230,7 @@ class Pipeline(_Value):
     lines: tuple[Line, ...] = ()
     zones: tuple[Zone, ...] = ()
     anchor: Anchor = Anchor.BOTTOM_CENTRE
-    events: tuple[Annotated[FileTarget | MqttTarget, Field(discriminator="kind")], ...] = ()
+    events: tuple[Annotated[EventTarget, Field(discriminator="kind")], ...] = ()
     isolation: Isolation | None = Field(
         default=None, description="how each camera decodes; 'processes' on Linux when left out, else 'threads'"
     )
