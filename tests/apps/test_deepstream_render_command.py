@@ -180,6 +180,8 @@ def test_run_says_what_is_missing(rendered: Path) -> None:
         return done.stderr
 
     assert "GATE_PASSWORD is empty or not set" in complaint(without_password)
+    (rendered.parent / "hall.txt").write_text("\n")
+    assert "the first line of" in complaint(environment)
     (rendered.parent / "sdk" / "lib" / "libnvds_mqtt_proto.so").unlink()
     assert "libnvds_mqtt_proto.so is missing" in complaint(environment)
     assert "is not installed" in complaint({**environment, "DEEPSTREAM_APP": "", "PATH": "/usr/bin:/bin"})

@@ -18,9 +18,9 @@ def import_config(
     """Turn a deepstream-app configuration (key file) into a pipeline file for `vedette run`.
 
     Reads the application file and the nvinfer, nvdsanalytics, message converter and broker files it names. Sources,
-    interval, thresholds, lines, zones and an MQTT broker are carried over; everything that is not is told on standard
-    error, with its file and line. Passwords are not copied: each becomes the name of an environment variable. Without
-    --bundle the notes say how to pack the model.
+    interval, thresholds, lines, zones and an MQTT or Kafka broker are carried over; everything that is not is told on
+    standard error, with its file and line. Passwords are not copied: each becomes the name of an environment variable.
+    Without --bundle the notes say how to pack the model.
     """
     import yaml
 

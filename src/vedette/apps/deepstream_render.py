@@ -29,7 +29,9 @@ def render(  # noqa: PLR0913 - a command has as many flags as it has
     camera_size: Annotated[str, Parameter(help="what the cameras send, WIDTHxHEIGHT")] = "1920x1080",
     camera_fps: Annotated[float, Parameter(help="pictures a second that each camera sends")] = 30.0,
     codec: Annotated[Literal["h264", "h265"], Parameter(help="what the cameras send")] = "h264",
-    kafka: Annotated[str | None, Parameter(help="send messages to HOST:PORT/TOPIC instead of the file's MQTT")] = None,
+    kafka: Annotated[
+        str | None, Parameter(help="send messages to Kafka at HOST:PORT/TOPIC, not to the file's broker")
+    ] = None,
     inferences_per_second: Annotated[
         float | None, Parameter(help="measured on the board with trtexec, instead of published figures")
     ] = None,
@@ -52,7 +54,7 @@ def render(  # noqa: PLR0913 - a command has as many flags as it has
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is there already; give another folder")
     settings = _with_absolute_paths(read_pipeline(pipeline))
-    bundle = open_bundle(local_bundle(Path(settings.bundle)))
+    bundle = open_bundle(local_bundle(settings.bundle))
     size = _size(camera_size)
     rendering = _plan(settings, bundle, (target, deepstream), (size, camera_fps, codec), (kafka, inferences_per_second))
     files = render_files(rendering, bundle.read(model_variant(bundle.manifest).file))
@@ -143,7 +145,7 @@ def _with_absolute_paths(pipeline: "Pipeline") -> "Pipeline":
 
     cameras = [one.model_copy(update={"password_file": absolute(one.password_file)}) for one in pipeline.cameras]
     events = [
-        one.model_copy(update={"password_file": absolute(one.password_file)}) if one.kind == "mqtt" else one
+        one if one.kind == "file" else one.model_copy(update={"password_file": absolute(one.password_file)})
         for one in pipeline.events
     ]
     return pipeline.model_copy(update={"cameras": tuple(cameras), "events": tuple(events)})

@@ -174,13 +174,31 @@ def test_files_that_are_missing_are_told_and_the_rest_is_carried_over(app: Path)
     assert any("mqtt.txt:1: '; no key file' is no comment" in note for note in imported.notes)
 
 
-def test_kafka_and_triton_are_told(app: Path) -> None:
-    app.write_text(APP.replace("libnvds_mqtt", "libnvds_kafka").replace("interval=4", "plugin-type=1"))
+def test_kafka_is_carried_over_and_triton_is_told(app: Path) -> None:
+    text = APP.replace("libnvds_mqtt", "libnvds_kafka").replace("site/cars", "cars")
+    app.write_text(text.replace("interval=4", "plugin-type=1"))
+    imported = import_app(app, None)
+
+    assert imported.document["events"] == [{"kind": "kafka", "brokers": ["broker:1884"], "topic": "cars"}]
+    assert any("settings of the Kafka adaptor" in note for note in imported.notes)
+    assert any("runs on Triton" in note for note in imported.notes)
+
+
+def test_other_brokers_are_told(app: Path) -> None:
+    app.write_text(APP.replace("libnvds_mqtt", "libnvds_amqp"))
     imported = import_app(app, None)
 
     assert "events" not in imported.document
-    assert any("[sink0]: kafka is not carried over" in note for note in imported.notes)
-    assert any("runs on Triton" in note for note in imported.notes)
+    assert any("[sink0]: amqp at 'broker' is not carried over" in note for note in imported.notes)
+
+
+@pytest.mark.parametrize("protocol", ["mqtt", "kafka"])
+def test_a_topic_that_cannot_be_is_told(app: Path, protocol: str) -> None:
+    app.write_text(APP.replace("libnvds_mqtt", f"libnvds_{protocol}").replace("topic=site/cars", "topic=<your #1>"))
+    imported = import_app(app, None)
+
+    assert "events" not in imported.document
+    assert any(f"no topic or address of {protocol}" in note for note in imported.notes)
 
 
 def test_source_lists_are_cameras_with_their_names(tmp_path: Path) -> None:

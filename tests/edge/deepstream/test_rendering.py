@@ -18,6 +18,7 @@ from vedette.edge.deepstream.errors import DeepStreamError
 from vedette.edge.deepstream.key_file import read_key_file
 from vedette.edge.deepstream.key_values import read_integer_list
 from vedette.edge.deepstream.lint import check_content
+from vedette.edge.deepstream.render_messages import render_broker
 from vedette.edge.deepstream.render_settings import Rendering
 from vedette.edge.deepstream.rendering import choose_broker, render
 from vedette.edge.deepstream.sizing import Demand, fit
@@ -191,6 +192,21 @@ def test_mqtt_is_refused_where_there_is_no_adaptor() -> None:
     found = choose_broker(pipeline, dialect("7.1"), None)
     assert found is not None
     assert found.library == "libnvds_mqtt_proto.so"
+
+
+def test_a_kafka_target_is_rendered_and_one_with_a_password_refused() -> None:
+    target = {"kind": "kafka", "brokers": ["one:9093", "two:9093"], "topic": "cars", "tls": True}
+    pipeline = Pipeline.model_validate({**PIPELINE, "events": [{"kind": "file", "path": "e"}, target]})
+    found = choose_broker(pipeline, dialect("6.0.1"), None)
+    secret = {**target, "username": "u", "password_env": "P"}
+
+    assert found is not None
+    assert (found.kind, found.host, found.port, found.topic) == ("kafka", "one", 9093, "cars")
+    assert b"security.protocol=ssl" in render_broker(found)
+    with pytest.raises(DeepStreamError, match="no secret is rendered"):
+        choose_broker(Pipeline.model_validate({**PIPELINE, "events": [secret]}), dialect("7.1"), None)
+    with pytest.raises(DeepStreamError, match="one broker"):
+        choose_broker(Pipeline.model_validate({**PIPELINE, "events": [target, target]}), dialect("7.1"), None)
 
 
 def test_no_broker_means_no_message_sink() -> None:

@@ -18,9 +18,10 @@ def render_converter(rendering: Rendering) -> bytes:
 def render_broker(broker: Broker) -> bytes:
     """`cfg_broker.txt`; user and password of MQTT come from the environment, where run.sh puts them."""
     if broker.kind == "kafka":
+        secure = f";security.protocol=ssl;ssl.ca.location={CERTIFICATES}" if broker.tls else ""
         keys: dict[str, Value | None] = {
             "partition-key": "sensorId",  # a camera's messages stay in order
-            "proto-cfg": '"enable.idempotence=true"',
+            "proto-cfg": f'"enable.idempotence=true{secure}"',
             "share-connection": 1,
         }
     else:

@@ -13,6 +13,7 @@ _FILES = (
     (names.APP_FILE, "deepstream-app"),
     (names.NVINFER_FILE, "nvinfer, exact to the bundle"),
     (names.DECODE_FILE, "how the box parser decodes the model's outputs"),
+    (names.MODEL_FILE, "the network; its engine is built beside it"),
     (names.LABELS_FILE, "class names"),
     (names.TRACKER_FILE, "NvDCF tracker"),
     (names.ANALYTICS_FILE, "lines and zones"),

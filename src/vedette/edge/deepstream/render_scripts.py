@@ -95,7 +95,8 @@ mv {PARSER_LIBRARY}.part {PARSER_LIBRARY}
 _SECRET_FUNCTION = (
     "secret() {  # secret file NAME | env NAME: the password; nothing of it is shown",
     '  case "$1" in',
-    '    file) head -n 1 -- "$2" | tr -d "\\r\\n" ;;',
+    '    file) local word; word=$(head -n 1 -- "$2" | tr -d "\\r\\n")',
+    '      [ -n "$word" ] || fail "the first line of $2 is empty"; printf %s "$word" ;;',
     '    env) [ -n "${!2:-}" ] || fail "the environment variable $2 is empty or not set"; printf %s "${!2}" ;;',
     "  esac",
     "}",

@@ -6,7 +6,7 @@ DeepStream would read differently are refused.
 
 from importlib import resources
 
-from vedette.contracts.pipeline import FileTarget, MqttTarget, Pipeline
+from vedette.contracts.pipeline import FileTarget, KafkaTarget, Pipeline
 from vedette.edge.deepstream import render_settings as names
 from vedette.edge.deepstream.dialects import Dialect
 from vedette.edge.deepstream.errors import DeepStreamError
@@ -63,25 +63,27 @@ def parser_sources() -> dict[str, bytes]:
 
 
 def choose_broker(pipeline: Pipeline, dialect: Dialect, kafka: tuple[str, int, str] | None) -> Broker | None:
-    """Where messages go: the Kafka address that was given, else the pipeline's one MQTT target, else nowhere.
+    """Where messages go: the Kafka address that was given, else the pipeline's one broker, else nowhere.
 
     Raises:
-        DeepStreamError: the version has no adaptor for it, or there are several.
+        DeepStreamError: the version has no adaptor for it, the adaptor would need a secret in a file, or there are
+            several.
     """
     if kafka is not None:
         return Broker("kafka", *kafka)
-    targets = [target for target in pipeline.events if isinstance(target, MqttTarget)]
-    others = [target for target in pipeline.events if not isinstance(target, MqttTarget | FileTarget)]
-    if others or len(targets) > 1:
-        raise DeepStreamError("DeepStream is rendered with one broker: leave one MQTT target, or give --kafka")
+    targets = [target for target in pipeline.events if not isinstance(target, FileTarget)]
+    if len(targets) > 1:
+        raise DeepStreamError("DeepStream is rendered with one broker: leave one Kafka or MQTT target, or give --kafka")
     if not targets:
         return None
+    target = targets[0]
+    if isinstance(target, KafkaTarget):
+        return _kafka(target)
     if not dialect.mqtt_adaptor:
         raise DeepStreamError(
             f"DeepStream {dialect.version} has no MQTT adaptor, and the pipeline file sends events to MQTT: give "
-            "--kafka HOST:PORT/TOPIC, or take the target out and bridge the messages yourself"
+            "--kafka HOST:PORT/TOPIC or a Kafka target, or take the target out and bridge the messages yourself"
         )
-    target = targets[0]
     return Broker(
         "mqtt",
         target.host,
@@ -92,3 +94,13 @@ def choose_broker(pipeline: Pipeline, dialect: Dialect, kafka: tuple[str, int, s
         target.password_file,
         target.password_env,
     )
+
+
+def _kafka(target: KafkaTarget) -> Broker:
+    if target.username is not None:
+        raise DeepStreamError(
+            "DeepStream's Kafka adaptor takes a password from a file only, and no secret is rendered: give it a "
+            "listener without one, by --kafka HOST:PORT/TOPIC, or take the target out and bridge the messages yourself"
+        )
+    host, _, port = target.brokers[0].rpartition(":")
+    return Broker("kafka", host, int(port), target.topic, target.tls)
