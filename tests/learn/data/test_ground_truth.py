@@ -1,9 +1,13 @@
 """Output manifests of Ground Truth: boxes exact, every bad line named with its number, names that lead nowhere else."""
 
+import contextlib
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from label_sets import write_picture
 from vedette.learn.data.convert import convert_data_set
@@ -185,3 +189,40 @@ def test_any_file_can_be_said_to_be_a_manifest(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.jpg")
     path = write_manifest(tmp_path, [entry("a.jpg", [], {"0": "dog"})], "labels.json")
     assert [sample.name for sample in read_data_set(path, Layout.MANIFEST).samples] == ["a"]
+
+
+WORDS = ("source-ref", "boxes", "boxes-metadata", "annotations", "image_size", "class-map", "type", "class_id", "left")
+leaves = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["groundtruth/object-detection", "s3://bucket/a.jpg", "../a.jpg", "0", "\ud800"]),
+)
+anything = st.recursive(
+    leaves,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(WORDS), inner, max_size=5)),
+    max_leaves=12,
+)
+labels = st.fixed_dictionaries(
+    {"annotations": st.one_of(anything, st.lists(anything, max_size=2))}, optional={"image_size": anything}
+)
+metadata = st.fixed_dictionaries({"type": st.just("groundtruth/object-detection")}, optional={"class-map": anything})
+lines = st.one_of(
+    anything,
+    st.fixed_dictionaries(
+        {"source-ref": st.one_of(anything, st.just("s3://b/a.jpg"))},
+        optional={"boxes": labels, "boxes-metadata": metadata},
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(content=st.lists(st.one_of(lines, st.binary(max_size=20)), min_size=1, max_size=4))
+def test_no_manifest_makes_reading_fail_in_another_way(content: list[object]) -> None:
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(DataError):
+        inspection = inspect_data_set(write_manifest(Path(folder), content))
+        used = len(inspection.data.samples) + len({problem.message.split()[1] for problem in inspection.problems})
+        assert used > 0
+        assert all(sample.picture.is_relative_to(folder) for sample in inspection.data.samples)

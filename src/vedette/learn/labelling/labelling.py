@@ -197,7 +197,10 @@ def _place(task: Task) -> str:
     if task.place == task.picture:
         return ""
     if task.place.exists():
-        same = filecmp.cmp(task.picture, task.place, shallow=False)
+        try:
+            same = filecmp.cmp(task.picture, task.place, shallow=False)
+        except OSError as error:
+            return f"{error.filename or task.picture} cannot be read: {error.strerror or error}"
         return "" if same else f"{task.picture}: {task.place} is another picture; rename one of them"
     _write_whole(task.place, lambda part: shutil.copyfile(task.picture, part))
     return ""
