@@ -2,15 +2,17 @@
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from box_images import IMAGES, write_image
-from vedette.edge.jetson.boards import jetpack_of, module_of, stack_of
+from vedette.edge.jetson.boards import MODULES, board_of, jetpack_of, module_of, stack_of
 from vedette.edge.jetson.box_files import BoxFiles
 from vedette.edge.jetson.examining import Examination, examine
 from vedette.edge.jetson.power import parse_modes, parse_query
+from vedette.edge.jetson.provisioning import BOARDS
 
 
 def finding(found: Examination, topic: str) -> tuple[str, str, str]:
@@ -38,7 +40,11 @@ def test_an_image_is_recognised(name: str, tmp_path: Path) -> None:
 def test_an_image_of_a_nano_names_every_gap_and_its_command(tmp_path: Path) -> None:
     found = examine(BoxFiles(write_image(tmp_path, IMAGES["nano-4.6"])))
     assert finding(found, "board")[1] == "Jetson Nano (4 GB, developer kit) (tegra210, SM 5.3)"
-    assert finding(found, "JetPack")[::2] == ("note", "sudo apt update && sudo apt full-upgrade")
+    assert finding(found, "JetPack")[::2] == (
+        "note",
+        "sudo sed -i 's/r32.6/r32.7/' /etc/apt/sources.list.d/nvidia-l4t-apt-source.list"
+        " && sudo apt update && sudo apt full-upgrade",
+    )
     assert finding(found, "power mode")[2] == "sudo nvpmodel -m 0"
     assert finding(found, "swap")[0] == "gap" and "fallocate" in finding(found, "swap")[2]
     assert finding(found, "clocks")[::2] == ("note", "sudo jetson_clocks")
@@ -66,6 +72,22 @@ def test_what_is_missing_comes_with_the_command_that_mends_it(
     shutil.rmtree(tmp_path / gone)
     verdict, _, remedy = finding(examine(BoxFiles(tmp_path)), topic)
     assert verdict == "gap" and command in remedy
+
+
+def test_a_newer_jetpack_comes_by_packages_or_by_flashing(tmp_path: Path) -> None:
+    xavier = examine(BoxFiles(write_image(tmp_path / "xavier", IMAGES["xavier-nx-5.1.4"])))
+    assert finding(xavier, "JetPack")[::2] == ("note", "sudo apt update && sudo apt full-upgrade")
+    orin = examine(BoxFiles(write_image(tmp_path / "orin", IMAGES["orin-nano-6.0"])))
+    assert finding(orin, "JetPack")[::2] == ("note", "vedette jetson provision --board orin-nano")
+    preview = replace(IMAGES["orin-nano-6.0"], release=(36, "2.0"))
+    early = examine(BoxFiles(write_image(tmp_path / "early", preview)))
+    assert finding(early, "JetPack")[0] == "gap" and "developer preview" in finding(early, "JetPack")[1]
+
+
+def test_every_module_has_a_board_to_provision() -> None:
+    boards = {board_of(module) for module in MODULES.values()}
+    assert boards - {None} == set(BOARDS)
+    assert [module for module in MODULES.values() if board_of(module) is None] == []
 
 
 def test_heat_at_its_limit_or_a_cooling_device_at_work_is_throttling(tmp_path: Path) -> None:

@@ -44,6 +44,17 @@ MODULES = {  # the longest beginning of a part number that is here names the mod
     "p3834": "Jetson AGX Thor",
 }
 
+BOARD_NAMES = {  # by the beginning of the module's name
+    "Jetson Nano": "jetson-nano",
+    "Jetson TX2": "jetson-tx2",
+    "Jetson Xavier NX": "xavier-nx",
+    "Jetson AGX Xavier": "agx-xavier",
+    "Jetson Orin Nano": "orin-nano",
+    "Jetson Orin NX": "orin-nx",
+    "Jetson AGX Orin": "agx-orin",
+    "Jetson AGX Thor": "agx-thor",
+}
+
 JETPACK_OF_L4T = {
     "32.3.1": "4.3", "32.4.3": "4.4", "32.4.4": "4.4.1", "32.5": "4.5", "32.5.1": "4.5.1", "32.6.1": "4.6",
     "32.7.1": "4.6.1", "32.7.2": "4.6.2", "32.7.3": "4.6.3", "32.7.4": "4.6.4", "32.7.5": "4.6.5", "32.7.6": "4.6.6",
@@ -88,6 +99,17 @@ def module_of(compatible: str) -> str | None:
             if number.startswith(known):
                 return MODULES[known]
     return None
+
+
+def board_of(module: str | None) -> str | None:
+    """The name of a module's board in `vedette jetson provision --board`."""
+    return next((name for words, name in BOARD_NAMES.items() if module is not None and module.startswith(words)), None)
+
+
+def newest_l4t_of(jetpack: str) -> str:
+    """The newest L4T of a JetPack, as its major and minor number: 32.7."""
+    found = max((l4t for l4t, known in JETPACK_OF_L4T.items() if known == jetpack), key=version_key)
+    return ".".join(found.split(".")[:2])
 
 
 def jetpack_of(l4t: str) -> str | None:

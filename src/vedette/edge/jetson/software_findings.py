@@ -1,6 +1,6 @@
 """Board, JetPack and what is installed, judged: what is missing, too old for the board, or does not belong together."""
 
-from vedette.edge.jetson.boards import CHIPS, Stack, stack_of, version_key
+from vedette.edge.jetson.boards import CHIPS, Stack, board_of, newest_l4t_of, stack_of, version_key
 from vedette.edge.jetson.findings import Finding, gap, good, note, unknown
 from vedette.edge.jetson.identity import BoxIdentity
 from vedette.edge.jetson.software import TRTEXEC, Software
@@ -45,16 +45,22 @@ def _jetpack(box: BoxIdentity) -> list[Finding]:
     if box.jetpack is None:
         return [unknown("JetPack", f"{name}: this L4T is not in Vedette's table of JetPack releases")]
     text = f"JetPack {box.jetpack} ({name})"
+    flashing = f"vedette jetson provision --board {board_of(box.module) or 'BOARD'}"
     if box.preview is not None:
-        return [gap("JetPack", f"{text} is a {box.preview}; flash a release", "vedette jetson provision")]
+        return [gap("JetPack", f"{text} is a {box.preview}; flash a release", flashing)]
     last = None if box.chip is None else CHIPS[box.chip].last_jetpack
-    if last is not None and version_key(box.jetpack) < version_key(last):
-        if box.jetpack.partition(".")[0] == last.partition(".")[0] and _minor(box.jetpack) == _minor(last):
-            return [note("JetPack", f"{text}; {last} is out", "sudo apt update", "sudo apt full-upgrade")]
-        return [
-            note("JetPack", f"{text}; {last} is the newest for this board, by flashing it", "vedette jetson provision")
-        ]
-    return [good("JetPack", f"{text}, the newest for this board")]
+    if last is None or version_key(box.jetpack) >= version_key(last):
+        return [good("JetPack", text if last is None else f"{text}, the newest for this board")]
+    if _minor(box.jetpack) != _minor(last):
+        return [note("JetPack", f"{text}; {last} is the newest for this board, by flashing it", flashing)]
+    return [note("JetPack", f"{text}; {last} is out", *_upgrade(box.l4t, newest_l4t_of(last)))]
+
+
+def _upgrade(l4t: str, newest: str) -> tuple[str, ...]:
+    """NVIDIA's packages of each minor L4T are in a place of their own."""
+    now = ".".join(l4t.split(".")[:2])
+    move = (f"sudo sed -i 's/r{now}/r{newest}/' /etc/apt/sources.list.d/nvidia-l4t-apt-source.list",)
+    return (*(move if now != newest else ()), "sudo apt update", "sudo apt full-upgrade")
 
 
 def _minor(version: str) -> tuple[int, ...]:
