@@ -7,7 +7,7 @@ import pytest
 from opt_ml import S3_CHANNEL, make_job, write_config
 from vedette.learn.sagemaker.container.channels import find_channels
 from vedette.learn.sagemaker.container.folders import folders_of, read_config
-from vedette.learn.sagemaker.container.resources import count_gpus, parse_resources, refuse_several
+from vedette.learn.sagemaker.container.resources import count_gpus, parse_resources
 from vedette.learn.sagemaker.errors import ContractError
 
 
@@ -91,16 +91,9 @@ def test_hosts_are_ordered_as_people_count() -> None:
         {"hosts": "algo-1", "current_host": "algo-1"},
         {"hosts": ["algo-1", "algo-2"], "current_host": "algo-3"},
         {"hosts": ["algo-1", "algo-1"], "current_host": "algo-1"},
+        {"hosts": ["algo-1"], "current_host": "algo-1", "network_interface_name": 3},
     ],
 )
 def test_hosts_that_contradict_themselves_are_refused(config: dict[str, object]) -> None:
     with pytest.raises(ContractError, match=r"resourceconfig\.json"):
         parse_resources(config, 0)
-
-
-def test_what_would_stand_idle_is_refused() -> None:
-    refuse_several(parse_resources({}, 1))
-    with pytest.raises(ContractError, match="has 2 hosts, but training runs on one: set InstanceCount to 1"):
-        refuse_several(parse_resources({"hosts": ["algo-1", "algo-2"], "current_host": "algo-2"}, 0))
-    with pytest.raises(ContractError, match="has 4 GPUs, but training runs on one"):
-        refuse_several(parse_resources({}, 4))

@@ -104,12 +104,16 @@ def test_a_wrong_hyperparameter_is_one_failure_before_anything_begins(tmp_path: 
     assert list((base / "model").iterdir()) == list((base / "checkpoints").iterdir()) == []
 
 
-def test_pipe_mode_a_missing_channel_and_several_hosts_are_failures_with_reasons(tmp_path: Path) -> None:
+def test_pipe_mode_a_missing_channel_and_a_host_that_is_none_are_failures_with_reasons(tmp_path: Path) -> None:
     base = make_job(tmp_path)
     for name, document, message in [
         ("inputdataconfig.json", {"train": {**S3_CHANNEL, "TrainingInputMode": "Pipe"}}, "Pipe mode"),
         ("inputdataconfig.json", {"cfg": S3_CHANNEL}, "no channel with labelled pictures"),
-        ("resourceconfig.json", {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]}, "set InstanceCount to 1"),
+        (
+            "resourceconfig.json",
+            {"current_host": "algo-3", "hosts": ["algo-1", "algo-2"]},
+            "'algo-3' is not once among",
+        ),
     ]:
         kept = (base / "input" / "config" / name).read_text()
         write_config(base, name, document)

@@ -114,8 +114,6 @@ def _rule_mistakes(request: Mapping[str, Any], region: str | None) -> Iterator[s
     for name, least in (("InstanceCount", 1), ("VolumeSizeInGB", 1)):
         if resources[name] < least:
             yield f"{name} is {resources[name]}, but at least {least} is needed"
-    if resources["InstanceCount"] > 1:
-        yield f"{resources['InstanceCount']} machines: training runs on one so far, and the others would stand idle"
     for tag in request["Tags"]:
         if tag["Key"].lower().startswith("aws:"):
             yield f"tag '{tag['Key']:.60}': names that begin with aws: are kept for AWS"

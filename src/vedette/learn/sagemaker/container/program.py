@@ -3,12 +3,14 @@
 Exit codes: 0 trained, or stopped in time with a valid model; 1 nothing to deliver, the reason in `failure`; 143
 stopped before anything was learnt. SIGTERM is answered within SageMaker's 120 s (`docker stop -t 120`). Nothing is
 downloaded. `vedette train` and `vedette pack` do the work, as processes: theirs are the messages.
+
+Of several hosts all train; the first keeps the run and delivers, the others leave nothing and end with 0 as well.
 """
 
 import json
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +30,9 @@ from vedette.learn.sagemaker.container.delivering import (
 )
 from vedette.learn.sagemaker.container.folders import Folders, read_config
 from vedette.learn.sagemaker.container.hyperparameters import HyperParameters, flags_of, parse_hyperparameters
-from vedette.learn.sagemaker.container.resources import count_gpus, parse_resources, refuse_several
-from vedette.learn.sagemaker.container.supervising import Ended, Say, Stop, run_child, stop_on_signals
+from vedette.learn.sagemaker.container.resources import Resources, count_gpus, parse_resources
+from vedette.learn.sagemaker.container.several import Group, group_of
+from vedette.learn.sagemaker.container.supervising import INTERRUPTED, Ended, Say, Stop, run_child, stop_on_signals
 from vedette.learn.sagemaker.errors import ContractError, TrainingFailed
 
 TRAINED, FAILED, STOPPED_EMPTY = 0, 1, 143
@@ -47,6 +50,7 @@ class Job:
     parameters: HyperParameters
     channels: Channels
     name: str
+    resources: Resources
 
 
 def run_program(folders: Folders, given: Mapping[str, str], environ: Mapping[str, str], say: Say) -> int:
@@ -59,7 +63,9 @@ def run_program(folders: Folders, given: Mapping[str, str], environ: Mapping[str
             clear_leftovers(folders)
             job = read_job(folders, given, environ)
             with tempfile.TemporaryDirectory(prefix="vedette-job-") as work:
-                return _Attempt(job, Path(work), stop, say).do()
+                group = group_of(job.resources, job.parameters.train.get("device", "auto"), environ, say)
+                added = group.environment(environ, TRAINER_S)
+                return _Attempt(job, Path(work), stop, say, group, added).do()
     except VedetteError as error:
         say(f"vedette: {error}")
         write_failure(folders, str(error))
@@ -79,12 +85,11 @@ def read_job(folders: Folders, given: Mapping[str, str], environ: Mapping[str, s
     resources = parse_resources(
         read_config(folders, "resourceconfig.json", environ.get("SM_RESOURCE_CONFIG")), count_gpus(environ)
     )
-    refuse_several(resources)
     configured: dict[str, Any] = read_config(folders, "hyperparameters.json", environ.get("SM_HPS"))
     parameters = parse_hyperparameters({**configured, **given})
     inputs = read_config(folders, "inputdataconfig.json", environ.get("SM_INPUT_DATA_CONFIG"))
     channels = find_channels(folders, inputs, environ, len(resources.hosts))
-    return Job(folders, parameters, channels, environ.get(JOB_NAME) or "job")
+    return Job(folders, parameters, channels, environ.get(JOB_NAME) or "job", resources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,8 @@ class _Attempt:
     work: Path  # scratch
     stop: Stop
     say: Say
+    group: Group
+    added: Mapping[str, str]  # to the environment of training
 
     @property
     def run(self) -> Path:
@@ -109,18 +116,35 @@ class _Attempt:
         data = self._unpacked_data()
         if data is None:
             return self._nothing_learnt()
-        resume = settle_run(self.run, self.say)
-        watch = EpochLines(self.run, self.say)
-        ended = self._call(_train_arguments(self.job, data, self.run, resume), TRAINER_S, watch)
+        ended = self._train(data)
+        # of several hosts, one that is asked to stop stops all
+        stopped = ended.was_stopped and (self.stop.is_asked or (self.group.are_several and ended.code == INTERRUPTED))
+        if ended.code != 0 and not stopped:
+            raise TrainingFailed(f"training failed: {ended.complaint()}")
+        if not self.group.is_first_host:
+            self.say(f"done; {self.group.resources.hosts[0]} delivers the model")
+            return TRAINED
         if ended.code == 0:
             self.say(best_line(_read_result(ended)))
-        elif not (self.stop.is_asked and ended.was_stopped):
-            raise TrainingFailed(f"training failed: {ended.complaint()}")
-        return self._deliver(data)
+        return self._deliver(data, stopped or self.stop.is_asked)
 
-    def _call(self, arguments: list[str], budget_s: float, watch: Callable[[], None] = lambda: None) -> Ended:
+    def _train(self, data: Path) -> Ended:
+        self.group.wait_for_first_host(self.stop)
+        resume = self.group.is_first_host and settle_run(self.run, self.say)
+        watch = EpochLines(self.run, self.say) if self.group.is_first_host else _nothing
+        return run_child(
+            self.group.command(_train_arguments(self.job, data, self.run, resume)),
+            self.stop,
+            TRAINER_S,
+            interrupt=True,
+            say=self.say,
+            watch=watch,
+            environment=self.added,
+        )
+
+    def _call(self, arguments: list[str], budget_s: float) -> Ended:
         interrupt = "pack" not in arguments[:2]  # which is quick, and of no use in part
-        return run_child(arguments, self.stop, budget_s, interrupt=interrupt, say=self.say, watch=watch)
+        return run_child(arguments, self.stop, budget_s, interrupt=interrupt, say=self.say, watch=_nothing)
 
     def _unpacked_data(self) -> Path | None:
         """The labelled pictures as a plain folder; None when a stop was asked for meanwhile."""
@@ -140,18 +164,18 @@ class _Attempt:
             raise TrainingFailed(f"the data cannot be used: {ended.complaint()}")
         return data
 
-    def _deliver(self, data: Path) -> int:
+    def _deliver(self, data: Path, stopped: bool) -> int:
         """The weights first, for the time may end; then the bundle."""
         job, model = self.job, self.job.folders.model
         staged = self.work / "staged" / _file_name(job.name)  # its name stands in the bundle as the run's
         if not self.run.is_dir() or not (copy_run(self.run, staged) or take_last_for_best(staged)):
             return self._nothing_learnt()
         copy_run(staged, model)
-        if self.stop.is_asked:
+        if stopped:
             self.say("stopped: the weights so far are in the model folder")
         bundle = self.work / BUNDLE
         # with the data, the bundle's receipt tells its accuracy; when stopping there is no time to measure it
-        packed = self._call(_pack_arguments(job, staged, bundle, None if self.stop.is_asked else data), PACKER_S)
+        packed = self._call(_pack_arguments(job, staged, bundle, None if stopped else data), PACKER_S)
         if packed.was_killed:
             self.say("no time was left to pack a bundle; `vedette pack --run` does it from the weights")
             return TRAINED
@@ -184,6 +208,10 @@ def _pack_arguments(job: Job, staged: Path, bundle: Path, data: Path | None) -> 
     asked = {"name": job.name, **job.parameters.pack}
     shown = [] if data is None else [f"--data={data}"]
     return ["vedette", "pack", f"--run={staged}", f"--out={bundle}", "--json", *shown, *flags_of(asked)]
+
+
+def _nothing() -> None:
+    """Watch nothing."""
 
 
 def _read_result(ended: Ended) -> Mapping[str, Any]:

@@ -17,11 +17,12 @@ LOOK_S = 30.0  # for nvidia-smi, which takes seconds on a cold driver
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """The hosts in order, which of them this is, and its GPUs."""
+    """The hosts in order, which of them this is, its GPUs, and the network interface by which they reach each other."""
 
     hosts: tuple[str, ...]
     current: str
     gpus: int
+    interface: str = ""
 
     @property
     def rank(self) -> int:
@@ -40,7 +41,10 @@ def parse_resources(config: Mapping[str, Any], gpus: int) -> Resources:
     current = config.get("current_host", hosts[0])
     if current not in hosts or len(set(hosts)) != len(hosts):
         raise ContractError(f"resourceconfig.json: host {current!r} is not once among {', '.join(hosts)}")
-    return Resources(tuple(sorted(hosts, key=_counted)), current, gpus)
+    interface = config.get("network_interface_name", "")
+    if not isinstance(interface, str):
+        raise ContractError("resourceconfig.json: network_interface_name is no text")
+    return Resources(tuple(sorted(hosts, key=_counted)), current, gpus, interface)
 
 
 def _counted(host: str) -> list[tuple[int, str]]:
@@ -62,20 +66,3 @@ def count_gpus(environ: Mapping[str, str]) -> int:
     except subprocess.TimeoutExpired as error:
         raise ContractError(f"nvidia-smi did not answer within {LOOK_S:.0f} s: the GPU driver hangs") from error
     return sum(line.startswith("GPU ") for line in done.stdout.splitlines()) if done.returncode == 0 else 0
-
-
-def refuse_several(resources: Resources) -> None:
-    """One process trains, on one host.
-
-    Raises:
-        ContractError: there is more, which would be paid for and stand idle.
-    """
-    if len(resources.hosts) > 1:
-        raise ContractError(
-            f"the job has {len(resources.hosts)} hosts, but training runs on one: set InstanceCount to 1"
-        )
-    if resources.gpus > 1:
-        raise ContractError(
-            f"the instance has {resources.gpus} GPUs, but training runs on one: take an instance with one, such as "
-            "ml.g5.xlarge"
-        )

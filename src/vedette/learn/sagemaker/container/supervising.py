@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
@@ -84,9 +84,16 @@ class Ended:
 
 
 def run_child(
-    arguments: Sequence[str], stop: Stop, budget_s: float, *, interrupt: bool, say: Say, watch: Callable[[], None]
+    arguments: Sequence[str],
+    stop: Stop,
+    budget_s: float,
+    *,
+    interrupt: bool,
+    say: Say,
+    watch: Callable[[], None],
+    environment: Mapping[str, str] | None = None,
 ) -> Ended:
-    """Run a module with its arguments to its end. `watch` is called now and then.
+    """Run a module with its arguments to its end. `watch` is called now and then; `environment` is added to this one's.
 
     Once a stop is asked for, the child gets Ctrl-C (if `interrupt`) and, `budget_s` after the request, is killed.
     """
@@ -97,6 +104,7 @@ def run_child(
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
+        env={**os.environ, **environment} if environment else None,
         start_new_session=True,  # Ctrl-C in a terminal reaches this program alone, which passes it on
         preexec_fn=die_with_parent(),  # noqa: PLW1509 - only calls what was loaded before; no thread holds its lock
     )
