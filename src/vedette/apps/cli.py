@@ -77,9 +77,9 @@ def _add_box_commands(app: App) -> None:
 
 def _deepstream_commands() -> App:
     deepstream = App(name="deepstream", help="NVIDIA DeepStream: render a pipeline file; check, import configurations.")
-    deepstream.command("vedette.apps.deepstream_render:render", name="render", help="A pipeline file for a board.")
+    deepstream.command("vedette.apps.deepstream_render:render", name="render", help="Render a pipeline for a board.")
     deepstream.command("vedette.apps.deepstream:check", name="check", help="Check configurations, line by line.")
-    deepstream.command("vedette.apps.deepstream_import:import_config", name="import", help="Its files to a pipeline.")
+    deepstream.command("vedette.apps.deepstream_import:import_config", name="import", help="Make it a pipeline file.")
     return deepstream
 
 

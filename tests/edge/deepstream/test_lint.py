@@ -1,5 +1,6 @@
 """The check of DeepStream configurations: every trap is found in its line, good files give no finding."""
 
+import json
 import os
 from pathlib import Path
 
@@ -193,7 +194,8 @@ def test_what_a_version_or_board_lacks_is_told_only_when_it_is_named() -> None:
 
     assert findings(mqtt) == []
     assert "no MQTT adaptor" in findings(mqtt, "6.0.1", "jetson-nano")[0][2]
-    assert findings(mqtt, "7.1") == []
+    assert "no MQTT adaptor" in findings(mqtt, "6.2", "orin-nano")[0][2]
+    assert findings(mqtt, "6.3") == []
     assert findings(recorded) == []
     assert "no video encoder" in findings(recorded, "7.1", "orin-nano")[0][2]
     assert findings(recorded, "7.1", "orin-nano")[0][0] == 29
@@ -321,3 +323,32 @@ def test_any_values_are_checked_without_a_traceback(good: str, changes: list[tup
         at = number % len(lines)
         lines[at] = lines[at].partition("=")[0] + "=" + value
     check_content("\n".join(lines).encode(), "x", dialect("6.0.1"), find_target("x86"), Path("/nowhere"))
+
+
+@pytest.mark.real_data
+def test_the_table_of_deepstream_app_holds_every_key_that_it_reads(real_data: Path) -> None:
+    """Against the list that was read from the source of deepstream-app 9.1."""
+    path = real_data.parent / "oracles" / "deepstream_app_keys_9.1.json"
+    if not path.is_file():
+        pytest.skip(f"no list of keys: {path} is no file")
+    listed = json.loads(path.read_text("utf-8"))
+    groups = key_table(FileKind.APP).groups
+    readers = {
+        "application": "app:parse_app",
+        "source-list": "app:parse_source_list",
+        "source%d": "common:parse_source",
+        "streammux": "common:parse_streammux",
+        "primary-gie": "common:parse_gie",
+        "secondary-gie%d": "common:parse_gie",
+        "tracker": "common:parse_tracker",
+        "sink%d": "common:parse_sink",
+        "tiled-display": "common:parse_tiled_display",
+        "message-converter": "common:parse_msgconv",
+    }
+    for group, reader in readers.items():
+        kinds = {key: kind.value for key, kind in groups[group].items() if not key.endswith("*")}
+        expected = {key: kind.replace("string path", "path") for key, kind in listed[reader].items()}
+        assert set(kinds) == set(expected)
+        assert {key: kinds[key] for key, kind in expected.items() if kind.isidentifier()} == {
+            key: kind for key, kind in expected.items() if kind.isidentifier()
+        }

@@ -9,7 +9,7 @@ from vedette.edge.deepstream.errors import DeepStreamError
 
 _COMPATIBILITY = "NVIDIA's DeepStream and JetPack release notes, as tabled in marcoslucianops/DeepStream-Yolo README"
 _SOURCE_91 = "github.com/NVIDIA/DeepStream at v9.1.0"
-_NO_MQTT = "pabsan-0/libnvds_mqtt_proto, an adaptor written for 6.0 and 6.1 since these have none"
+_MQTT = "NVIDIA's manual, features of Gst-nvmsgbroker: MQTT adapter since DS 6.3"
 TRACKER_LIBRARY = "libnvds_nvmultiobjecttracker.so"  # one library since 6.0; libnvds_mot_{klt,iou}.so until 5.1
 INSTALL_FOLDER = "/opt/nvidia/deepstream/deepstream"  # the link that every package sets to its own folder
 PARSER_LIBRARY = "libnvds_infer_vedette.so"
@@ -44,15 +44,15 @@ class Dialect:
 DIALECTS = {
     row.version: row
     for row in (
-        Dialect("6.0", "4.6", "10.2", "8.0", False, True, (_COMPATIBILITY, _NO_MQTT)),
-        Dialect("6.0.1", "4.6.1-4.6.6", "10.2", "8.2", False, True, (_COMPATIBILITY, _NO_MQTT)),
-        Dialect("6.1", "5.0.1 DP", "11.4", "8.4", False, False, (_COMPATIBILITY, _NO_MQTT)),
-        Dialect("6.1.1", "5.0.2", "11.4", "8.4", False, False, (_COMPATIBILITY, _NO_MQTT)),
-        Dialect("6.2", "5.1", "11.4", "8.5", True, False, (_COMPATIBILITY,)),
-        Dialect("6.3", "5.1.2-5.1.3", "11.4", "8.5", True, False, (_COMPATIBILITY,)),
-        Dialect("6.4", "6.0 DP", "12.2", "8.6", True, False, (_COMPATIBILITY,)),
-        Dialect("7.0", "6.0", "12.2", "8.6", True, False, (_COMPATIBILITY,)),
-        Dialect("7.1", "6.1-6.2", "12.6", "10.3", True, False, (_COMPATIBILITY,)),
+        Dialect("6.0", "4.6", "10.2", "8.0", False, True, (_COMPATIBILITY, _MQTT)),
+        Dialect("6.0.1", "4.6.1-4.6.6", "10.2", "8.2", False, True, (_COMPATIBILITY, _MQTT)),
+        Dialect("6.1", "5.0.1 DP", "11.4", "8.4", False, False, (_COMPATIBILITY, _MQTT)),
+        Dialect("6.1.1", "5.0.2", "11.4", "8.4", False, False, (_COMPATIBILITY, _MQTT)),
+        Dialect("6.2", "5.1", "11.4", "8.5", False, False, (_COMPATIBILITY, _MQTT)),
+        Dialect("6.3", "5.1.2-5.1.3", "11.4", "8.5", True, False, (_COMPATIBILITY, _MQTT)),
+        Dialect("6.4", "6.0 DP", "12.2", "8.6", True, False, (_COMPATIBILITY, _MQTT)),
+        Dialect("7.0", "6.0", "12.2", "8.6", True, False, (_COMPATIBILITY, _MQTT)),
+        Dialect("7.1", "6.1-6.2", "12.6", "10.3", True, False, (_COMPATIBILITY, _MQTT)),
         Dialect(
             "8.0", "7.0", "13.0", "10.13", True, False, (_COMPATIBILITY, "API reference 8.0: mqtt_protocol_adaptor")
         ),

@@ -29,7 +29,7 @@ def render_readme(rendering: Rendering, files: set[str], has_parser: bool) -> by
         f"# {rendering.manifest.name} on {target.title}, DeepStream {dialect.version}",
         f"JetPack {dialect.jetpack}, CUDA {dialect.cuda_jetson}, TensorRT {dialect.tensorrt}."
         if target.is_jetson
-        else f"TensorRT {dialect.tensorrt}.",
+        else "CUDA, driver and TensorRT: as NVIDIA lists them for that version.",
         "Written by `vedette deepstream render` from a pipeline file and bundle "
         f"`{rendering.bundle_digest[:16]}`. Copy the folder to the board and start `./run.sh`. The first start builds "
         "the box parser and the TensorRT engine, which takes minutes.",
