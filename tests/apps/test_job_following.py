@@ -236,7 +236,9 @@ def test_a_folder_of_something_else_is_not_touched(
     (run / "notes.txt").unlink()
     assert follow("two", monkeypatch, job("two"), flags=("--out", str(run))) == 1
 
-    assert capsys.readouterr().err.count("is not empty") == 2
+    told = capsys.readouterr().err
+    assert f"{run} is not empty; choose another folder" in told
+    assert f"{run} follows one; come back to that with: vedette jobs follow one --out {run}" in told
     assert files_of(run) == {"job.json": before["job.json"]}
 
 

@@ -43,6 +43,22 @@ def job_of(run: Path) -> str | None:
     return job if isinstance(job, str) else None
 
 
+def check_folder(run: Path, job: str | None) -> None:
+    """Refuse a place where something else lies than what following `job` has written; makes nothing.
+
+    Raises:
+        InputError: it does.
+    """
+    followed = job_of(run)
+    if followed is not None and followed != job:
+        raise InputError(
+            f"{run} follows {followed}; come back to that with: vedette jobs follow {followed} --out {run}; "
+            "or choose another folder"
+        )
+    if followed is None and run.exists() and (not run.is_dir() or any(run.iterdir())):
+        raise InputError(f"{run} is not empty; choose another folder")
+
+
 class FollowedRun:
     """Writes into one run folder what is heard of a job."""
 
@@ -61,9 +77,8 @@ class FollowedRun:
         self._tags: dict[str, tuple[int, str | None]] = {}  # of what was brought from S3
         self._written_at = self._drawn_at = float("-inf")
         self._changed = False
-        if job_of(folder) != job:
-            self._run.check_free()
-            self._run.create()
+        check_folder(folder, job)
+        self._run.create()
         self._write(MARKER, {"job": job})
 
     @property

@@ -26,10 +26,10 @@ def check_before(service: JobService, name: str, plan: Plan, out: Path) -> None:
     Raises:
         VedetteError: the run's folder is taken, data or network cannot be trained, there is a job of this name.
     """
+    from vedette.apps.followed_run import check_folder
     from vedette.learn.sagemaker.errors import JobNotFoundError, RequestError
-    from vedette.learn.training.run_folder import RunFolder
 
-    RunFolder(out).check_free()
+    check_folder(out, None)
     settings = _train_settings(plan)
     if plan.data is not None:
         check_network(settings, plan, check_data(plan.data, settings.seed))
