@@ -79,7 +79,9 @@ def train_together(
     resume = bool(peers.sum([float(resume and peers.is_first)])[0])
     with own_folder(run_folder, peers, resume=resume) as folder:
         run = RunFolder(folder)
-        arithmetic, prepared, checkpoint = peers.together(lambda: _prepare(settings, run, progress, resume))
+        arithmetic, prepared, checkpoint = peers.together(
+            lambda: _prepare(settings, run, progress, resume, processes=peers.local_count)
+        )
         check_alike(settings, prepared, arithmetic, peers)
         if not resume:
             peers.together(lambda: _write_beginning(run, settings, prepared))
@@ -90,7 +92,7 @@ def train_together(
 
 
 def _prepare(
-    settings: TrainSettings, run: RunFolder, progress: Progress, resume: bool
+    settings: TrainSettings, run: RunFolder, progress: Progress, resume: bool, *, processes: int
 ) -> tuple[Arithmetic, Prepared, Checkpoint | None]:
     """All that can be refused before anything is written."""
     begun = run.read_settings() if resume else {}
@@ -104,7 +106,7 @@ def _prepare(
         run.check_free()
     arithmetic = choose_arithmetic(settings.device, settings.precision)
     progress.say(arithmetic.reason)
-    prepared = prepare(settings, run, progress, resume)
+    prepared = prepare(settings, run, progress, resume, processes=processes)
     if resume:
         check_same_run(begun, read_split_file(run.path / SPLIT_FILE), prepared)
         run.remove_leftovers()

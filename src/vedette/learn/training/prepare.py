@@ -25,7 +25,7 @@ from vedette.learn.data.split import split_data_set
 from vedette.learn.training.errors import ResumeError
 from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed
 from vedette.learn.training.learner import prepare_heads
-from vedette.learn.training.loading import PictureStore
+from vedette.learn.training.loading import MEMORY_BYTES, PictureStore
 from vedette.learn.training.new_network import draft_network, finish_cfg, read_starting_weights
 from vedette.learn.training.run_folder import CFG_FILE, RunFolder
 from vedette.learn.training.settings import TrainSettings
@@ -54,8 +54,10 @@ class Prepared:
         return self.network.plan
 
 
-def prepare(settings: TrainSettings, run: RunFolder, progress: Progress, resume: bool) -> Prepared:
-    """Read and build everything.
+def prepare(
+    settings: TrainSettings, run: RunFolder, progress: Progress, resume: bool, *, processes: int = 1
+) -> Prepared:
+    """Read and build everything; of several `processes` on this machine each keeps its part of the memory for pictures.
 
     Raises:
         InputError: data, cfg or weights that cannot be used; each says which and why.
@@ -71,7 +73,9 @@ def prepare(settings: TrainSettings, run: RunFolder, progress: Progress, resume:
     class_ids = {name: index for index, name in enumerate(data.classes)}
     by_name = {sample.name: sample for sample in data.samples}
     stores = [
-        PictureStore([by_name[name] for name in splits[part]], class_ids, draft.size_px, resize)
+        PictureStore(
+            [by_name[name] for name in splits[part]], class_ids, draft.size_px, resize, MEMORY_BYTES // processes
+        )
         for part in (TRAIN, VAL)
     ]
     for store in stores:
