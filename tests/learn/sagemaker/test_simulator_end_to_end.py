@@ -133,3 +133,27 @@ def test_an_interrupted_job_learns_what_an_uninterrupted_one_learns(
         for name in ("best.weights", "last.weights"):
             assert weights_difference(*runs, name) <= WEIGHTS_TOLERANCE
         check_detects(traveller, runs[1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_two_hosts_learn_together_and_go_on_after_an_interruption(tmp_path: Path) -> None:
+    options = SimulatorOptions(interrupt_after_epoch=3)
+    with open_simulator(tmp_path / "sim", options) as simulator:
+        traveller = Traveller(simulator, tmp_path)
+        traveller.push()
+        whole = traveller.train("whole", LONG, instances=2, spot=False, max_wait=None)
+        assert whole["TrainingJobStatus"] == "Completed", whole.get("FailureReason")
+        told = traveller.train("interrupted", LONG, instances=2)
+        assert told["TrainingJobStatus"] == "Completed", told.get("FailureReason")
+        assert [one["Status"] for one in told["SecondaryStatusTransitions"]].count("Interrupted") == 1
+        logs = sorted(traveller.rehearsal.streams("interrupted").items())
+        hosts = [name.split("/")[1].rpartition("-")[0] for name, _ in logs]
+        assert hosts == ["algo-1", "algo-1", "algo-2", "algo-2"]
+        assert any("algo-2 is host 2 of 2" in line for line in logs[2][1])
+        assert any("resuming in epoch" in line for line in logs[1][1])
+        assert any("algo-1 delivers the model" in line for line in logs[3][1])
+        runs = [traveller.fetch(name) for name in ("whole", "interrupted")]
+        for name in ("best.weights", "last.weights"):
+            assert weights_difference(*runs, name) <= WEIGHTS_TOLERANCE
+        check_detects(traveller, runs[1])
