@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vedette.bundle_folder import OpenBundle
+    from vedette.contracts.detections import Detections
+    from vedette.contracts.ports import Progress
     from vedette.edge.update.releases import Releases
 
 SYSTEM_FOLDER = Path("/var/lib/vedette")  # that of deploy/systemd/vedette.service
@@ -19,7 +24,7 @@ def install(
     source: str,
     /,
     *,
-    to: Annotated[Path | None, Parameter(help="the folder of releases; see below")] = None,
+    to: Annotated[Path | None, Parameter(help="the folder of releases")] = None,
     engine: Annotated[
         Literal["auto", "openvino", "onnxruntime"], Parameter(help="the engine that the pipeline will run")
     ] = "auto",
@@ -44,7 +49,7 @@ def install(
     releases = Releases(to if to is not None else default_folder())
     with releases.locked(), ConsoleProgress() as progress, releases.staging() as folder:
         staged = bring(source, releases, folder, progress)
-        proved, described = _prove(staged, engine, precision)
+        proved, described = _prove(staged, engine, precision, progress)
         progress.say(f"{described}: reproduces {proved} golden detections")
         before = releases.running()
         release = releases.keep(staged)
@@ -95,7 +100,7 @@ def default_folder() -> Path:
     return (given if given.is_absolute() else Path.home() / ".local" / "share") / "vedette"
 
 
-def _prove(staged: OpenBundle, engine: str, precision: str) -> tuple[int, str]:
+def _prove(staged: OpenBundle, engine: str, precision: str, progress: Progress) -> tuple[int, str]:
     """Build the engine that will run, and let it reproduce the golden pictures."""
     from vedette.contracts.bundle import Precision
     from vedette.contracts.pipeline import EngineChoice
@@ -104,9 +109,16 @@ def _prove(staged: OpenBundle, engine: str, precision: str) -> tuple[int, str]:
 
     golden = read_golden(staged)
     chosen, variant = choose_variant(staged.manifest, EngineChoice(engine), Precision(precision))
+    progress.start("proving", len(golden.pictures), "golden pictures")
     detector = open_detector(staged, chosen, Precision(precision), score=golden.score, nms_iou=golden.nms_iou)
+
+    def detect(picture: NDArray[np.uint8]) -> Detections:
+        found = detector(picture)
+        progress.advance()
+        return found
+
     described = detector.engine_description
-    return require_golden(staged, golden, detector, variant, described), described
+    return require_golden(staged, golden, detect, variant, described), described
 
 
 def _report(releases: Releases) -> dict[str, dict[str, str]]:
