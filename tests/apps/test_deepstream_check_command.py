@@ -35,6 +35,14 @@ def test_a_warning_fails_only_when_it_is_to(tmp_path: Path, capsys: pytest.Captu
     assert "0 errors, 1 warnings" in capsys.readouterr().out
 
 
+def test_yaml_files_beside_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "app.txt").write_text(APP)
+    (tmp_path / "config_tracker.yml").write_text("%YAML:1.0\n")
+
+    assert run_command(["deepstream", "check", str(tmp_path)]) == 0
+    assert "1 YAML file not checked" in capsys.readouterr().err
+
+
 def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "app.txt"
     path.write_text(APP.replace("enable=1\n", "enable=yes\n"))

@@ -30,9 +30,10 @@ def check(
     something else than what is written (blanks behind a path, a comment behind a value, `True`); warnings are parts
     without effect (unknown keys, keys given twice). The exit code is 1 when there is an error.
     """
+    from vedette.apps.console import warn
     from vedette.edge.deepstream.dialects import dialect as find_dialect
     from vedette.edge.deepstream.findings import Severity
-    from vedette.edge.deepstream.lint import check_path
+    from vedette.edge.deepstream.lint import check_path, unchecked_files
     from vedette.edge.deepstream.targets import check_version, find_target
 
     dialect = None if deepstream is None else find_dialect(deepstream)
@@ -43,6 +44,12 @@ def check(
     findings = [finding for _, found in checked.values() for finding in found]
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     _report(checked, findings, errors, json)
+    left = unchecked_files(path)
+    if left:
+        warn(
+            f"{len(left)} YAML {'file' if len(left) == 1 else 'files'} not checked: {left[0]}"
+            + (" ..." if left[1:] else "")
+        )
     return 1 if errors or (strict and findings) else 0
 
 

@@ -149,6 +149,7 @@ def test_what_nvinfer_does_otherwise_is_told() -> None:
     assert "pads with black" in text
     assert "suppresses by DIoU" in text
     assert "pads with black" not in render(make(), b"")["README.md"].decode()
+    assert "where they were on the machine that rendered" in text
 
 
 def test_the_readme_tells_the_expected_rate() -> None:

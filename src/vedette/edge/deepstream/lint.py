@@ -73,6 +73,11 @@ def check_path(
     return {file: check_content(_read(file), str(file), dialect, target, file.parent) for file in chosen}
 
 
+def unchecked_files(path: Path) -> list[Path]:
+    """YAML files of a folder: DeepStream reads those too, this check does not."""
+    return sorted(one for one in path.rglob("*") if one.suffix in {".yml", ".yaml"}) if path.is_dir() else []
+
+
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:

@@ -118,6 +118,10 @@ def _limits(rendering: Rendering, has_parser: bool) -> str:
     loops = {camera.loop for camera in pipeline.cameras}
     if len(loops) > 1:
         told.append("`loop` is for all sources or none in deepstream-app: none loops here")
+    password_files = [camera.password_file for camera in pipeline.cameras]
+    password_files.append(rendering.broker.password_file if rendering.broker is not None else None)
+    if any(password_files) or any(not camera.is_live for camera in pipeline.cameras):
+        told.append("films and password files are looked for where they were on the machine that rendered")
     if not has_parser:
         told.append(f"this version of Vedette comes without the source of {PARSER_LIBRARY}: put it into parser/")
     told.append("checked without a board: every file loads in GLib's parser and every key has its type; not run on one")
