@@ -18,6 +18,7 @@ import json
 import math
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +34,7 @@ TOLERANCE_S = 2.2  # a group of pictures: what moves slowly is seen at keyframes
 AROUND_ACTIVITY_S = 0.5  # the last movement is told by a slot behind it
 SAVING_WANTED = 8.0
 SETTLED_S, BEFORE_END_S = 4.0, 3.0
+SAMPLE_S = 0.005
 HIDING = ("gone-average",)  # rate control fills frames with noise that costs more than the objects do
 DRAWN = ("small", "gone", "slow")
 LINE_SPACING = 0.025  # of the width
@@ -210,9 +212,14 @@ def _watch(path: Path, kind: str, gate: str, every: int, bundle: Path) -> dict[s
         detector, digest = ColourDetector(), "0" * 64
     outlets = WatchOutlets(views=[seen], listeners=[seen.add])
     watch = Watch(pipeline, camera_specs(pipeline), detector, digest, outlets)
+    over = threading.Event()
+    sampler = threading.Thread(target=_sample, args=(watch, seen, over))
     began = time.process_time()
+    sampler.start()
     watch.run()
     cpu_s = time.process_time() - began
+    over.set()
+    sampler.join()
     (camera,) = watch.statistics()
     assert camera.slots == camera.detected + camera.drops + camera.gated_slots
     return {
@@ -231,6 +238,13 @@ def _watch(path: Path, kind: str, gate: str, every: int, bundle: Path) -> dict[s
     }
 
 
+def _sample(watch: Any, seen: "_Seen", over: threading.Event) -> None:
+    """How CPU time goes with media time: a gate that is shut shows nothing for seconds of film."""
+    while not over.wait(SAMPLE_S):
+        for camera in watch.statistics():
+            seen.samples.append(((camera.frames + camera.gated) / FPS, time.process_time()))
+
+
 class _Seen:
     """A view that keeps where tracks were, which frames had something in view, and how CPU time went with media time.
 
@@ -241,7 +255,7 @@ class _Seen:
         self.in_view: list[int] = []  # frames with it
         self.events: list[tuple[Event, int]] = []
         self._wanted = wanted
-        self._samples: list[tuple[float, float]] = []
+        self.samples: list[tuple[float, float]] = []
         self._places: dict[int, list[tuple[float, float]]] = {}  # track -> time, centre
 
     def add(self, event: Any) -> None:
@@ -256,14 +270,13 @@ class _Seen:
 
     def settled_ms_a_second(self) -> float:
         """CPU milliseconds a second of film, once the gate has learned, and before the film's end shows."""
-        settled = [s for s in self._samples if SETTLED_S <= s[0] <= self._samples[-1][0] - BEFORE_END_S]
+        settled = [s for s in self.samples if SETTLED_S <= s[0] <= self.samples[-1][0] - BEFORE_END_S]
         if len(settled) < 2:
             return 0.0
         (first_s, first_cpu_s), (last_s, last_cpu_s) = settled[0], settled[-1]
         return round(1000 * (last_cpu_s - first_cpu_s) / (last_s - first_s), 2)
 
     def show(self, stamp: Any, picture: Any, tracks: Any, counts: Any) -> None:
-        self._samples.append((stamp.media_time_s, time.process_time()))
         for track, box in zip(tracks.track_ids.tolist(), tracks.boxes_xyxy_px.tolist(), strict=True):
             self._places.setdefault(track, []).append((stamp.media_time_s, (box[0] + box[2]) / 2))
         names = {tracks.class_names[number] for number in tracks.class_ids}
