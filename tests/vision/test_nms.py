@@ -54,15 +54,17 @@ def random_boxes(rng: np.random.Generator, count: int, classes: int):
 
 
 LIMITS = [0.0, 0.2, 0.45, 0.7, 1.0]
-BLOCKS = [(64, 512), (3, 5)]
+# first block, block, and how little must remain for another round of clearing heaps: as usual, none, all
+WAYS = [(64, 512, nms.PAYS), (3, 5, 0.0), (3, 5, 1.0)]
 
 
-@pytest.fixture(params=BLOCKS, ids=str, scope="module")
-def blocks(request: pytest.FixtureRequest):
-    """Suppression in blocks of these sizes."""
+@pytest.fixture(params=WAYS, ids=str, scope="module")
+def way(request: pytest.FixtureRequest):
+    """Suppression in blocks of these sizes, with more or fewer rounds before."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nms, "FIRST_BLOCK", request.param[0])
         patch.setattr(nms, "BLOCK", request.param[1])
+        patch.setattr(nms, "PAYS", request.param[2])
         yield request.param
 
 
@@ -70,7 +72,7 @@ def blocks(request: pytest.FixtureRequest):
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6), count=st.integers(0, 60), classes=st.integers(1, 4), limit=st.sampled_from(LIMITS))
 def test_suppression_equals_the_double_loop(
-    blocks: tuple[int, int], kind: NmsKind, seed: int, count: int, classes: int, limit: float
+    way: tuple[int, int, float], kind: NmsKind, seed: int, count: int, classes: int, limit: float
 ) -> None:
     boxes, scores, class_ids = random_boxes(np.random.default_rng(seed), count, classes)
     assert suppress(boxes, scores, class_ids, limit, kind).tolist() == naive_suppress(
@@ -97,7 +99,7 @@ def awkward_boxes(draw: st.DrawFn, smallest_side: int = -1):
 @pytest.mark.parametrize("kind", list(NmsKind))
 @settings(max_examples=150, deadline=None)
 @given(case=awkward_boxes(), limit=st.sampled_from([*LIMITS, 1 / 3, 0.5, 0.6, 2 / 3, 5 / 6]))
-def test_awkward_boxes_are_suppressed_as_by_the_double_loop(blocks: tuple[int, int], case, kind, limit) -> None:
+def test_awkward_boxes_are_suppressed_as_by_the_double_loop(way: tuple[int, int, float], case, kind, limit) -> None:
     boxes, scores, class_ids = case
     expected = naive_suppress(boxes.astype(np.float64), scores, class_ids, limit, kind)
     assert suppress(boxes, scores, class_ids, limit, kind).tolist() == expected
@@ -122,7 +124,7 @@ def test_boxes_that_are_no_numbers_stay_and_change_nothing_else(kind: NmsKind) -
 
 
 @pytest.mark.parametrize("kind", list(NmsKind))
-def test_blocks_and_a_cut_do_not_change_the_result(blocks: tuple[int, int], kind: NmsKind) -> None:
+def test_blocks_and_a_cut_do_not_change_the_result(way: tuple[int, int, float], kind: NmsKind) -> None:
     boxes, scores, class_ids = random_boxes(np.random.default_rng(3), 900, 3)
     whole = naive_suppress(boxes, scores, class_ids, 0.45, kind)
     assert 100 < len(whole) < 700

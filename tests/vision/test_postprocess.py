@@ -1,10 +1,21 @@
 """Heads become detections in the source picture: suppressed on whole boxes, then clipped, then cut."""
 
 import numpy as np
+import pytest
 
 from small_bundle import make_manifest
-from vedette.contracts.bundle import DarknetHeads, NmsKind, ResizeMode, YoloHead
-from vedette.vision.postprocess import DetectionRules, detections_from_heads
+from vedette.contracts.bundle import (
+    DarknetHeads,
+    DarknetRegionHead,
+    DecodedBoxes,
+    NmsKind,
+    RegionHead,
+    ResizeMode,
+    YoloHead,
+)
+from vedette.contracts.detections import Detections
+from vedette.vision import postprocess
+from vedette.vision.postprocess import DetectionRules, detections_from_heads, detections_from_pictures
 from vedette.vision.resize import plan_placement
 
 HEAD = YoloHead(output="h", grid_width=2, grid_height=2, anchors=((32.0, 32.0),))
@@ -64,3 +75,45 @@ def test_rules_are_the_bundles_own_but_for_what_is_given() -> None:
     assert (own.score, own.nms_iou, own.nms_kind, own.max_detections) == (0.3, 0.6, NmsKind.DIOU, 9)
     given = DetectionRules.of(manifest, score=0.0, nms_iou=0.0, max_detections=1)
     assert (given.score, given.nms_iou, given.max_detections) == (0.0, 0.0, 1)
+
+
+ANCHORS = ((20.0, 30.0), (44.0, 40.0))
+YOLO = DarknetHeads(
+    heads=(
+        YoloHead(output="a", grid_width=5, grid_height=4, anchors=ANCHORS, scale_x_y=1.05),
+        YoloHead(output="b", grid_width=10, grid_height=8, anchors=ANCHORS, new_coords=True),
+    )
+)
+REGION = DarknetRegionHead(heads=(RegionHead(output="a", grid_width=5, grid_height=4, anchors=ANCHORS),))
+ROWS = DecodedBoxes(
+    outputs=("rows",), kind="boxes_objectness_scores", layout="rows", box_form="cxcywh", box_units="pixels",
+    score_form="logits", classes=3,
+)  # fmt: skip
+SHAPES = {"yolo": [(16, 4, 5), (16, 8, 10)], "region": [(16, 4, 5)], "rows": [(60, 8)]}
+
+
+@pytest.mark.parametrize("together", [10_000, 5], ids=["together", "too many to come together"])
+@pytest.mark.parametrize("kind", list(NmsKind))
+@pytest.mark.parametrize(("name", "decode"), [("yolo", YOLO), ("region", REGION), ("rows", ROWS)])
+def test_pictures_that_come_together_give_what_each_gives_alone(
+    name: str, decode: DarknetHeads, kind: NmsKind, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postprocess, "MOST_TOGETHER", together)
+    rng = np.random.default_rng(5)
+    rules = DetectionRules(decode, ("a", "b", "c"), score=0.2, nms_iou=0.4, nms_kind=kind, max_detections=6)
+    pictures = [[rng.normal(0, 1.2, shape).astype(np.float32) for shape in SHAPES[name]] for _ in range(6)]
+    if name == "rows":
+        for (rows,) in pictures:
+            rows[:, :4] = rows[:, :4] * 20 + 80
+    for head in pictures[2]:
+        head[:] = -9  # nothing in this one
+    sizes = [(320, 256), (640, 200), (320, 256), (320, 256), (640, 200), (320, 256)]
+    placements = [plan_placement(*size, 160, 128, ResizeMode.LETTERBOX) for size in sizes]
+    found = detections_from_pictures(pictures, rules, placements)
+    alone = [detections_from_heads(heads, rules, place) for heads, place in zip(pictures, placements, strict=True)]
+    assert [_bytes(one) for one in found] == [_bytes(one) for one in alone]
+    assert len(found[2]) == 0 and max(len(one) for one in found) == 6 and len({len(one) for one in found}) > 1
+
+
+def _bytes(found: Detections) -> tuple[bytes, ...]:
+    return found.boxes_xyxy_px.tobytes(), found.scores.tobytes(), found.class_ids.tobytes()

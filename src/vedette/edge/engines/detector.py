@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vedette.contracts.bundle import BundleManifest
 from vedette.contracts.detections import Detections
 from vedette.contracts.frame import Pixels, Placement
-from vedette.vision.postprocess import DetectionRules, detections_from_heads
+from vedette.vision.postprocess import DetectionRules, detections_from_pictures
 from vedette.vision.resize import fit, network_pixels, plan_placement
 
 
@@ -111,10 +111,8 @@ class PackedDetector:
 
     def _detections(self, heads: Sequence[NDArray[np.float32]], placements: Sequence[Placement]) -> list[Detections]:
         """What a batch's heads say, picture by picture."""
-        return [
-            detections_from_heads([head[number] for head in heads], self._rules, placement)
-            for number, placement in enumerate(placements)
-        ]
+        pictures = [[head[number] for head in heads] for number in range(len(placements))]
+        return detections_from_pictures(pictures, self._rules, placements)
 
     def infer(self, pixels_nhwc_rgb: Pixels) -> list[NDArray[np.float32]]:
         """The raw heads of a batch, each (n, anchors * (5 + classes), grid height, grid width).

@@ -19,7 +19,7 @@ from vedette.contracts.frame import Pixels, Placement
 from vedette.contracts.pipeline import EngineChoice
 from vedette.edge.engines.detector import HeadEngine, PackedDetector
 from vedette.edge.engines.opening import available_processors, choose_variant, open_engine
-from vedette.vision.postprocess import DetectionRules, detections_from_heads
+from vedette.vision.postprocess import DetectionRules, detections_from_pictures
 from vedette.vision.resize import network_pixels
 
 
@@ -69,10 +69,10 @@ class StreamedDetector(PackedDetector):
 
     def take(self) -> list[Detections]:
         """The results of the oldest batch under way; blocks."""
-        found = []
-        for started, placement in self._under_way.popleft():
-            heads = [head[0] for head in started.wait()]
-            found.append(detections_from_heads(heads, self.rules, placement))
+        batch = self._under_way.popleft()
+        pictures = [[head[0] for head in started.wait()] for started, _ in batch]
+        found = detections_from_pictures(pictures, self.rules, [placement for _, placement in batch])
+        for started, _ in batch:
             started.release()
         return found
 
