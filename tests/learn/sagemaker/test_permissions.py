@@ -144,7 +144,9 @@ def test_nothing_in_the_container_asks_aws() -> None:
         if not name.startswith("learn/sagemaker/container/"):
             continue
         text = ast.unparse(tree)
-        assert not re.search(r"S3Settings|boto3|botocore|obstore|urllib|http\.client|socket", text), name
+        assert not re.search(r"S3Settings|boto3|botocore|obstore|urllib|http\.client", text), name
+        # the hosts of one job may reach each other in isolation too
+        assert "socket" not in text or name == "learn/sagemaker/container/several.py", name
 
 
 def test_what_the_code_calls_is_known() -> None:
