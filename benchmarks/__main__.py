@@ -25,6 +25,7 @@ NAMES = (
     "variants",
     "labelling",
     "transfer",
+    "interrupted_jobs",
     "capacity",
     "memory_hour",
 )
