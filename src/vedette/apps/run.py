@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Iterator
@@ -146,6 +147,7 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
             timer.daemon = True
             timer.start()
             closing.callback(timer.cancel)
+        gc.freeze()  # what was imported stays: no collection needs to look through it again
         with shown_progress(watch), service_notices(watch.statistics):
             summary = watch.run()
         return summary, interrupted.is_set()

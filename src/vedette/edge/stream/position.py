@@ -1,6 +1,6 @@
 """Where a camera stands in its stream: all that a new decoder needs to go on where another one died."""
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -20,7 +20,7 @@ class Position:
 
     def to_json(self) -> list[Any]:
         """All fields in order."""
-        return list(astuple(self))
+        return [self.index, self.pts_s, self.media_time_s, self.round_frames, self.pace_start_s]
 
     @classmethod
     def from_json(cls, document: Any) -> "Position":
