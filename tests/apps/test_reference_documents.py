@@ -17,7 +17,7 @@ def example(document, language):
 def test_the_documented_pipeline_is_a_pipeline():
     pipeline = parse_pipeline(example("pipeline.md", "yaml"))
     assert [camera.name for camera in pipeline.cameras] == ["belt", "gate"]
-    assert len(pipeline.events) == 2
+    assert [target.kind for target in pipeline.events] == ["file", "mqtt", "kafka"]
 
 
 def test_the_documented_event_is_an_event():
