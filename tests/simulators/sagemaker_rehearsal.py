@@ -15,7 +15,7 @@ from vedette.learn.sagemaker.simulator.logs import GROUP
 from vedette.learn.sagemaker.simulator.opening import Simulator
 from vedette.storage.store import open_store
 
-PATIENCE_S = 240.0
+PATIENCE_S = 500.0
 
 
 class Rehearsal:

@@ -87,6 +87,7 @@ def weights_difference(run: Path, other: Path, name: str) -> float:
     return float(np.abs(first - second).max())
 
 
+@pytest.mark.timeout(1200)
 def test_pictures_become_a_bundle_through_a_job(tmp_path: Path) -> None:
     with open_simulator(tmp_path / "sim", SimulatorOptions()) as simulator:
         traveller = Traveller(simulator, tmp_path)
