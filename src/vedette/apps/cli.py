@@ -22,6 +22,7 @@ def build_app() -> App:
         help="Train a Darknet-family detector, pack it, and watch many cameras with it.",
         version=__version__,
         help_format="plaintext",
+        suppress_keyboard_interrupt=False,  # run_command says it in one line
         default_parameter=Parameter(negative=()),  # no --no-json, no --empty-camera
     )
     data = App(
