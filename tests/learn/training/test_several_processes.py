@@ -143,6 +143,21 @@ def test_a_shared_batch_norm_is_torchs_own_where_one_process_has_everything() ->
     torch.testing.assert_close(ours.eval()(values), theirs.eval()(values))
 
 
+def test_a_shared_batch_norm_takes_bf16_as_torchs_own_does() -> None:
+    torch.manual_seed(2)
+    values, found = torch.randn(4, 5, 6, 7).bfloat16() + 1, []
+    for norm in (nn.BatchNorm2d(5), SharedBatchNorm2d(nn.BatchNorm2d(5), ALONE)):
+        images = values.clone().to(memory_format=torch.channels_last).requires_grad_()
+        normalised = norm(images)
+        (normalised.float().square() * torch.linspace(0, 1, 7)).sum().backward()
+        assert normalised.dtype == images.dtype == torch.bfloat16
+        assert images.grad is not None
+        assert norm.weight.grad is not None
+        found.append((normalised.float(), images.grad.float(), norm.weight.grad, norm.running_var))
+    for theirs, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2e-2, atol=2e-2)
+
+
 def test_two_processes_end_with_the_weights_of_one(tmp_path: Path) -> None:
     flags = torchrun.draw_job(tmp_path)
     settings = TrainSettings(

@@ -58,25 +58,30 @@ class _Normalised(torch.autograd.Function):
         joint = (counts * means).sum(0) / total
         spread = (counts * (variances + (means - joint).square())).sum(0) / total
         mean, variance = joint.float(), spread.float()
-        ctx.save_for_backward(images, weight, mean, torch.rsqrt(variance + eps), total)
-        ctx.peers = peers
+        ctx.save_for_backward(images, weight, mean, variance, total)
+        ctx.eps, ctx.peers = eps, peers
         ctx.mark_non_differentiable(mean, variance, total)
         normalised = functional.batch_norm(images, mean, variance, weight, bias, training=False, eps=eps)
         return normalised, mean, variance, total.float()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        images, weight, mean, inverse, total = ctx.saved_tensors
-        shape = (1, -1, 1, 1)
-        gradient = gradients[0].float()
-        standard = (images.float() - mean.view(shape)) * inverse.view(shape)
-        sums = torch.cat([gradient.sum(PICTURES_AND_PLACES), (gradient * standard).sum(PICTURES_AND_PLACES)]).double()
-        own_bias, own_weight = sums.float().chunk(2)  # summed over processes later, with all other gradients
+        images, weight, mean, variance, total = ctx.saved_tensors
+        given, inverse = gradients[0], torch.rsqrt(variance + ctx.eps)
+        # of a norm with fixed statistics: the sums of the gradient, and of its product with the normalised values
+        _, own_weight, own_bias = torch.ops.aten.native_batch_norm_backward(
+            given, images, weight, mean, variance, None, None, False, ctx.eps, [False, True, True]
+        )
+        sums = torch.cat([own_bias, own_weight]).double()  # own_* are added up later, with all other gradients
         ctx.peers.add_up(sums)
         by_mean, by_deviation = (sums / total).float().chunk(2)
-        onward = gradient - by_mean.view(shape) - standard * by_deviation.view(shape)
-        onward = onward * (weight.float() * inverse).view(shape)
-        return onward.to(images.dtype), own_weight.clone(), own_bias.clone(), None, None
+        # (gradient - by_mean - normalised * by_deviation) * weight / deviation, with one array and no more
+        scale, slope = weight * inverse, -weight * inverse.square() * by_deviation
+        offset = -scale * by_mean - slope * mean
+        shape = (1, -1, 1, 1)
+        onward = given.float() * scale.view(shape)
+        onward.addcmul_(images.float(), slope.view(shape)).add_(offset.view(shape))
+        return onward.to(images.dtype), own_weight, own_bias, None, None
 
 
 def share_norms(network: nn.Module, peers: Peers) -> None:
