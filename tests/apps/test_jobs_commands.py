@@ -174,7 +174,8 @@ def test_a_job_shows_its_states_savings_and_cost(
 def test_a_failed_job_says_why(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    failed = {**COMPLETED, "TrainingJobStatus": "Failed", "SecondaryStatus": "Failed", "FailureReason": "no pictures"}
+    told = {"TrainingJobStatus": "Failed", "SecondaryStatus": "Failed", "FailureReason": "no\x1b[2J\x07 pictures"}
+    failed = {**COMPLETED, **told}
     with scripted_aws(DescribeTrainingJob=[(200, failed)]) as service:
         use(service, monkeypatch)
         run("show", "one")
@@ -271,7 +272,7 @@ ME = "arn:aws:iam::123456789012:user/ada"
         (refusal("ExpiredTokenException", "x"), NotPermittedError, "the session has expired"),
         (refusal("ValidationException", "Requested resource not found."), JobNotFoundError, "no job 'one' in this"),
         (refusal("ResourceNotFound", "x"), JobNotFoundError, "there is no job 'one'"),
-        (refusal("ResourceInUse", "x"), RequestError, "there is one of this name already"),
+        (refusal("ResourceInUse", "x"), RequestError, "already; give another --job-name"),
         (refusal("ResourceLimitExceeded", "0 Instances of\nml.g5.xlarge"), QuotaError, "0 Instances of ml.g5.xlarge"),
         (refusal("ValidationException", "1 validation\n error"), RequestError, "SageMaker refuses: 1 validation error"),
     ],
@@ -361,6 +362,14 @@ def test_a_missing_region_is_told_and_each_way_to_give_it_works(
 def test_an_unknown_profile_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(NotPermittedError, match="nobody"):
+        run("list")
+
+
+def test_a_region_or_endpoint_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RequestError, match=r"AWS_REGION.*region_name 'us_east'"):
+        run("list", "--region", "us_east")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", "foo")
+    with pytest.raises(RequestError, match=r"AWS_ENDPOINT_URL.*Invalid endpoint: foo"):
         run("list")
 
 

@@ -187,7 +187,7 @@ def test_the_entrypoint_installs_the_wheel_and_becomes_the_program(tmp_path: Pat
         ({"role": "vedette"}, "RoleArn"),
         ({"role": "arn:aws:iam::123456789012:role/a b"}, "has not the form arn:aws"),
         ({"instance": "ml.g5.tiny"}, "ResourceConfig.InstanceType: 'ml.g5.tiny' is none of ml.g5.xlarge"),
-        ({"instance": "g5.xlarge"}, "'g5.xlarge' is none of"),
+        ({"instance": "g5.xlarge"}, "'g5.xlarge' is none of ml.g5.xlarge, ..."),
         ({"instances": 0}, "InstanceCount is 0, but at least 1"),
         ({"volume_gb": 0}, "VolumeSizeInGB is 0"),
         ({"image": "vedette:1.0"}, "is none in Amazon ECR"),

@@ -150,6 +150,7 @@ def test_other_operations_keys_and_hosts_are_refused(front: Front) -> None:
         ({**good, "X-Amz-Target": "SageMaker.__init__"}, b"{}", "UnknownOperationException"),
         (good, b"[" * 100_000, "SerializationException"),
         (good, b"[]", "SerializationException"),
+        (good, b'{"MaxResults": 1e999}', "ValidationException"),
     ]:
         status, told = post(front.url, body, headers)
         assert (status, told["__type"]) == (400, code)

@@ -27,6 +27,7 @@ NO_CREDENTIALS = (
     "no AWS credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run `aws configure`"
 )
 NO_REGION = "no AWS region; set AWS_REGION, give --region, or run `aws configure`"
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BAD_KEYS = {
     "UnrecognizedClientException": "the access key is not known",
     "InvalidClientTokenId": "the access key is not known",
@@ -57,8 +58,8 @@ def open_client(name: str, region: str | None, endpoint_url: str | None = None) 
         try:
             session: Any = boto3.session.Session(region_name=region)
             return session.client(name, endpoint_url=endpoint_url, config=config)
-        except ValueError as error:
-            raise RequestError("--endpoint-url", [f"{error}"]) from None
+        except ValueError as error:  # "Invalid endpoint: foo", or the form of the region's name
+            raise RequestError("region or endpoint (AWS_REGION, AWS_ENDPOINT_URL)", [f"{error}"]) from None
 
 
 @contextmanager
@@ -80,6 +81,11 @@ def translated(service: str, operation: str, job: str) -> Iterator[None]:
         raise _explain(service, operation, job, error) from None
     except exceptions.BotoCoreError as error:  # profiles, SSO, roles: names of profiles and files, never keys
         raise NotPermittedError(f"AWS credentials: {error}") from None
+
+
+def without_control_signs(text: str) -> str:
+    """Text of others as it may be shown on a terminal: lines and tabs stay."""
+    return _CONTROL.sub("", text)
 
 
 def _explain(service: str, operation: str, job: str, error: Any) -> JobError:
@@ -105,7 +111,7 @@ def _explain(service: str, operation: str, job: str, error: Any) -> JobError:
     if code == "ResourceLimitExceeded":
         return QuotaError(f"the account's quota does not hold this: {_one_line(text)}")
     if code == "ResourceInUse":
-        return RequestError(named, ["there is one of this name already; give another --name"])
+        return RequestError(named, ["there is one of this name already; give another --job-name"])
     if code == "ResourceNotFound" or re.search(r"not found|[Cc]ould not find", text):
         return JobNotFoundError(f"there is no {named} in this account and region")
     return RequestError(f"{operation} of {named}", [f"{service} refuses: {_one_line(text) or code}"])

@@ -86,7 +86,8 @@ def _shape_mistakes(shape: Any, value: Any, where: str) -> Iterator[str]:
 def _text_mistakes(shape: Any, value: str, where: str) -> Iterator[str]:
     if shape.enum and value not in shape.enum:
         family = value.rpartition(".")[0]
-        near = [one for one in shape.enum if one.rpartition(".")[0] == family] or shape.enum[:8]
+        same = [one for one in shape.enum if family and one.rpartition(".")[0] == family]
+        near = same or [one for one in shape.enum if value and value in one][:8] or shape.enum[:8]
         yield f"{where}: '{value:.60}' is none of {', '.join(near)}{'' if near == shape.enum else ', ...'}"
     pattern = shape.metadata.get("pattern")
     if pattern and re.fullmatch(_python_pattern(pattern), value) is None:

@@ -7,16 +7,14 @@ signs are taken out: a log is text of others, shown on a terminal.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from vedette.learn.sagemaker.aws_client import open_client, translated
+from vedette.learn.sagemaker.aws_client import open_client, translated, without_control_signs
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 PAGE = 10_000  # events in one answer, the most there are
 MOST_LINE = 4000  # characters kept of a line
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,7 @@ def _host(stream: str) -> str:
 def _lines(stream: str, events: list[dict[str, Any]]) -> list[LogLine]:
     host = _host(stream)
     return [
-        LogLine(host, int(event["timestamp"]), _CONTROL.sub("", text)[:MOST_LINE])
+        LogLine(host, int(event["timestamp"]), without_control_signs(text)[:MOST_LINE])
         for event in events
         for text in str(event["message"]).splitlines()
     ]

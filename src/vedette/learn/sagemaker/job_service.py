@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from vedette.learn.sagemaker.aws_client import open_client, translated
+from vedette.learn.sagemaker.aws_client import open_client, translated, without_control_signs
 
 ENDED = frozenset({"Completed", "Failed", "Stopped"})
 PAGE = 100  # jobs in one answer, the most there are
@@ -147,7 +147,7 @@ def _state(told: Mapping[str, Any]) -> JobState:
         created=told["CreationTime"],
         started=told.get("TrainingStartTime"),
         ended=told.get("TrainingEndTime"),
-        failure_reason=told.get("FailureReason"),
+        failure_reason=without_control_signs(told["FailureReason"]) if "FailureReason" in told else None,
         artefact=told.get("ModelArtifacts", {}).get("S3ModelArtifacts"),
         instance=resources.get("InstanceType", "?"),
         instances=resources.get("InstanceCount", 1),
@@ -156,7 +156,7 @@ def _state(told: Mapping[str, Any]) -> JobState:
         billable_s=told.get("BillableTimeInSeconds"),
         metrics={one["MetricName"]: float(one["Value"]) for one in told.get("FinalMetricDataList", ())},
         transitions=tuple(
-            (one["Status"], one["StartTime"], one.get("StatusMessage", ""))
+            (one["Status"], one["StartTime"], without_control_signs(one.get("StatusMessage", "")))
             for one in told.get("SecondaryStatusTransitions", ())
         ),
         hyperparameters=dict(told.get("HyperParameters", {})),

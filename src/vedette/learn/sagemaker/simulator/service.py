@@ -100,7 +100,7 @@ class TrainingJobs:
                 jobs = [job for job in self._jobs.values() if _is_asked_for(job, request)]
             jobs.sort(key=_ORDERS[request.get("SortBy", "CreationTime")])
             first, most = int(request.get("NextToken", "0")), int(request.get("MaxResults", _LIST_DEFAULT))
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise Refusal(
                 "ValidationException", f"a bound, SortBy, NextToken or MaxResults is wrong: {error}"
             ) from error
