@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -9,7 +10,10 @@ import sys
 from pathlib import Path
 from threading import Thread
 
+import botocore.session
+import jmespath
 import pytest
+from botocore import xform_name
 
 from drawn_shapes import draw_data, write_cfg
 from simulators import aws_tool
@@ -95,9 +99,32 @@ def test_a_rehearsal_cannot_be_left(tmp_path: Path) -> None:
     assert "the simulator ends with this command" in done.stderr
 
 
-def commands_of(page: Path) -> str:
-    """Every block of the shell."""
-    return "\n".join(re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
+def commands_of(page: Path, block: str = "sh") -> str:
+    """Every block of the shell; those of no kind are commands that only a true account takes."""
+    return "\n".join(re.findall(rf"^```{block}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE))
+
+
+def test_what_the_tutorial_asks_of_quotas_is_what_aws_takes() -> None:
+    """The simulator has no quotas: flags are held against botocore's model, the query against an answer."""
+    lines = commands_of(TUTORIAL, "").replace("\\\n", " ").splitlines()
+    asked = [shlex.split(line)[2:] for line in lines if line.startswith("aws service-quotas ")]
+    assert [operation for operation, *_ in asked] == ["list-service-quotas", "request-service-quota-increase"]
+    model = botocore.session.Session().get_service_model("service-quotas")
+    for operation, *flags in asked:
+        (name,) = (one for one in model.operation_names if xform_name(one, "-") == operation)
+        shape = model.operation_model(name).input_shape
+        given = dict(zip(flags[::2], flags[1::2], strict=True))
+        for_the_tool = {flag: given.pop(flag) for flag in ("--query", "--output") if flag in given}
+        assert set(given) <= {"--" + xform_name(member, "-") for member in shape.members}, operation
+        assert {"--" + xform_name(member, "-") for member in shape.required_members} <= set(given), operation
+        if for_the_tool:
+            quotas = [
+                {"QuotaName": f"ml.{kind} for {use} usage", "Value": 0.0, "QuotaCode": f"L-{kind}-{use}"}
+                for kind in ("g5.xlarge", "g5.2xlarge")
+                for use in ("endpoint", "spot training job", "training job")
+            ]
+            found = jmespath.search(for_the_tool["--query"], {"Quotas": quotas})
+            assert found == [[*one.values()] for one in quotas[1:3]]
 
 
 @pytest.mark.slow
@@ -130,3 +157,4 @@ def test_the_tutorial_goes_from_nothing_to_a_bundle(tmp_path: Path) -> None:
     assert "0 of 16 files sent" in done.stderr  # the second job finds the pictures there
     assert "parts-night: nothing to do, it is Completed" in done.stdout
     assert "cost:" in done.stdout
+    assert done.stderr.rstrip().endswith("--retention-in-days 30")  # `set -x`: the last command, cleaning up

@@ -1,10 +1,11 @@
-"""A program in the place of `aws`: `aws s3 mb s3://B`, and operations whose flags are the members of their request.
+"""A program in the place of `aws`: `aws s3 mb|rm|rb`, and operations whose flags are the members of their request.
 
 So that commands in the documentation are held against botocore's own model, and run against simulated services.
 """
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore import xform_name
@@ -13,19 +14,40 @@ from botocore import xform_name
 def main(arguments: list[str]) -> None:
     service, operation, *rest = arguments
     client = boto3.client(service)
-    if (service, operation) == ("s3", "mb"):
-        (address,) = rest
-        client.create_bucket(Bucket=address.removeprefix("s3://"))
+    if service == "s3":
+        _transfer(client, operation, *rest)
         return
     method = operation.replace("-", "_")
     shape = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[method]).input_shape
     members = {"--" + xform_name(member, "-"): member for member in shape.members}
-    request = {members[flag]: _text(value) for flag, value in zip(rest[::2], rest[1::2], strict=True)}
+    request = {}
+    while rest:
+        member = members[rest.pop(0)]
+        kind = shape.members[member].type_name
+        request[member] = True if kind == "boolean" else _value(kind, rest.pop(0))
     getattr(client, method)(**request)
 
 
-def _text(value: str) -> str:
-    return Path(value.removeprefix("file://")).read_text("utf-8") if value.startswith("file://") else value
+def _value(kind: str, text: str) -> Any:
+    if kind == "integer":
+        return int(text)
+    return Path(text.removeprefix("file://")).read_text("utf-8") if text.startswith("file://") else text
+
+
+def _transfer(client: Any, operation: str, address: str, *flags: str) -> None:
+    """`aws s3`: make a bucket; remove what lies below a prefix, which must be something; remove a bucket."""
+    bucket, _, prefix = address.removeprefix("s3://").partition("/")
+    if (operation, flags) == ("mb", ()):
+        client.create_bucket(Bucket=bucket)
+        return
+    assert (operation, flags) in {("rm", ("--recursive",)), ("rb", ("--force",))}, operation
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
+    assert keys, f"nothing lies at {address}"
+    for key in keys:
+        client.delete_object(Bucket=bucket, Key=key)
+    if operation == "rb":
+        client.delete_bucket(Bucket=bucket)
 
 
 if __name__ == "__main__":
