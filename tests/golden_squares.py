@@ -15,11 +15,13 @@ from vedette.edge.engines.opening import open_detector
 PICTURES = ({(0, 0): "red", (2, 2): "green"}, {(2, 0): "blue"}, {})
 
 
-def write_golden_bundle(folder: Path, version: str = "1", broken: bool = False) -> OpenBundle:
+def write_golden_bundle(folder: Path, version: str = "1", broken: bool = False, batch: int | None = None) -> OpenBundle:
     """A bundle whose golden detections are those of the good model; a broken one has another model inside."""
     plain = folder.with_name(f".{folder.name}.plain")
     manifest = make_manifest().model_copy(update={"version": version})
-    contents = {"model.onnx": make_model(), "labels.txt": "".join(f"{name}\n" for name in CLASSES).encode()}
+    manifest = manifest.model_copy(update={"input": manifest.input.model_copy(update={"batch": batch})})
+    model = make_model() if batch is None else _of_batch(make_model(), batch)
+    contents = {"model.onnx": model, "labels.txt": "".join(f"{name}\n" for name in CLASSES).encode()}
     detector = open_detector(write_bundle(plain, manifest, contents))
     pictures = []
     for number, squares in enumerate(PICTURES):
@@ -41,6 +43,13 @@ def write_golden_bundle(folder: Path, version: str = "1", broken: bool = False) 
     if broken:
         contents["model.onnx"] = _with_red_and_blue_swapped(make_model())
     return write_bundle(folder, manifest.model_copy(update={"golden": "golden.json"}), contents)
+
+
+def _of_batch(model: bytes, batch: int) -> bytes:
+    proto = onnx.load_from_string(model)
+    for tensor in (*proto.graph.input, *proto.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = batch
+    return bytes(proto.SerializeToString())
 
 
 def _with_red_and_blue_swapped(model: bytes) -> bytes:

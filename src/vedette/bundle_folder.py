@@ -23,6 +23,7 @@ from vedette.contracts.bundle import (
     MANIFEST_NAME,
     BundleManifest,
     FileEntry,
+    GoldenFile,
     is_safe_file_name,
 )
 from vedette.contracts.errors import InputError
@@ -108,6 +109,24 @@ def write_bundle(path: Path | str, manifest: BundleManifest, contents: Mapping[s
     digest = hashlib.sha256(document).hexdigest()
     _write_folder(target, {**contents, MANIFEST_NAME: document, MANIFEST_DIGEST_NAME: _digest_line(digest)})
     return OpenBundle(target, complete, digest)
+
+
+def read_golden(bundle: OpenBundle) -> GoldenFile:
+    """The golden detections of a bundle; open the engine with their `score` and `nms_iou`.
+
+    Raises:
+        BundleError: it has none, or what it has is none.
+    """
+    name = bundle.manifest.golden
+    if name is None:
+        raise BundleError(
+            f"{bundle.path}: the bundle has no golden pictures, so nothing can prove an engine built from it; pack it "
+            "again with vedette pack"
+        )
+    try:
+        return GoldenFile.model_validate_json(bundle.read(name))
+    except ValidationError as error:
+        raise BundleError(f"{bundle.path / name}: holds no golden detections") from error
 
 
 def refuse_occupied(target: Path) -> None:

@@ -30,7 +30,7 @@ def detect(
     score: float | None = None,
     nms: float | None = None,
     max_detections: Annotated[int | None, Parameter(name="--max")] = None,
-    engine: Literal["auto", "openvino", "onnxruntime"] = "auto",
+    engine: Literal["auto", "openvino", "onnxruntime", "tensorrt"] = "auto",
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -53,7 +53,7 @@ def detect(
     max_detections
         Most detections of a picture; the bundle's own (300) when left out.
     engine
-        auto is OpenVINO where it is installed, else ONNX Runtime.
+        auto is OpenVINO where it is installed, else ONNX Runtime. tensorrt builds an engine for this box's GPU.
     precision
         int8 and fp16 where the bundle was packed with them; bf16 and fp16 need a processor that has them.
     json
@@ -66,11 +66,13 @@ def detect(
     refuse_s3(out, "--out")
     found = find_pictures(pictures)
     targets = name_targets(list(found), out)
-    detector = load(bundle, engine, precision, score=score, nms_iou=nms, max_detections=max_detections)
-    _make_folder(out)
     report: list[dict[str, Any]] = []
     failures = 0
     with ConsoleProgress() as progress:
+        detector = load(
+            bundle, engine, precision, score=score, nms_iou=nms, max_detections=max_detections, progress=progress
+        )
+        _make_folder(out)
         progress.say(f"{detector.manifest.name} on {detector.engine_description}")
         progress.start("detecting", len(found), "pictures")
         for (picture, given), target in zip(found.items(), targets, strict=True):

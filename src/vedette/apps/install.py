@@ -26,7 +26,7 @@ def install(
     *,
     to: Annotated[Path | None, Parameter(help="the folder of releases")] = None,
     engine: Annotated[
-        Literal["auto", "openvino", "onnxruntime"], Parameter(help="the engine that the pipeline will run")
+        Literal["auto", "openvino", "onnxruntime", "tensorrt"], Parameter(help="the engine that the pipeline will run")
     ] = "auto",
     precision: Annotated[
         Literal["fp32", "bf16", "fp16", "int8"], Parameter(help="the precision that the pipeline will run")
@@ -102,15 +102,20 @@ def default_folder() -> Path:
 
 def _prove(staged: OpenBundle, engine: str, precision: str, progress: Progress) -> tuple[int, str]:
     """Build the engine that will run, and let it reproduce the golden pictures."""
+    from vedette.apps.object_storage import tensorrt_settings
+    from vedette.bundle_folder import read_golden
     from vedette.contracts.bundle import Precision
     from vedette.contracts.pipeline import EngineChoice
     from vedette.edge.engines.opening import choose_variant, open_detector
-    from vedette.edge.update.gate import read_golden, require_golden
+    from vedette.edge.update.gate import require_golden
 
     golden = read_golden(staged)
     chosen, variant = choose_variant(staged.manifest, EngineChoice(engine), Precision(precision))
+    settings = tensorrt_settings(progress)
+    detector = open_detector(
+        staged, chosen, Precision(precision), score=golden.score, nms_iou=golden.nms_iou, tensorrt=settings
+    )
     progress.start("proving", len(golden.pictures), "golden pictures")
-    detector = open_detector(staged, chosen, Precision(precision), score=golden.score, nms_iou=golden.nms_iou)
 
     def detect(picture: NDArray[np.uint8]) -> Detections:
         found = detector(picture)

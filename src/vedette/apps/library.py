@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vedette.contracts.bundle import Precision
     from vedette.contracts.event import Event
     from vedette.contracts.pipeline import EngineChoice, Pipeline
+    from vedette.contracts.ports import Progress
     from vedette.edge.engines.detector import PackedDetector
 
 
@@ -23,11 +24,13 @@ def load(
     nms_iou: float | None = None,
     max_detections: int | None = None,
     threads: int | None = None,
+    progress: Progress | None = None,
 ) -> PackedDetector:
     """Open a bundle after verifying every file in it; the result is a callable: BGR picture in, Detections out.
 
     The bundle is a folder, or s3://BUCKET/PREFIX. Thresholds left out are the bundle's own. `threads` is how many
-    processors one inference may use (all by default).
+    processors one inference may use (all by default). TensorRT builds an engine, which takes minutes the first time and
+    is told to `progress`.
     A detector belongs to one thread at a time.
 
     Raises:
@@ -35,7 +38,7 @@ def load(
         EngineError: the engine is not installed, lacks the precision, or refuses the model.
         UsageError: an option has a value that it cannot have.
     """
-    from vedette.apps.object_storage import local_bundle
+    from vedette.apps.object_storage import local_bundle, tensorrt_settings
     from vedette.bundle_folder import open_bundle
     from vedette.contracts.bundle import Precision as PrecisionEnum
     from vedette.contracts.errors import UsageError
@@ -61,6 +64,7 @@ def load(
         nms_iou=nms_iou,
         max_detections=max_detections,
         threads=threads,
+        tensorrt=tensorrt_settings(progress),
     )
 
 

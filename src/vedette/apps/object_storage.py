@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, ParamSpec
 from vedette.contracts.errors import InputError, UsageError
 
 if TYPE_CHECKING:
+    from vedette.contracts.ports import Progress
+    from vedette.edge.engines.tensorrt.settings import TensorRtSettings
     from vedette.learn.data.versions_digests import DigestMemory
     from vedette.storage.store import Store
 
@@ -84,6 +86,14 @@ def local_folder(folder: Path) -> Path:
     from vedette.storage.address import is_s3_address
 
     return mirror(open_place(folder), cache_folder() / "mirrors") if is_s3_address(folder) else folder
+
+
+def tensorrt_settings(progress: Progress | None = None) -> TensorRtSettings:
+    """Engines that were built here lie in the cache too."""
+    from vedette.contracts.ports import SilentProgress
+    from vedette.edge.engines.tensorrt.settings import TensorRtSettings
+
+    return TensorRtSettings(cache=cache_folder() / "engines", progress=progress or SilentProgress())
 
 
 def local_bundle(bundle: str | Path) -> Path:

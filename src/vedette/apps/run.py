@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vedette.bundle_folder import OpenBundle
     from vedette.contracts.box_health import BoxHealth
     from vedette.contracts.pipeline import Pipeline
-    from vedette.contracts.ports import Detector, EventSink, View
+    from vedette.contracts.ports import Detector, EventSink, Progress, View
     from vedette.edge.live.page import LivePage
     from vedette.edge.stream.spawner import Spawner
 
@@ -57,7 +57,7 @@ def run(  # noqa: PLR0913 - the flags of a command
     loop: Annotated[bool, Parameter(negative="", help="start camera files again at their end")] = False,
     realtime: Annotated[bool, Parameter(negative="", help="pace camera files by their timestamps")] = False,
     score: Annotated[float | None, Parameter(help="least score (default: the bundle's)")] = None,
-    engine: Annotated[str | None, Parameter(help="auto (default), openvino or onnxruntime")] = None,
+    engine: Annotated[str | None, Parameter(help="auto (default), openvino, onnxruntime or tensorrt")] = None,
     precision: Annotated[
         str | None, Parameter(help="fp32 (default); int8, where the bundle has it; bf16, where the processor has it")
     ] = None,
@@ -126,7 +126,7 @@ def run(  # noqa: PLR0913 - the flags of a command
 def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSummary, bool]:
     """Open everything, run, close everything; true when Ctrl-C ended it."""
     from vedette.apps.box_watching import box_health
-    from vedette.apps.console import warn
+    from vedette.apps.console import ConsoleProgress, warn
     from vedette.apps.run_progress import shown_progress
     from vedette.apps.service_notice import service_notices
     from vedette.edge.stream.time_slices import lengthen_time_slices
@@ -134,7 +134,8 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
     lengthen_time_slices()
     with ExitStack() as closing:
         spawner = closing.enter_context(start_spawner(settings))
-        opened, detector = open_pipeline_detector(settings)
+        with ConsoleProgress() as building:
+            opened, detector = open_pipeline_detector(settings, building)
         page = open_page(settings)
         if page is not None:
             closing.enter_context(page)
@@ -186,9 +187,9 @@ def start_spawner(settings: Pipeline) -> Iterator[Spawner | None]:
         yield spawner.start()
 
 
-def open_pipeline_detector(settings: Pipeline) -> tuple[OpenBundle, Detector]:
+def open_pipeline_detector(settings: Pipeline, progress: Progress | None = None) -> tuple[OpenBundle, Detector]:
     """The verified bundle and its detector, with the pipeline's engine, precision and thresholds."""
-    from vedette.apps.object_storage import local_bundle
+    from vedette.apps.object_storage import local_bundle, tensorrt_settings
     from vedette.apps.watching import WEAK_SHARE, least_score
     from vedette.bundle_folder import open_bundle
     from vedette.edge.engines.submitting import open_async_detector
@@ -202,6 +203,7 @@ def open_pipeline_detector(settings: Pipeline) -> tuple[OpenBundle, Detector]:
         score=WEAK_SHARE * least_score(settings, opened.manifest),
         nms_iou=detect.nms_iou,
         max_detections=detect.max_detections,
+        tensorrt=tensorrt_settings(progress),
     )
     return opened, detector
 

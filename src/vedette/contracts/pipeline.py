@@ -53,11 +53,15 @@ class Anchor(str, Enum):
 
 
 class EngineChoice(str, Enum):
-    """`auto` is OpenVINO where it is installed, else ONNX Runtime; the choice made is shown in the status."""
+    """`auto` is OpenVINO where it is installed, else ONNX Runtime; the choice made is shown in the status.
+
+    `tensorrt` builds an engine for the GPU of this box, which takes minutes the first time.
+    """
 
     AUTO = "auto"
     OPENVINO = "openvino"
     ONNXRUNTIME = "onnxruntime"
+    TENSORRT = "tensorrt"
 
 
 class Isolation(str, Enum):

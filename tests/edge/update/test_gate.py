@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from golden_squares import write_golden_bundle
 from small_bundle import CLASSES, make_bundle
-from vedette.bundle_folder import BundleError, OpenBundle
+from vedette.bundle_folder import BundleError, OpenBundle, read_golden
 from vedette.contracts.bundle import Precision, Variant
 from vedette.contracts.detections import Detections
 from vedette.contracts.receipt import GoldenAgreement, Receipt
 from vedette.edge.engines.opening import open_detector
 from vedette.edge.update.errors import GateError
-from vedette.edge.update.gate import read_golden, require_golden
+from vedette.edge.update.gate import require_golden
 
 
 @pytest.fixture(scope="module")

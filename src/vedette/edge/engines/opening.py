@@ -6,9 +6,11 @@ import os
 from vedette.bundle_folder import OpenBundle
 from vedette.contracts.bundle import BundleManifest, Precision, Variant
 from vedette.contracts.pipeline import EngineChoice
+from vedette.contracts.receipt import Receipt
 from vedette.edge.engines.detector import HeadEngine, PackedDetector
 from vedette.edge.engines.errors import EngineError
 from vedette.edge.engines.fixed_batch import FixedBatchEngine
+from vedette.edge.engines.tensorrt.settings import CALIBRATED, TensorRtSettings
 from vedette.vision.postprocess import DetectionRules
 
 AUTO_ORDER = (EngineChoice.OPENVINO, EngineChoice.ONNXRUNTIME)
@@ -29,17 +31,43 @@ def open_detector(
     nms_iou: float | None = None,
     max_detections: int | None = None,
     threads: int | None = None,
+    tensorrt: TensorRtSettings | None = None,
 ) -> PackedDetector:
     """Open a bundle on an engine; thresholds left out are the bundle's own, threads all the processors we may use.
 
+    Only TensorRT has settings of its own; it builds an engine, which takes minutes the first time.
+
     Raises:
-        EngineError: when the engine is not installed, lacks the precision, or refuses the model.
+        EngineError: when the engine is not installed, lacks the precision, refuses the model, or is wrong.
         BundleError: when the model file changed since the bundle was opened.
     """
     manifest = bundle.manifest
-    chosen, model, ir_weights = read_variant(bundle, engine, precision)
-    opened = open_engine(manifest, model, chosen, precision, threads=threads, ir_weights=ir_weights)
-    return PackedDetector(manifest, opened, DetectionRules.of(manifest, score, nms_iou, max_detections))
+    rules = DetectionRules.of(manifest, score, nms_iou, max_detections)
+    chosen, variant = choose_for(manifest, engine, precision, tensorrt)
+    if chosen is EngineChoice.TENSORRT:
+        return PackedDetector(manifest, open_built_engine(bundle, variant, precision, tensorrt), rules)
+    model, *weights = (bundle.read(name) for name in variant.files)
+    opened = open_engine(
+        manifest, model, chosen, precision, threads=threads, ir_weights=weights[0] if weights else None
+    )
+    return PackedDetector(manifest, opened, rules)
+
+
+def open_built_engine(
+    bundle: OpenBundle,
+    variant: Variant,
+    precision: Precision,
+    settings: TensorRtSettings | None = None,
+) -> HeadEngine:
+    """The TensorRT engine of a variant: from the cache, or built and proved, which takes minutes.
+
+    Raises:
+        EngineError: it cannot be built here, or is wrong.
+        BundleError: the bundle has no golden pictures to prove it.
+    """
+    from vedette.edge.engines.tensorrt.opening import open_tensorrt
+
+    return open_tensorrt(bundle, variant, precision, settings or TensorRtSettings())
 
 
 def open_engine(
@@ -60,6 +88,8 @@ def open_engine(
         EngineError: when the engine is not installed, lacks the precision, or refuses the model.
     """
     chosen = resolve_engine(engine)
+    if chosen is EngineChoice.TENSORRT:
+        raise EngineError("TensorRT builds engines from a packed bundle, whose golden pictures prove them")
     count = threads if threads is not None else available_processors()
     opened: HeadEngine
     if chosen is EngineChoice.OPENVINO:
@@ -73,18 +103,20 @@ def open_engine(
     return opened if manifest.input.batch is None else FixedBatchEngine(opened, manifest.input.batch)
 
 
-def read_variant(
-    bundle: OpenBundle, engine: EngineChoice, precision: Precision
-) -> tuple[EngineChoice, bytes, bytes | None]:
-    """The engine, the model that it is to run and, where that is an OpenVINO IR, its weights.
+def choose_for(
+    manifest: BundleManifest, engine: EngineChoice, precision: Precision, tensorrt: TensorRtSettings | None
+) -> tuple[EngineChoice, Variant]:
+    """As `choose_variant`; with a calibration cache, TensorRT makes INT8 of the FP32 model where nothing else is INT8.
 
     Raises:
         EngineError: as `choose_variant`.
-        BundleError: when a file changed since the bundle was opened.
     """
-    chosen, variant = choose_variant(bundle.manifest, engine, precision)
-    weights = None if variant.weights_file is None else bundle.read(variant.weights_file)
-    return chosen, bundle.read(variant.file), weights
+    given = tensorrt is not None and tensorrt.calibration is not None
+    if given and engine is EngineChoice.TENSORRT and precision is Precision.INT8:
+        fp32 = _variant(manifest, engine, Precision.FP32)
+        if fp32 is not None and _variant(manifest, engine, precision) is None:
+            return engine, fp32.model_copy(update={"name": CALIBRATED, "precision": precision, "receipt": Receipt()})
+    return choose_variant(manifest, engine, precision)
 
 
 def choose_variant(
@@ -121,6 +153,8 @@ def resolve_engine(engine: EngineChoice) -> EngineChoice:
     """
     if engine is EngineChoice.AUTO:
         return EngineChoice.OPENVINO if _is_installed("openvino") else resolve_engine(EngineChoice.ONNXRUNTIME)
+    if engine is EngineChoice.TENSORRT:
+        return engine  # what builds its engines, Python's module or a program, is found when it is opened
     if not _is_installed(engine.value):
         extra = "openvino" if engine is EngineChoice.OPENVINO else "edge"
         raise EngineError(f"the engine '{engine.value}' is not installed; pip install 'vedette[{extra}]'")
@@ -128,8 +162,8 @@ def resolve_engine(engine: EngineChoice) -> EngineChoice:
 
 
 def installed_engines() -> tuple[EngineChoice, ...]:
-    """The engines that could be opened here."""
-    return tuple(choice for choice in EngineChoice if choice is not EngineChoice.AUTO and _is_installed(choice.value))
+    """The engines of the processor that could be opened here."""
+    return tuple(choice for choice in AUTO_ORDER if _is_installed(choice.value))
 
 
 def available_processors() -> int:

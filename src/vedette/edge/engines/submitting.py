@@ -18,7 +18,8 @@ from vedette.contracts.detections import Detections
 from vedette.contracts.frame import Pixels, Placement
 from vedette.contracts.pipeline import EngineChoice
 from vedette.edge.engines.detector import HeadEngine, PackedDetector
-from vedette.edge.engines.opening import available_processors, choose_variant, open_engine
+from vedette.edge.engines.opening import available_processors, choose_for, open_built_engine, open_engine
+from vedette.edge.engines.tensorrt.settings import TensorRtSettings
 from vedette.vision.postprocess import DetectionRules, detections_from_pictures
 from vedette.vision.resize import network_pixels
 
@@ -109,6 +110,7 @@ def open_async_detector(
     nms_iou: float | None = None,
     max_detections: int | None = None,
     threads: int | None = None,
+    tensorrt: TensorRtSettings | None = None,
 ) -> StreamedDetector | ThreadedDetector:
     """As `opening.open_detector`, for many pictures a second.
 
@@ -119,9 +121,11 @@ def open_async_detector(
         BundleError: when the model file changed since the bundle was opened.
     """
     manifest = bundle.manifest
-    chosen, variant = choose_variant(manifest, engine, precision)
-    model, *rest = (bundle.read(name) for name in variant.files)
+    chosen, variant = choose_for(manifest, engine, precision, tensorrt)
     rules = DetectionRules.of(manifest, score, nms_iou, max_detections)
+    if chosen is EngineChoice.TENSORRT:
+        return ThreadedDetector(manifest, open_built_engine(bundle, variant, precision, tensorrt), rules)
+    model, *rest = (bundle.read(name) for name in variant.files)
     count = threads if threads is not None else available_processors()
     ir_weights = rest[0] if rest else None
     if chosen is EngineChoice.OPENVINO and count > 1 and manifest.input.batch in (None, 1):
