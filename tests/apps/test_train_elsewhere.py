@@ -25,6 +25,7 @@ from vedette.apps.job_flags import JobFlags
 from vedette.apps.object_storage import open_place
 from vedette.contracts.errors import UsageError
 from vedette.learn.data.versions import find_version
+from vedette.learn.sagemaker.job_service import JobService
 
 ROLE = "arn:aws:iam::123456789012:role/vedette-training"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/vedette:1"
@@ -375,6 +376,24 @@ def test_a_push_that_is_interrupted_creates_nothing(
     said = capsys.readouterr().err
     assert "no job was created" in said and "vedette: interrupted" in said
     assert sagemaker.requests == []
+
+
+def test_ctrl_c_while_a_job_is_being_created_says_that_it_may_run(
+    sagemaker: Service, shapes: Path, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create = JobService.create
+
+    def interrupted(self: JobService, request: dict[str, Any]) -> None:
+        create(self, request)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(JobService, "create", interrupted)
+
+    flags = ("--data", str(shapes), "--output", place, "--upload", f"{place}/data", "--job-name", "belt-7")
+    assert train(*flags) == 130
+
+    assert len(sagemaker.requests) == 1
+    assert "it may run: vedette jobs show belt-7" in capsys.readouterr().err
 
 
 def test_the_guide_names_every_flag() -> None:

@@ -98,7 +98,11 @@ def _create(
         warn(f"data: {plan.data_address}, version {pushed.digest[:12]}: {sent}")
     request = build_request(parse_job_settings(plan.values, source), name)
     check_request(request, service.region)
-    arn = service.create(request)
+    try:
+        arn = service.create(request)
+    except KeyboardInterrupt:
+        warn(f"interrupted while {name} was being created; it may run: vedette jobs show {name}")
+        raise
     warn(f"job:  {name} ({arn})")
     return name
 
