@@ -92,6 +92,30 @@ def test_ctrl_c_ends_a_rehearsal_with_what_was_learnt(tmp_path: Path) -> None:
     assert {"best.weights", "bundle", "report.html"} <= names_of(tmp_path / "run")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(PATIENCE_S)
+def test_sigterm_leaves_nothing_of_a_rehearsal(tmp_path: Path) -> None:
+    draw_data(tmp_path / "parts", 12)
+    cfg, scratch = write_cfg(tmp_path), tmp_path / "scratch"
+    scratch.mkdir()
+    command = ["train", "--data", "parts", "--model", cfg.name, "--epochs", "100000", *FAST, "--on", "simulator"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "vedette", *command, "--out", "run"], cwd=tmp_path,
+        env=environment(tmp_path, TMPDIR=str(scratch)), stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("Training: "):
+                break
+        there = [path.name for path in scratch.glob("vedette-simulator-*")]
+        process.terminate()
+        process.stderr.read()
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert len(there) == 1
+    assert not [*scratch.glob("vedette-simulator-*")]
+
+
 def test_a_rehearsal_cannot_be_left(tmp_path: Path) -> None:
     done = vedette(tmp_path, "train", "--data", "parts", "--out", "run", "--on", "simulator", "--detach")
 

@@ -7,6 +7,7 @@ SageMaker's interface on this computer: the same code asks it for the same job.
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from vedette.apps.job_flags import JobFlags
@@ -133,7 +135,10 @@ def _rehearse(flags: JobFlags, trained: Mapping[str, Any], out: Path, json: bool
     trained = dict(trained)
     if trained.get("data") is not None:
         trained["data"] = local_data(trained["data"])  # from the true S3, which the simulator has not
-    with tempfile.TemporaryDirectory(prefix="vedette-simulator-", ignore_cleanup_errors=True) as folder:
+    with (
+        _leaving_on_sigterm(),
+        tempfile.TemporaryDirectory(prefix="vedette-simulator-", ignore_cleanup_errors=True) as folder,
+    ):
         warn("simulator: SageMaker, S3 and logs on this computer, until the job has ended")
         with open_simulator(Path(folder)) as simulator, _environment(simulator.environment):
             service = _service(None)
@@ -162,6 +167,20 @@ def _stop_simulated(service: JobService, simulator: Simulator, out: Path, ending
         return INTERRUPTED
     tell_end(service.describe(name), out, ending)
     return INTERRUPTED
+
+
+@contextmanager
+def _leaving_on_sigterm() -> Iterator[None]:
+    """SIGTERM leaves every block, so that jobs end and no machine's disk stays behind."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
