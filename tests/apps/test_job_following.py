@@ -256,6 +256,27 @@ def test_an_archive_that_cannot_be_unpacked_leaves_the_curves(
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+def test_a_run_that_cannot_take_its_place_leaves_the_curves(
+    say: Say, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    name = "misplaced"
+    say(f"{name}/algo-1-1", epoch_line(1))
+    open_place(f"s3://{BUCKET}/jobs/{name}/output").write("model.tar.gz", archive(RUN))
+    rename = Path.rename
+
+    def refused(place: Path, to: Path) -> Path:
+        if place.name == ".run.fetched":
+            raise PermissionError(13, "Permission denied", str(place))
+        return rename(place, to)
+
+    monkeypatch.setattr(Path, "rename", refused)
+
+    assert follow(name, monkeypatch, completed(name), flags=("--out", "run")) == 1
+
+    assert "run cannot be replaced: Permission denied" in capsys.readouterr().err
+    assert {"job.json", "results.csv", "report.html"} <= set(files_of(tmp_path / "run"))
+
+
 def test_pictures_of_the_run_come_from_its_checkpoints(
     say: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -55,7 +55,11 @@ def fetch_run(state: JobState, run: Path, progress: Progress) -> Unpacked:
                 shutil.rmtree(leftover)
         unpacked = _bring(address, fetched, progress)
         place.rename(followed)
-        fetched.rename(place)
+        try:
+            fetched.rename(place)
+        except OSError:
+            followed.rename(place)
+            raise
         shutil.rmtree(followed)
     except OSError as error:
         raise InputError(f"{run} cannot be replaced: {error.strerror or error}") from error

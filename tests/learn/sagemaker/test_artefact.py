@@ -332,8 +332,12 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine").write_text("mine")
 
+    class Unbegun(SilentProgress):
+        def start(self, stage: str, total: int, unit: str) -> None:
+            pytest.fail(f"{stage} was begun")
+
     with pytest.raises(DestinationError, match="not empty"):
-        unpack(archive(entries(RUN)), tmp_path / "run")
+        unpack_run([archive(entries(RUN))], 1, tmp_path / "run", Unbegun())
 
     assert files_of(tmp_path / "run") == {"mine": b"mine"}
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -38,8 +38,8 @@ def unpack_run(blocks: Iterable[bytes], size_bytes: int, run: Path, progress: Pr
         ArtefactError: the archive is truncated, damaged, hostile, or holds no run; nothing is left of it.
         DestinationError: the folder is taken or cannot be written.
     """
-    progress.start("fetching", size_bytes, "bytes")
     with published_folder(run) as folder:
+        progress.start("fetching", size_bytes, "bytes")
         unpacked = _unpack(_counted(blocks, progress), folder)
         missing = [name for name in NEEDED if not (folder / name).is_file()]
         if missing:
