@@ -113,7 +113,7 @@ def test_sigterm_leaves_nothing_of_a_rehearsal(tmp_path: Path) -> None:
 
     assert process.returncode == 128 + signal.SIGTERM
     assert len(there) == 1
-    assert not [*scratch.glob("vedette-simulator-*")]
+    assert not [*scratch.iterdir()]
 
 
 def test_a_rehearsal_cannot_be_left(tmp_path: Path) -> None:

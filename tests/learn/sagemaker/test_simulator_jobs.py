@@ -212,4 +212,7 @@ def test_a_program_that_ignores_sigterm_is_killed_and_a_closed_simulator_leaves_
         children = psutil.Process().children(recursive=True)
         ours = [one for one in children if any("training_program" in word for word in one.cmdline())]
         assert len(ours) == 1
+        temporary = Path(ours[0].environ()["TMPDIR"])
+        (temporary / "half").write_text("of a data set")
+    assert not temporary.exists()
     assert psutil.wait_procs(ours, PATIENCE_S)[1] == []

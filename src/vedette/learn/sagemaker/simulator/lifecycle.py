@@ -72,6 +72,7 @@ class JobRun:
         self._stream_s = 0  # the newest streams' number
         self._machines: list[Machine] = []
         self._streams: list[LogStream] = []
+        self._temporary = ""
 
     def ask_to_stop(self) -> None:
         """As StopTrainingJob: it is Stopping from now on, whatever its thread is about."""
@@ -83,9 +84,13 @@ class JobRun:
     def run(self) -> None:
         """Do the job, whatever becomes of it."""
         try:
-            with tempfile.TemporaryDirectory(
-                prefix=f"{self.record.name[:30]}-", dir=self._around.folder, ignore_cleanup_errors=True
-            ) as scratch:
+            with (
+                tempfile.TemporaryDirectory(
+                    prefix=f"{self.record.name[:30]}-", dir=self._around.folder, ignore_cleanup_errors=True
+                ) as scratch,
+                # not in there: sockets lie in it, whose names must be short
+                tempfile.TemporaryDirectory(prefix="vedette-", ignore_cleanup_errors=True) as self._temporary,
+            ):
                 number = 1
                 while self._attempt(Path(scratch), number) is _Ending.INTERRUPTED:
                     number += 1
@@ -153,6 +158,7 @@ class JobRun:
             "TRAINING_JOB_ARN": self.record.arn,
             "MASTER_ADDR": HOST,
             "MASTER_PORT": str(free_port()),
+            "TMPDIR": self._temporary,  # goes with the machine, though its program may be killed
         }
         self._enter(Phase.TRAINING)
         for machine, stream in zip(self._machines, self._streams, strict=True):
