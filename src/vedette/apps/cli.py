@@ -77,8 +77,11 @@ def _add_box_commands(app: App) -> None:
 
 
 def _deepstream_commands() -> App:
-    deepstream = App(name="deepstream", help="NVIDIA DeepStream: render a pipeline file; check, import configurations.")
+    deepstream = App(
+        name="deepstream", help="NVIDIA DeepStream: render a pipeline file, run it; check, import configurations."
+    )
     deepstream.command("vedette.apps.deepstream_render:render", name="render", help="Render a pipeline for a board.")
+    deepstream.command("vedette.apps.deepstream_run:run_app", name="run", help="Run a rendered folder; make events.")
     deepstream.command("vedette.apps.deepstream:check", name="check", help="Check configurations, line by line.")
     deepstream.command("vedette.apps.deepstream_import:import_config", name="import", help="Make it a pipeline file.")
     return deepstream

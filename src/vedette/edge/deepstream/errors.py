@@ -3,7 +3,8 @@
 VedetteError
 └── InputError
     ├── KeyFileError        GLib would refuse to load the text; the line and a remedy are named
-    └── DeepStreamError     a target, version or pipeline that cannot be rendered, or a file that cannot be imported
+    ├── DeepStreamError     a target, version or pipeline that cannot be rendered, or a file that cannot be imported
+    └── MessageError        what came from the broker is no message of NVIDIA's that can be read
 """
 
 from vedette.contracts.errors import InputError
@@ -19,3 +20,7 @@ class KeyFileError(InputError):
 
 class DeepStreamError(InputError):
     """What was asked for does not go with DeepStream, its version or the target."""
+
+
+class MessageError(InputError):
+    """A message cannot be read; the next one may."""

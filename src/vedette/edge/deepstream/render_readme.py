@@ -19,6 +19,7 @@ _FILES = (
     (names.ANALYTICS_FILE, "lines and zones"),
     (names.CONVERTER_FILE, "names of the cameras in messages"),
     (names.BROKER_FILE, "the broker's adaptor; no password in it"),
+    (names.FACTS_FILE, "the pipeline, for `vedette deepstream run`; no password in it"),
 )
 
 

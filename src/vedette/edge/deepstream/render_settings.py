@@ -17,6 +17,7 @@ ANALYTICS_FILE = "config_nvdsanalytics.txt"
 CONVERTER_FILE = "config_msgconv.txt"
 BROKER_FILE = "cfg_broker.txt"
 DECODE_FILE = "vedette_decode.txt"
+FACTS_FILE = "vedette.json"
 RUN_FILE, BUILD_FILE, README_FILE = "run.sh", "build_parser.sh", "README.md"
 
 

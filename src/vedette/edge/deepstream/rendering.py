@@ -18,6 +18,7 @@ from vedette.edge.deepstream.render_rules import render_rules
 from vedette.edge.deepstream.render_scripts import render_build, render_run
 from vedette.edge.deepstream.render_settings import Broker, Rendering
 from vedette.edge.deepstream.render_tracker import render_tracker
+from vedette.edge.deepstream.rendered import render_facts
 
 EXECUTABLE = {names.RUN_FILE, names.BUILD_FILE}
 _PARSER_ENDINGS = (".cpp", ".h", ".hpp", ".inc")
@@ -39,6 +40,7 @@ def render(rendering: Rendering, model: bytes) -> dict[str, bytes]:
         names.MODEL_FILE: model,
         names.RUN_FILE: render_run(rendering),
         names.BUILD_FILE: render_build(rendering),
+        names.FACTS_FILE: render_facts(rendering),
         **parser,
     }
     if rendering.has_rules:
