@@ -84,7 +84,8 @@ def test_after_a_rest_time_goes_on_from_there() -> None:
     stamp, tracks = frames.rest(3.0, 160.0, NOON_S + 60)
     ((after, _),) = frames.take(message(61, 0, seen(1)), 161.0)
 
-    assert (stamp.media_time_s, len(tracks), after.media_time_s) == (3.0, 0, 3.0)
+    assert (stamp.media_time_s, len(tracks), after.media_time_s) == (60.0, 0, 61.0)
+    assert frames.rest(3.0, 161.5, NOON_S + 62)[0].media_time_s == 64.0
 
 
 def test_track_numbers_of_64_bits_are_kept() -> None:

@@ -36,13 +36,13 @@ class MediaClock:
     def __init__(self) -> None:
         self.last_s = 0.0
         self._base_unix_s: float | None = None
-        self._arrived_s = 0.0
+        self._arrived_s: float | None = None  # monotonic, of the newest message
 
     def at(self, time_unix_s: float, now_s: float) -> float:
         """The media time of a message that arrived at `now_s` (monotonic)."""
-        expected_s = self.last_s + max(now_s - self._arrived_s, 0.0)
+        expected_s = self._expected_s(now_s)
         if self._base_unix_s is None:
-            expected_s, self._base_unix_s = self.last_s, time_unix_s - self.last_s
+            self._base_unix_s = time_unix_s - expected_s
         media_s = time_unix_s - self._base_unix_s
         if not self.last_s - JUMP_S <= media_s <= expected_s + JUMP_S:
             media_s, self._base_unix_s = expected_s, time_unix_s - expected_s
@@ -50,9 +50,14 @@ class MediaClock:
         return self.last_s
 
     def skip(self, seconds: float, now_s: float) -> float:
-        """Let time pass without a message; the next one goes on from there."""
-        self.last_s, self._arrived_s, self._base_unix_s = self.last_s + seconds, now_s, None
+        """Let the time that has passed here, and at least so much, pass without a message."""
+        self.last_s = max(self._expected_s(now_s), self.last_s + seconds)
+        self._arrived_s, self._base_unix_s = now_s, None
         return self.last_s
+
+    def _expected_s(self, now_s: float) -> float:
+        """The media time by the clock here."""
+        return self.last_s if self._arrived_s is None else self.last_s + max(now_s - self._arrived_s, 0.0)
 
 
 class CameraFrames:
@@ -104,7 +109,7 @@ class CameraFrames:
         return [self._frame(pending, self._pending_s)]
 
     def rest(self, seconds: float, now_s: float, wall_unix_s: float) -> tuple[FrameStamp, Tracks]:
-        """A frame with nothing in it, so much later: nothing was told of the camera for that long."""
+        """A frame with nothing in it, now, and at least so much later: nothing was told of the camera for that long."""
         self._newest = None
         return self._stamp(self._clock.skip(seconds, now_s), wall_unix_s), self._tracks(())
 
