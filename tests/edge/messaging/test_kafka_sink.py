@@ -109,6 +109,7 @@ def test_a_full_queue_refuses_the_newest_and_counts_them(cluster):
 
 
 def test_what_waits_at_the_end_is_lost_in_good_time_and_counted(cluster, caplog):
+    caplog.set_level(logging.WARNING)
     cluster.go_down()
     sink = KafkaSink(target_of(cluster), close_timeout_s=0.3)
     for event in events_of(["door"], 7):
