@@ -4,8 +4,8 @@ Films (`gate_material`): minutes of stillness, at most 5 % activity. Each is run
 yolo-fastest-1.1-xl (or, drawn objects, by their colour), tracked, with a counting line every 2.5 % of the width. True
 events are the crossings that gate off tells while something moves, of tracks that went as far as from one line to the
 next within two seconds; that gate off tells on every 4th frame instead, too; and that are not taken back within a
-second. A held frame holds no movement, and what is told there is a trembling box; what another choice of frames does not
-tell is chance; a line crossed forth and back is a box that jumps between neighbours. An event is caught
+second. A held frame holds no movement, and what is told there is a trembling box; what another choice of frames does
+not tell is chance; a line crossed forth and back is a box that jumps between neighbours. An event is caught
 when the gated run tells one of the same line and direction within `TOLERANCE_S`, one to one. CPU seconds are those of
 the whole process without start-up: demuxing, gate, decoding, detecting, tracking; on quiet stretches they are measured
 on the longest one of each film, cut out without re-encoding, between its fourth second (before, the gate learns) and
