@@ -363,6 +363,20 @@ def test_what_aws_refuses_in_the_end_is_told(
     assert "the account's quota does not hold this" in capsys.readouterr().err
 
 
+def test_who_loses_the_service_right_after_creation_knows_the_way_back(
+    sagemaker: Service, shapes: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sagemaker.describe(UNKNOWN, refusal("AccessDeniedException", "not any more"))
+
+    flags = ("--output", place, "--upload", f"{place}/data", "--job-name", "lonely", "--region", "us-east-1")
+    assert train("--wait", "--data", str(shapes), *flags) == 1
+
+    told = capsys.readouterr().err
+    assert len(sagemaker.requests) == 1
+    assert "come back:  vedette jobs follow lonely --out run --region us-east-1\n" in told
+    assert "not any more" in told
+
+
 def test_a_push_that_is_interrupted_creates_nothing(
     sagemaker: Service, shapes: Path, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,8 +39,9 @@ def train_elsewhere(
     Raises:
         VedetteError: it cannot be asked for, sent, followed or fetched, or has failed.
     """
+    from vedette.apps.console import warn
     from vedette.apps.job_describing import check_price
-    from vedette.apps.job_ending import Ending, follow_to_end
+    from vedette.apps.job_ending import Ending, follow_to_end, way_back
     from vedette.apps.object_storage import refuse_s3
 
     asked = flags if flags is not None else JobFlags()
@@ -57,6 +58,7 @@ def train_elsewhere(
     name = _create(service, asked, trained, out)
     if not asked.wait:
         return _leave(service, name, out, asked, json)
+    warn(way_back(name, out, asked.region))  # first of all: whatever becomes of this computer or its network
     return follow_to_end(service, name, out, Ending(asked.region, asked.price_per_hour, json))
 
 
