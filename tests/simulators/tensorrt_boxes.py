@@ -1,6 +1,7 @@
 """A box with a GPU and TensorRT of one generation, as far as this process and those it starts can tell."""
 
 import ctypes
+import os
 import shutil
 import subprocess
 import sys
@@ -44,3 +45,17 @@ def become_box(version: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
     monkeypatch.setenv("PYTHONPATH", f"{place}:{TESTS}")
     monkeypatch.setenv("LD_LIBRARY_PATH", str(libcuda_folder()))
+
+
+def become_box_without_bindings(version: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Only the program trtexec of that version is installed."""
+    place = folder / f"bin-{version}"
+    place.mkdir(parents=True, exist_ok=True)
+    program = place / "trtexec"
+    program.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{TESTS}" exec "{sys.executable}" -m simulators.trtexec_standin {version} "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(place), prepend=os.pathsep)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(libcuda_folder()))
+    return program

@@ -58,6 +58,8 @@ def open_built_engine(
     variant: Variant,
     precision: Precision,
     settings: TensorRtSettings | None = None,
+    *,
+    for_video: bool = False,
 ) -> HeadEngine:
     """The TensorRT engine of a variant: from the cache, or built and proved, which takes minutes.
 
@@ -67,7 +69,7 @@ def open_built_engine(
     """
     from vedette.edge.engines.tensorrt.opening import open_tensorrt
 
-    return open_tensorrt(bundle, variant, precision, settings or TensorRtSettings())
+    return open_tensorrt(bundle, variant, precision, settings or TensorRtSettings(), for_video=for_video)
 
 
 def open_engine(

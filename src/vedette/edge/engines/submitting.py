@@ -124,7 +124,8 @@ def open_async_detector(
     chosen, variant = choose_for(manifest, engine, precision, tensorrt)
     rules = DetectionRules.of(manifest, score, nms_iou, max_detections)
     if chosen is EngineChoice.TENSORRT:
-        return ThreadedDetector(manifest, open_built_engine(bundle, variant, precision, tensorrt), rules)
+        built = open_built_engine(bundle, variant, precision, tensorrt, for_video=True)
+        return ThreadedDetector(manifest, built, rules)
     model, *rest = (bundle.read(name) for name in variant.files)
     count = threads if threads is not None else available_processors()
     ir_weights = rest[0] if rest else None

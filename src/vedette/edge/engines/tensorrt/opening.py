@@ -7,12 +7,12 @@ its driver, the calibration, and the golden pictures that proved it. Only an eng
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 from vedette.bundle_folder import OpenBundle, read_golden
-from vedette.contracts.bundle import BundleManifest, Precision, Variant
+from vedette.contracts.bundle import Precision, Variant
 from vedette.edge.engines.detector import HeadEngine
 from vedette.edge.engines.errors import EngineError
 from vedette.edge.engines.fixed_batch import FixedBatchEngine
@@ -20,25 +20,15 @@ from vedette.edge.engines.tensorrt.building import run_builder
 from vedette.edge.engines.tensorrt.cache import EngineCache, digest_of
 from vedette.edge.engines.tensorrt.cuda import CudaGpu
 from vedette.edge.engines.tensorrt.generations import api_of
+from vedette.edge.engines.tensorrt.order import Order, gpu_key
 from vedette.edge.engines.tensorrt.proving import require_proved
-from vedette.edge.engines.tensorrt.recipe import Recipe, Shapes, shapes_of, workspace_for
+from vedette.edge.engines.tensorrt.recipe import Recipe, shapes_of, workspace_for
 from vedette.edge.engines.tensorrt.session import EngineRefusedError, TensorRtEngine
 from vedette.edge.engines.tensorrt.settings import CALIBRATED, TensorRtSettings
+from vedette.edge.engines.tensorrt.trtexec import TrtexecBuilder, find_trtexec
 
 RECIPE = "1"  # a build that would make another engine of the same things has another number
 PRECISIONS = (Precision.FP32, Precision.FP16, Precision.INT8)
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """An engine that is wanted."""
-
-    manifest: BundleManifest
-    model: bytes
-    precision: Precision
-    shapes: Shapes
-    settings: TensorRtSettings
-    calibration: bytes | None = None
 
 
 class Builder(Protocol):
@@ -51,6 +41,10 @@ class Builder(Protocol):
 
     def build(self, order: Order, timing_cache: bytes | None) -> tuple[bytes, bytes | None]:
         """An engine, and a timing cache for the next. Blocks for minutes."""
+        ...
+
+    def measure(self, order: Order, engine: bytes) -> str | None:
+        """How fast an engine is, in a sentence, where that is known."""
         ...
 
     def open(self, order: Order, engine: bytes) -> HeadEngine:
@@ -94,11 +88,16 @@ class BindingsBuilder:
             run_builder(folder / "recipe.json", order.settings.time_limit_s, order.settings.progress)
             return files["engine"].read_bytes(), files["timing"].read_bytes()
 
+    def measure(self, order: Order, engine: bytes) -> str | None:
+        return None
+
     def open(self, order: Order, engine: bytes) -> HeadEngine:
         return TensorRtEngine(order.manifest, engine, order.precision, self._gpu, order.settings.most_pictures)
 
 
-def open_tensorrt(bundle: OpenBundle, variant: Variant, precision: Precision, settings: TensorRtSettings) -> HeadEngine:
+def open_tensorrt(
+    bundle: OpenBundle, variant: Variant, precision: Precision, settings: TensorRtSettings, *, for_video: bool = False
+) -> HeadEngine:
     """The engine for a variant. Blocks for minutes the first time.
 
     Raises:
@@ -108,6 +107,11 @@ def open_tensorrt(bundle: OpenBundle, variant: Variant, precision: Precision, se
     if precision not in PRECISIONS:
         raise EngineError(f"TensorRT runs fp32, fp16 and int8 here, not {precision.value}")
     builder = choose_builder()
+    if for_video and isinstance(builder, TrtexecBuilder):
+        raise EngineError(
+            "TensorRT's module is not for this Python, and trtexec takes seconds a picture: video runs by DeepStream "
+            "here (vedette deepstream render)"
+        )
     model = bundle.read(variant.file)
     shapes = shapes_of(bundle.manifest, settings.most_pictures)
     calibration = _read_calibration(settings.calibration) if variant.name == CALIBRATED else None
@@ -116,21 +120,20 @@ def open_tensorrt(bundle: OpenBundle, variant: Variant, precision: Precision, se
 
 
 def choose_builder() -> Builder:
-    """Python's bindings where they are installed.
+    """Python's bindings where they are installed, else the program.
 
     Raises:
         EngineError: there is nothing that builds engines here.
     """
-    from importlib.util import find_spec
-
     if find_spec("tensorrt") is not None:
         return BindingsBuilder()
-    raise EngineError("TensorRT is not installed: on a Jetson it comes with JetPack, elsewhere pip install tensorrt")
-
-
-def gpu_key(gpu: CudaGpu) -> dict[str, str]:
-    """What of a GPU an engine depends on."""
-    return {"gpu": gpu.name, "compute_capability": gpu.compute_capability, "driver": str(gpu.driver_version)}
+    program = find_trtexec()
+    if program is not None:
+        return TrtexecBuilder(program)
+    raise EngineError(
+        "TensorRT is not installed: there is neither its module for this Python nor trtexec. On a Jetson both come "
+        "with JetPack (sudo apt install nvidia-jetpack), elsewhere pip install tensorrt"
+    )
 
 
 def _read_calibration(path: Path | None) -> bytes | None:
@@ -167,6 +170,9 @@ def _open(bundle: OpenBundle, variant: Variant, order: Order, builder: Builder) 
     if new_timing is not None:
         cache.write("timing", builder.key, new_timing)
     progress.say(f"{engine.description}: the new engine reproduces {proved} golden detections")
+    measured = builder.measure(order, built)
+    if measured is not None:
+        progress.say(measured)
     return engine
 
 

@@ -137,8 +137,9 @@ def _drawn(width_px: int, height_px: int) -> NDArray[np.uint8]:
     """A picture of all colours and brightnesses, large patches and fine grain, always the same; (h, w, 3)."""
     rng = np.random.default_rng(20)
     patches = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)
-    large = cv2.resize(patches, (width_px, height_px), interpolation=cv2.INTER_CUBIC).astype(np.int32)
-    return np.clip(large + rng.integers(-24, 25, large.shape), 0, 255).astype(np.uint8)
+    large = cv2.resize(patches, (width_px, height_px), interpolation=cv2.INTER_CUBIC)
+    grainy = large.astype(np.int32) + rng.integers(-24, 25, large.shape)
+    return np.asarray(np.clip(grainy, 0, 255), np.uint8)
 
 
 class _NoEngine:

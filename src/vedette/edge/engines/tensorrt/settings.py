@@ -18,7 +18,7 @@ class TensorRtSettings:
     """
 
     cache: Path = field(default_factory=lambda: Path.home() / ".cache" / "vedette" / "engines")
-    time_limit_s: float = 3600.0
+    time_limit_s: float = 1500.0  # less than deploy/systemd gives a start
     most_pictures: int = 8
     calibration: Path | None = None
     progress: Progress = field(default_factory=SilentProgress)
