@@ -203,6 +203,24 @@ def test_after_a_crash_it_goes_on_and_ctrl_c_ends_it(
     assert document["events"] == {"published": 4, "lost": 0}
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_signals_end_deepstream_app_cleanly(tmp_path: Path, stand_in: Any, number: int, code: int) -> None:
+    out = render(tmp_path, CAMERAS)
+    stand_in([["go_on", [30.0, 30.0]]])
+    errors = tmp_path / "errors"
+    command = [sys.executable, "-m", "vedette", "deepstream", "run", str(out), "--show", ":0"]
+    with errors.open("wb") as file:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
+    try:
+        watch_until(errors, lambda found: found["cameras"][1]["state"] == "running")
+        process.send_signal(number)
+        assert process.wait(60) == code, errors.read_text()
+    finally:
+        process.kill()
+        process.wait()
+    assert (tmp_path / "ds" / "clean_end").exists()
+
+
 def test_a_run_that_is_no_use_fails_with_what_was_said(
     tmp_path: Path, mqtt: str, stand_in: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

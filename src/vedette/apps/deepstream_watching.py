@@ -34,6 +34,7 @@ from vedette.edge.stream.statistics import CameraState as StreamState
 from vedette.edge.stream.statistics import CameraStatistics
 
 SILENT_S = 3.0  # no message for so long, though rates come: nothing is there to be told of
+STALE_S = 12.0  # two **PERF lines are missing: whether anything runs is not known, the supervisor will judge
 MOST_TOLD = 50  # different warnings that are passed on, each once
 GROUND = 40
 
@@ -86,6 +87,7 @@ class DeepStreamWatch:
         self._began_s, self._started_unix_s = time.monotonic(), time.time()
         self._told: set[str] = set()
         self._state = CameraState.OPENING
+        self._rates_s = float("-inf")  # when the newest rates came
         self._ended_s: float | None = None
         self.restarts = self.messages = self.refused = 0
 
@@ -99,7 +101,7 @@ class DeepStreamWatch:
 
     def on_rates(self, rates_fps: tuple[float, ...], spent_s: float) -> None:
         with self._lock:
-            self._state = CameraState.RUNNING
+            self._state, self._rates_s = CameraState.RUNNING, time.monotonic()
             for camera, fps in zip(self._cameras.values(), rates_fps, strict=True):
                 camera.fps = fps
                 camera.pictures += fps * spent_s
@@ -134,6 +136,8 @@ class DeepStreamWatch:
         with self._lock:
             now_s = time.monotonic()
             for camera in self._cameras.values():
+                if now_s - self._rates_s > STALE_S:
+                    camera.fps = 0.0
                 for stamp, tracks in camera.frames.flush(now_s, GATHER_S):
                     self._judge(camera, stamp, tracks)
                 silent = camera.heard_s is not None and now_s - camera.heard_s > SILENT_S
