@@ -374,7 +374,7 @@ def test_who_loses_the_service_right_after_creation_knows_the_way_back(
     told = capsys.readouterr().err
     assert len(sagemaker.requests) == 1
     assert "come back:  vedette jobs follow lonely --out run --region us-east-1\n" in told
-    assert "not any more" in told
+    assert "sagemaker:DescribeTrainingJob" in told
 
 
 def test_a_push_that_is_interrupted_creates_nothing(
