@@ -33,7 +33,8 @@ def render_readme(rendering: Rendering, files: set[str], has_parser: bool) -> by
         else "CUDA, driver and TensorRT: as NVIDIA lists them for that version.",
         "Written by `vedette deepstream render` from a pipeline file and bundle "
         f"`{rendering.bundle_digest[:16]}`. Copy the folder to the board and start `./run.sh`, or "
-        "`vedette deepstream run` on it, which starts it again when it fails and makes Vedette's events of its messages. The first start builds "
+        "`vedette deepstream run` on it, which starts it again when it fails and makes Vedette's events "
+        "of its messages. The first start builds "
         "the box parser and the TensorRT engine, which takes minutes.",
         _expectation(rendering),
         _choices(rendering),
