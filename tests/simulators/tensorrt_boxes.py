@@ -42,7 +42,8 @@ def become_box(version: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
         f"    raise AttributeError(f'tensorrt {version} has no {{name}}')\n"
     )
     monkeypatch.syspath_prepend(str(place))
-    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)  # what is there now comes back afterwards
+    del sys.modules["tensorrt"]
     monkeypatch.setenv("PYTHONPATH", f"{place}:{TESTS}")
     monkeypatch.setenv("LD_LIBRARY_PATH", str(libcuda_folder()))
 
@@ -57,5 +58,6 @@ def become_box_without_bindings(version: str, folder: Path, monkeypatch: pytest.
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(place), prepend=os.pathsep)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(libcuda_folder()))
     return program

@@ -81,6 +81,15 @@ def test_the_oldest_engines_go(cache: EngineCache) -> None:
     assert cache.read("engine", {"number": "4"}).content == b"x"
 
 
+def test_what_a_killed_process_left_goes_after_a_day(cache: EngineCache) -> None:
+    old, new = cache.folder / ".old.part", cache.folder / ".new.part"
+    old.write_bytes(b"half")
+    new.write_bytes(b"half")
+    os.utime(old, (1000, 1000))
+    cache.write("timing", KEY, b"x")
+    assert not old.exists() and new.exists()
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EngineError, match=r"the engine cannot be kept: .*XDG_CACHE_HOME"):

@@ -203,6 +203,24 @@ def test_what_cannot_be_is_refused_in_one_sentence(
         open_detector(bundle, TENSORRT, Precision.INT8, tensorrt=settings)
 
 
+def test_a_good_engine_runs_although_it_cannot_be_kept(
+    bundle: OpenBundle, settings: TensorRtSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become_box(VERSIONS["8.6"], tmp_path, monkeypatch)
+    (tmp_path / "engines").write_text("a file where the folder should be")
+    heard = open_heard(bundle, settings)
+    assert "the next start builds again: " in heard.lines[-2] and "cannot be kept" in heard.lines[-2]
+
+
+def test_a_module_that_cannot_be_loaded_is_one_sentence(
+    bundle: OpenBundle, settings: TensorRtSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become_box(VERSIONS["8.6"], tmp_path, monkeypatch)
+    (tmp_path / f"site-{VERSIONS['8.6']}" / "tensorrt.py").write_text("raise ImportError('libnvinfer.so.8: not found')")
+    with pytest.raises(EngineError, match=r"cannot be loaded: libnvinfer\.so\.8: not found; mend"):
+        open_heard(bundle, settings)
+
+
 def test_detect_and_install_take_the_engine(
     bundle: OpenBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

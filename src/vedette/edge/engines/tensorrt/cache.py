@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import stat
+import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from vedette.edge.engines.errors import EngineError
 FORMAT = "vedette-engine-1"
 MOST_ENGINES = 8
 MOST_HEADER_BYTES = 16384
+LEFT_BEHIND_S = 86400.0  # what is half written for a day belongs to a process that died
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 Key = Mapping[str, str]
@@ -61,11 +64,12 @@ class EngineCache:
             EngineError: the folder cannot be written.
         """
         path = self.place(kind, key)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(".part", ".", self.folder)  # for this user alone
+            temporary = Path(name)
             try:
-                with os.fdopen(_private(temporary), "wb") as file:
+                with os.fdopen(handle, "wb") as file:
                     file.write(_header(kind, key, content) + content)
                     file.flush()
                     os.fsync(file.fileno())
@@ -84,6 +88,9 @@ class EngineCache:
         return self.folder / f"{kind}-{digest_of(json.dumps(dict(key), sort_keys=True).encode())}.sealed"
 
     def _remove_oldest(self) -> None:
+        for path in self.folder.glob(".*.part"):
+            if path.stat().st_mtime < time.time() - LEFT_BEHIND_S:
+                path.unlink(missing_ok=True)
         engines = sorted(self.folder.glob("engine-*.sealed"), key=lambda path: path.stat().st_mtime_ns)
         for path in engines[:-MOST_ENGINES]:
             path.unlink(missing_ok=True)
@@ -92,10 +99,6 @@ class EngineCache:
 def digest_of(content: bytes) -> str:
     """SHA-256, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
-
-
-def _private(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def _header(kind: str, key: Key, content: bytes) -> bytes:

@@ -57,10 +57,14 @@ class BindingsBuilder:
 
     def __init__(self) -> None:
         """Raises:
-        EngineError: it is of a version that nobody knows, or there is no GPU.
+        EngineError: it cannot be loaded, is of a version that nobody knows, or there is no GPU.
         """
-        import tensorrt as trt
-
+        try:
+            import tensorrt as trt
+        except (ImportError, OSError) as error:
+            raise EngineError(
+                f"TensorRT's module is here and cannot be loaded: {error}; mend its installation"
+            ) from error
         api_of(trt)
         self._gpu = CudaGpu()
         self.key = {"builder": "python", "tensorrt": str(trt.__version__), **gpu_key(self._gpu)}
@@ -166,9 +170,12 @@ def _open(bundle: OpenBundle, variant: Variant, order: Order, builder: Builder) 
     built, new_timing = builder.build(order, timing.content)
     engine = _for_any_number(order, builder.open(order, built))
     proved = require_proved(bundle, variant, order.model, engine, order.precision)
-    cache.write("engine", key, built)
-    if new_timing is not None:
-        cache.write("timing", builder.key, new_timing)
+    try:
+        cache.write("engine", key, built)
+        if new_timing is not None:
+            cache.write("timing", builder.key, new_timing)
+    except EngineError as error:
+        progress.say(f"the next start builds again: {error}")  # minutes of work, and it runs
     progress.say(f"{engine.description}: the new engine reproduces {proved} golden detections")
     measured = builder.measure(order, built)
     if measured is not None:
