@@ -75,7 +75,7 @@ def test_every_mistake_is_reported_at_once_with_its_path():
     assert text.startswith("site.yaml: 19 mistakes\n")
     assert "bundel: unknown key; did you mean 'bundle'?" in text
     assert "cameras[2].zones[0].dwell: unknown key; did you mean 'dwell_s'?" in text
-    assert "detect.engine: must be 'auto', 'openvino' or 'onnxruntime'" in text
+    assert "detect.engine: must be 'auto', 'openvino', 'onnxruntime' or 'tensorrt'" in text
     assert "hidden" not in text
 
 
