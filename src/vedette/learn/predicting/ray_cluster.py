@@ -113,7 +113,7 @@ def _cluster() -> Iterator[int]:
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
-        yield int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+        yield int(ray.cluster_resources().get("CPU", 1))
     finally:
         context.enable_progress_bars = before
         if ours:
