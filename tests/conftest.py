@@ -1,6 +1,7 @@
 """What every test may use: where the real data lies, and free loopback ports."""
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from simulators.s3_servers import S3Server, moto_server, rclone_server
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: every process would ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
