@@ -1,9 +1,11 @@
 """Whole cameras behind a gate, on drawn clips with exact truth: nothing is missed, and stillness costs little."""
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
@@ -17,10 +19,11 @@ from vedette.contracts.bundle import ResizeMode
 from vedette.contracts.frame import FittedFrame, FrameStamp
 from vedette.contracts.pipeline import GateMode, Isolation
 from vedette.contracts.status import GateState
-from vedette.edge.stream.camera_gate import MOST_VERIFY_S, VERIFY_S
+from vedette.edge.stream.camera_gate import MOST_VERIFY_S, VERIFY_S, CameraGate
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.mailbox import Arrivals, NewestWins, Slot
 from vedette.edge.stream.shared_picture import NoPicture
+from vedette.edge.stream.source import open_source
 from vedette.edge.stream.statistics import CameraStatistics
 from vedette.vision.resize import plan_placement
 
@@ -251,3 +254,18 @@ def test_a_live_camera_is_gated_and_every_walk_is_seen() -> None:
     for start in first[:1]:
         seen = [index for index in walks if start <= index < start + 40]
         assert len(seen) >= 7 - camera.drops  # every fifth of 37 frames; a machine that is too busy drops some
+
+
+@pytest.mark.parametrize("watched", ["to its end", "not to its end"])
+def test_a_closed_source_is_gone_at_once_with_ffmpegs_memory(tmp_path: Path, watched: str) -> None:
+    film = write_scene(tmp_path / "film.mp4", 60, lambda _: None)
+    source = open_source(CameraSpec("a", str(film), realtime=True), 5.0, 5.0, CameraGate(GateMode.BITSTREAM))
+    frames, gone = source.frames(), weakref.ref(source)
+    assert sum(frame is not None for frame in (frames if watched == "to its end" else islice(frames, 3)))
+    gc.disable()  # which would find circles, some time
+    try:
+        source.close()
+        del source, frames
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -119,6 +119,7 @@ class AvSource:
 
     def close(self) -> None:
         """Free the connection or file."""
+        self.gated = None  # it knows `_send`: a circle would keep FFmpeg's memory until Python looks for circles
         self._container.close()
 
     def skip_to(self, pts_s: float | None) -> None:
