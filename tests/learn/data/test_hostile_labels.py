@@ -266,3 +266,11 @@ def test_a_symbolic_link_that_the_user_made_is_followed(tmp_path):
     (root / "JPEGImages").symlink_to(pictures)
     (root / "Annotations" / "a.xml").write_text(voc_xml([("dog", (2, 3, 4, 5))]))
     assert inspect_data_set(root).data.samples[0].picture == Path(root / "JPEGImages" / "a.jpg")
+
+
+@pytest.mark.parametrize("size", [10**400, float("nan"), float("inf"), -3, "wide"])
+def test_a_size_that_is_none_in_a_coco_file_is_read_as_unknown(tmp_path, size):
+    write_coco(tmp_path / "set", [{"id": 1, "file_name": "a.jpg", "width": size, "height": 30}], [])
+    write_picture(tmp_path / "set" / "a.jpg")
+    (sample,) = inspect_data_set(tmp_path / "set").data.samples
+    assert sample.picture.name == "a.jpg" and (sample.width_px, sample.height_px) == (0, 30)
