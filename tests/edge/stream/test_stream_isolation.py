@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from simulators.rtsp_camera import RtspCamera
 from vedette.contracts.bundle import ResizeMode
 from vedette.contracts.pipeline import Isolation
 from vedette.edge.analytics.track import ByteTracker, TrackerSettings
+from vedette.edge.stream import isolated_camera
 from vedette.edge.stream import pipeline as pipeline_module
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.decoder_messages import decode_message
@@ -545,6 +547,38 @@ def test_a_decoder_that_talks_nonsense_is_replaced(tmp_path: Path):
             (camera,) = StreamPipeline([CameraSpec("a", clip)], BlobDetector(), log, spawner=spawner).run()
     assert camera.state is CameraState.FAILED and camera.restarts == 2
     assert "a message that is none" in log.error("a")
+
+
+def test_the_last_words_of_a_decoder_that_did_not_read_all_it_was_told_are_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=10))
+    (tmp_path / "deaf.py").write_text(
+        "import select\n"
+        "from vedette.edge.stream import decoder_process, spawner_program\n"
+        "class Deaf(decoder_process.RingOutbox):\n"
+        "    def listen(self): pass\n"
+        "    def end(self, *how):\n"
+        "        select.select([self._link], [], [], 10)\n"
+        "        super().end(*how)\n"
+        "decoder_process.RingOutbox = Deaf\n"
+        "main = spawner_program.main\n"
+    )
+    program = PROGRAM.replace("from simulators.fragile_decoder import main", "from deaf import main")
+    monkeypatch.syspath_prepend(tmp_path)
+    tell, ended = isolated_camera._tell, []
+
+    def tell_and_wait(link: socket.socket, message: dict[str, float]) -> None:
+        tell(link, message)
+        process = isolated(pipeline)._process  # it has said everything when it is gone, and read nothing
+        ended.append(process is not None and process.ended.wait(30))
+
+    monkeypatch.setattr(isolated_camera, "_tell", tell_and_wait)
+    with Spawner(program) as spawner:
+        pipeline = StreamPipeline([CameraSpec("a", clip)], BlobDetector(), ResultLog(), every=5, spawner=spawner)
+        (camera,) = pipeline.run()
+    assert ended == [True, True]
+    assert (camera.state, camera.restarts, camera.frames, camera.detected) == (CameraState.ENDED, 0, 10, 2)
 
 
 def test_run_cameras_shares_one_spawner_and_reports_restarts(tmp_path: Path):

@@ -188,7 +188,7 @@ class IsolatedCamera:
         while True:
             fds: list[int] = []
             try:
-                packet, fds, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 1)
+                packet, fds = _receive(link)
                 if not packet:
                     return None, ""
                 message = decode_message(packet, self.spec.name)
@@ -238,6 +238,18 @@ class IsolatedCamera:
             f"camera '{self.spec.name}': {self.spec.url} killed its decoder {MOST_DEATHS} times {where} ({cause}); "
             "record or encode it anew, and report it to FFmpeg"
         )
+
+
+def _receive(link: socket.socket) -> tuple[bytes, list[int]]:
+    """The decoder's next message, empty behind the last one, and the descriptors that came with it.
+
+    Linux says once that a decoder went without having read all that it was told, ahead of what it said before.
+    """
+    try:
+        packet, fds, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 1)
+    except ConnectionResetError:
+        packet, fds, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 1)
+    return packet, fds
 
 
 def _hang_up(link: socket.socket) -> None:
