@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, cast
 
 from vedette.contracts.errors import UnavailableError
 from vedette.contracts.pipeline import KafkaTarget
-from vedette.edge.messaging.errors import SinkError
-from vedette.edge.messaging.kafka import _quiet, _settings
+from vedette.edge.messaging.complaints import Complaints
+from vedette.edge.messaging.kafka_client import (
+    POLL_S,
+    connection_settings,
+    kafka_address,
+    quiet_log,
+    refused_settings,
+)
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -26,8 +32,6 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 30.0
 LOOK_AGAIN_S = 1.0  # while there is nothing to read from
 ASK_TIMEOUT_S = 3.0
-POLL_S = 0.1
-_READING = ("bootstrap.servers", "client.id", "reconnect.backoff.max.ms", "security.protocol")
 
 
 class KafkaReader:
@@ -45,32 +49,29 @@ class KafkaReader:
         except ImportError as error:
             raise UnavailableError("messages from Kafka need confluent-kafka: pip install 'vedette[kafka]'") from error
 
-        self._address = f"{'kafkas' if target.tls else 'kafka'}://{','.join(target.brokers)}/{target.topic}"
+        self._complaints = Complaints(kafka_address(target), log)
         self._topic, self._take = target.topic, on_message
         self.listening = threading.Event()
         self._closed = threading.Event()
-        self._problem: str | None = None
         self._next: dict[int, int] = {}  # partition -> offset to read next
         self._has_looked = False
-        given = _settings(target, password, 1000)
-        settings = {key: value for key, value in given.items() if key in _READING or key.startswith("sasl.")}
-        settings |= {"group.id": "vedette", "enable.auto.commit": False, "error_cb": self._on_error}
+        ours = {"group.id": "vedette", "enable.auto.commit": False, "error_cb": self._on_error}
         try:
-            self._consumer = Consumer(settings, logger=_quiet())
+            self._consumer = Consumer(connection_settings(target, password) | ours, logger=quiet_log())
         except KafkaException as error:
-            raise SinkError(f"{self._address}: {error.args[0].str().strip()}") from error
+            raise refused_settings(self.name, error) from error
         self._thread = threading.Thread(target=self._read, name="vedette-kafka-reader", daemon=True)
         self._thread.start()
 
     @property
     def name(self) -> str:
         """`kafka://host:port,.../topic`, without credentials."""
-        return self._address
+        return self._complaints.address
 
     @property
     def problem(self) -> str | None:
         """Why nothing comes at the moment; None while the brokers answer."""
-        return self._problem
+        return self._complaints.problem
 
     def close(self) -> None:
         """Stop reading. Safe to call twice."""
@@ -132,12 +133,8 @@ class KafkaReader:
         return bool(self._next)
 
     def _on_error(self, error: KafkaError) -> None:
-        """Say what is wrong once, until it is over."""
-        if self._problem is None and not self._closed.is_set():
-            log.warning("%s: the brokers do not answer (%s); trying again", self._address, error.str())
-        self._problem = error.str()
+        if not self._closed.is_set():
+            self._complaints.complain_at_first(f"the brokers do not answer ({error.str()}); trying again")
 
     def _recover(self) -> None:
-        if self._problem is not None:
-            log.warning("%s: the brokers answer again", self._address)
-            self._problem = None
+        self._complaints.recover("the brokers answer again")
