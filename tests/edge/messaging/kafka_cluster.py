@@ -7,6 +7,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 
 TEXT = 1024
+INIT_PRODUCER_ID, CLUSTER_AUTHORIZATION_FAILED = 22, 31  # in Kafka's protocol
 
 
 class KafkaCluster:
@@ -35,6 +36,11 @@ class KafkaCluster:
 
     def come_up(self) -> None:
         assert self._rd.rd_kafka_mock_broker_set_up(self._cluster, 1) == 0
+
+    def refuse_producers(self) -> None:
+        """Tell the next producer that it may not be idempotent."""
+        refusal = (ctypes.c_int * 1)(CLUSTER_AUTHORIZATION_FAILED)
+        self._rd.rd_kafka_mock_push_request_errors_array(self._cluster, INIT_PRODUCER_ID, ctypes.c_size_t(1), refusal)
 
     def read(self, topic: str, count: int, partitions: int = 4, timeout_s: float = 30.0) -> list:
         """`count` messages, and whatever else comes within half a second more, in the order of each partition."""

@@ -147,3 +147,20 @@ def test_settings_that_librdkafka_refuses_are_one_sentence(cluster):
     with pytest.raises(SinkError, match=r"queue\.buffering\.max\.messages") as caught:
         KafkaSink(target_of(cluster), queue_events=-5)
     assert "\n" not in str(caught.value)
+
+
+def test_brokers_that_want_no_more_of_it_are_said_and_the_caller_goes_on(cluster, caplog):
+    cluster.refuse_producers()
+    sink, events = KafkaSink(target_of(cluster)), make_events(4)
+    sink.publish(events[0])
+    assert within(20, lambda: sink.lost == 1)
+    for event in events[1:]:
+        sink.publish(event)
+    assert (sink.published, sink.lost, sink.waiting) == (0, 4, 0)
+    assert within(20, lambda: sink.problem is not None)
+    assert "cannot be sent any more" in sink.problem and "authoriz" in sink.problem.lower()
+    sink.close()
+    said = [record.getMessage() for record in caplog.records if record.name.endswith("kafka")]
+    assert sum("cannot be sent any more" in line for line in said) == 1
+    assert sum("new ones are lost" in line for line in said) == 1
+    assert "4 events are lost" in said[-1]

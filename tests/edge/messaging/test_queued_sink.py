@@ -9,7 +9,7 @@ from sample_events import make_events
 
 from vedette.contracts.event import Event
 from vedette.edge.messaging.complaints import Complaints
-from vedette.edge.messaging.queued_sink import QueuedSink
+from vedette.edge.messaging.queued_sink import QUEUE_FULL, QueuedSink
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +22,11 @@ class Shelf(QueuedSink):
         self.room = room
         self.held: deque[Event] = deque()
 
-    def _enqueue(self, event: Event) -> bool:
+    def _enqueue(self, event: Event) -> str | None:
         if len(self.held) >= self.room:
-            return False
+            return QUEUE_FULL
         self.held.append(event)
-        return True
+        return None
 
     def take(self, *, delivered: bool = True) -> None:
         self.held.popleft()

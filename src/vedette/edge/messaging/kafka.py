@@ -4,7 +4,8 @@ librdkafka does the talking in threads of its own; `publish` only puts the event
 are slow, down or unreachable never slow the video. The producer is idempotent: whatever it has to send again, a
 partition holds each event once and those of one camera in order. Events wait without a limit of time; when the queue
 is full the newest are refused and counted in `lost`. `close` waits a few seconds for the rest, then counts it as lost.
-Nothing here survives a restart of this process.
+After an error that librdkafka calls fatal (the brokers allow no idempotent producer, or have lost what they had
+acknowledged) all events are lost, and counted, until a new start. Nothing here survives a restart of this process.
 Source: CloudEvents Kafka binding 1.0.2, section 3.3; librdkafka's CONFIGURATION.md.
 """
 
@@ -25,7 +26,7 @@ from vedette.edge.messaging.kafka_client import (
     quiet_log,
     refused_settings,
 )
-from vedette.edge.messaging.queued_sink import QueuedSink
+from vedette.edge.messaging.queued_sink import QUEUE_FULL, QueuedSink
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
@@ -60,6 +61,7 @@ class KafkaSink(QueuedSink):
 
         super().__init__(kafka_address(target), log)
         self._topic, self._close_timeout_s = target.topic, close_timeout_s
+        self._fatal = KafkaException  # this module is read where confluent-kafka is not installed, too
         settings = _settings(target, password, queue_events) | {"error_cb": self._on_error}
         try:
             self._producer = Producer(settings, logger=quiet_log())
@@ -68,7 +70,7 @@ class KafkaSink(QueuedSink):
         self._listener = threading.Thread(target=self._listen, name="vedette-kafka", daemon=True)
         self._listener.start()
 
-    def _enqueue(self, event: Event) -> bool:
+    def _enqueue(self, event: Event) -> str | None:
         try:
             self._producer.produce(
                 self._topic,
@@ -78,8 +80,10 @@ class KafkaSink(QueuedSink):
                 on_delivery=self._on_delivery,
             )
         except BufferError:
-            return False
-        return True
+            return QUEUE_FULL
+        except self._fatal as error:
+            return f"no events are taken any more: {error.args[0].str()}"
+        return None
 
     def close(self) -> None:
         """Wait for what is queued, a few seconds at most; the rest is lost, and counted."""
@@ -88,9 +92,9 @@ class KafkaSink(QueuedSink):
         self._listener.join()
         deadline = time.monotonic() + self._close_timeout_s
         while self._waiting and (left_s := deadline - time.monotonic()) > 0:
-            self._producer.poll(min(left_s, POLL_S))
+            self._poll(min(left_s, POLL_S))
         self._producer.purge(blocking=False)
-        self._producer.poll(0)  # a report for each of those, as lost
+        self._poll(0)  # a report for each of those, as lost
         self._lose_the_rest()
         self._complaints.problem = None
         if self._lost:
@@ -98,21 +102,25 @@ class KafkaSink(QueuedSink):
 
     def _listen(self) -> None:
         while not self._closed.is_set():
-            self._producer.poll(POLL_S)
+            self._poll(POLL_S)
+
+    def _poll(self, timeout_s: float) -> None:
+        try:
+            self._producer.poll(timeout_s)
+        except self._fatal as error:  # comes here and not to `error_cb`; what became of the events is still told
+            self._complaints.complain(f"events cannot be sent any more, until a new start: {error.args[0].str()}")
 
     def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
         self._settle(delivered=error is None)
         if error is None:
             self._complaints.recover(f"connected; {self._waiting} events wait to be sent")
-        elif not self._closed.is_set():
+        elif not self._closed.is_set() and error.code() != error._PURGE_QUEUE:  # whose reason is said by `_poll`
             self._complaints.complain_at_first(f"the brokers refuse events: {error.str()}")
 
     def _on_error(self, error: KafkaError) -> None:
         if self._closed.is_set():
             return
-        if error.fatal():
-            self._complaints.complain_at_first(f"events cannot be sent any more: {error.str()}")
-        elif self._waiting or error.code() == error._ALL_BROKERS_DOWN:
+        if self._waiting or error.code() == error._ALL_BROKERS_DOWN:
             self._complaints.complain_at_first(
                 f"the brokers cannot be reached ({error.str()}); trying again, events wait"
             )

@@ -19,7 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from vedette.contracts.event import CONTENT_TYPE, Event
 from vedette.contracts.pipeline import MqttTarget
 from vedette.edge.messaging.mqtt_connection import MqttConnection, mqtt_address
-from vedette.edge.messaging.queued_sink import QueuedSink
+from vedette.edge.messaging.queued_sink import QUEUE_FULL, QueuedSink
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +56,9 @@ class MqttSink(QueuedSink):
         client.on_publish = self._on_publish
         self._connection.start(target, password)
 
-    def _enqueue(self, event: Event) -> bool:
+    def _enqueue(self, event: Event) -> str | None:
         sent = self._connection.client.publish(self._topic, event.to_json(), qos=1, properties=self._properties)
-        return sent.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
+        return QUEUE_FULL if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else None
 
     def close(self) -> None:
         """Wait for what is queued, a few seconds at most, then disconnect; the rest is lost, and counted."""

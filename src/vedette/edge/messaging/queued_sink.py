@@ -12,6 +12,8 @@ from abc import ABC, abstractmethod
 from vedette.contracts.event import Event
 from vedette.edge.messaging.complaints import Complaints
 
+QUEUE_FULL = "the queue is full"
+
 
 class QueuedSink(ABC):
     """Counts events and keeps what is wrong; publishes from any thread."""
@@ -57,21 +59,22 @@ class QueuedSink(ABC):
                 return
             self._waiting += 1
         # not under the lock: clients hold one of their own here and while they tell what became of an event
-        if self._enqueue(event):
+        refusal = self._enqueue(event)
+        if refusal is None:
             self._refusing = False
             return
         self._settle(delivered=False)
         if not self._refusing:
             self._refusing = True
-            self._log.warning("%s: the queue is full (%d events wait); new ones are lost", self.name, self._waiting)
+            self._log.warning("%s: %s (%d events wait); new ones are lost", self.name, refusal, self._waiting)
 
     @abstractmethod
     def close(self) -> None:
         """Wait for what is queued, a few seconds at most; the rest is lost, and counted."""
 
     @abstractmethod
-    def _enqueue(self, event: Event) -> bool:
-        """Hand the event to the client at once; False when its queue is full."""
+    def _enqueue(self, event: Event) -> str | None:
+        """Hand the event to the client at once; why it takes none (`QUEUE_FULL`, say), or None when it did."""
 
     def _settle(self, *, delivered: bool) -> None:
         """Count what became of one waiting event."""
