@@ -123,8 +123,8 @@ class Recorder:
                 film.close()
         except (OSError, av.error.FFmpegError) as error:
             self._give_up(error, shown)
-        except BaseException as bug:
-            self._give_up(bug, shown)  # nobody may wait for a thread that is gone
+        except BaseException as bug:  # a thread's last stop: nobody may wait for it in vain; it goes on from here
+            self._give_up(bug, shown)
             raise
 
     def _take(self) -> _Shown | None:

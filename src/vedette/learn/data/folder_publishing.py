@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from vedette.learn.data.errors import DestinationError
@@ -37,16 +37,15 @@ def published_folder(destination: Path) -> Iterator[Path]:
         except OSError as error:
             raise DestinationError(f"another process is writing {destination} right now") from error
         _empty(partial)
-        try:
-            yield partial
-            _refuse_taken(place)
-            partial.replace(place)  # an empty folder gives way
-        except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise DestinationError(f"{destination} cannot be written: {error.strerror or error}") from error
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        with ExitStack() as undo:
+            undo.callback(shutil.rmtree, partial, ignore_errors=True)
+            try:
+                yield partial
+                _refuse_taken(place)
+                partial.replace(place)  # an empty folder gives way
+            except OSError as error:
+                raise DestinationError(f"{destination} cannot be written: {error.strerror or error}") from error
+            undo.pop_all()  # its name is free again, maybe for another process already
     finally:
         os.close(handle)
 

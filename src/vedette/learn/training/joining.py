@@ -62,7 +62,7 @@ def join_peers(environ: Mapping[str, str]) -> Iterator[Peers]:
     except KeyboardInterrupt:
         end = News(Kind.INTERRUPTED, f"{peers.name} was asked to stop")
         raise
-    except BaseException as error:
+    except BaseException as error:  # whatever it is, the others wait to hear of it; it goes on from here
         what = str(error) if isinstance(error, VedetteError) else repr(error)
         end = News(Kind.FAILED, what if isinstance(error, PeerError) else f"{peers.name} failed: {what}")
         raise

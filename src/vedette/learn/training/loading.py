@@ -93,9 +93,8 @@ class PictureStore:
                     progress.advance()
                     if problem is not None:
                         broken.append(problem)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            finally:
+                pool.shutdown(cancel_futures=True)  # when interrupted, thousands may be left
         if broken:
             more = f"; and {len(broken) - SHOWN_BROKEN} more" if len(broken) > SHOWN_BROKEN else ""
             raise PictureError(

@@ -70,7 +70,7 @@ def run_program(folders: Folders, given: Mapping[str, str], environ: Mapping[str
         say(f"vedette: {error}")
         write_failure(folders, str(error))
         return FAILED
-    except BaseException as error:
+    except BaseException as error:  # whatever it is, SageMaker shows this file and nothing else; it goes on from here
         where = "".join(traceback.format_exception(error)[-2:])
         write_failure(folders, f"unexpected: {error!r}\n{where}")
         raise
