@@ -14,6 +14,7 @@ NAMES = (
     "command_line",
     "postprocess",
     "decoded_boxes",
+    "box_parser",
     "preprocessing",
     "streams",
     "streams_realtime",

@@ -215,6 +215,29 @@ def test_decoded_boxes_become_the_boxes_of_the_bundle(
     assert_equal(done.stdout, decode_boxes(list(tensors.values()), decode, WIDTH_PX, HEIGHT_PX, 0.3))
 
 
+@pytest.mark.parametrize("layout", list(BoxLayout))
+@pytest.mark.parametrize(("dtype", "thresholds"), [(np.float32, [0.6] * 21), (np.float16, [0.9] * 20 + [0.05])])
+def test_more_boxes_than_are_compared_at_once(
+    built: Built, layout: BoxLayout, dtype: type[np.floating], thresholds: list[float]
+) -> None:
+    decode = DecodedBoxes(
+        kind="boxes_scores", outputs=("out",), classes=21, layout=layout, box_form=BoxForm.XYXY,
+        box_units=BoxUnits.NORMALISED,
+    )  # fmt: skip
+    rng = np.random.default_rng(11)
+    table = rng.uniform(0, 1, (150, 25)).astype(dtype)  # a box a row
+    table[:, 2:4] += table[:, :2]
+    table[:, 4:] *= (rng.random((150, 21)) < 0.1).astype(dtype)  # most boxes are none
+    table[::7, 4 + rng.integers(21)] = np.nan
+    table[149, 4:] = np.linspace(0, 1, 21)
+    given = table if layout is BoxLayout.ROWS else np.ascontiguousarray(table.T)
+    done = built.run(render_decode(manifest_of(decode, 21)), pack((WIDTH_PX, HEIGHT_PX), thresholds, {"out": given}))
+    every = expected(decode_boxes([given.astype(np.float32)], decode, WIDTH_PX, HEIGHT_PX, min(thresholds)))
+    wanted = every[every[:, 5] > np.array(thresholds, np.float32)[every[:, 0].astype(int)]]
+    assert len(wanted) > 10
+    np.testing.assert_allclose(boxes_of(done.stdout), wanted, rtol=1e-6, atol=1e-4)
+
+
 def test_a_frame_allocates_nothing(built: Built) -> None:
     decode, tensors = heads_of("yolov3")
     done = built.run(render_decode(manifest_of(decode, 4)), pack((WIDTH_PX, HEIGHT_PX), [0.2] * 4, tensors), "200")

@@ -8,6 +8,7 @@ from vedette.contracts.bundle import (
     BundleManifest,
     DarknetHeads,
     DarknetRegionHead,
+    Decode,
     DecodedBoxes,
     NmsKind,
     Precision,
@@ -94,14 +95,19 @@ def render_labels(manifest: BundleManifest) -> bytes:
 
 
 def render_decode(manifest: BundleManifest) -> bytes:
-    """`vedette_decode.txt`: how the box parser, which looks for it beside its library, decodes the outputs.
+    """`vedette_decode.txt`: how the box parser, which looks for it beside its library, decodes the outputs."""
+    spec = manifest.input
+    return decode_text(manifest.decode, len(manifest.classes), (spec.width, spec.height))
 
-    A word and its values a line; an output's line is `output NAME GRID_WIDTH GRID_HEIGHT SCALE_X_Y NEW_COORDS` and then
-    the width and height of each anchor in pixels of the network's input.
+
+def decode_text(decode: Decode, classes: int, input_size_px: tuple[int, int]) -> bytes:
+    """The box parser's file: a word and its values a line.
+
+    An output's line is `output NAME GRID_WIDTH GRID_HEIGHT SCALE_X_Y NEW_COORDS` and then the width and height of each
+    anchor in pixels of the network's input.
     """
-    decode, spec = manifest.decode, manifest.input
-    lines = ["vedette-decode 1", f"kind {decode.kind}", f"classes {len(manifest.classes)}"]
-    lines.append(f"input {spec.width} {spec.height}")
+    lines = ["vedette-decode 1", f"kind {decode.kind}", f"classes {classes}"]
+    lines.append(f"input {input_size_px[0]} {input_size_px[1]}")
     if isinstance(decode, DecodedBoxes):
         lines.append(f"layout {decode.layout.value}")
         lines.append(f"box {decode.box_form.value} {decode.box_units.value}")

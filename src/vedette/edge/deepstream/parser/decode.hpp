@@ -85,7 +85,9 @@ void decode_head(const DecodeSpec& spec, const Output& head, Values values, cons
   const std::size_t columns = static_cast<std::size_t>(head.grid_width), places = columns * head.grid_height;
   const bool softmax = spec.kind == Kind::region_head;
   const int classes = std::min(spec.classes, thresholds.classes);
-  const float gate = probability_gate(thresholds.least(), head.activated);
+  const float least = thresholds.least();
+  const float gate = probability_gate(least, head.activated);
+  const float softmax_gate = least > 0 ? std::log(least) - kGateSlack : -std::numeric_limits<float>::infinity();
   const float cell_width_px = static_cast<float>(spec.input_width_px) / static_cast<float>(head.grid_width);
   const float cell_height_px = static_cast<float>(spec.input_height_px) / static_cast<float>(head.grid_height);
   const float off = 0.5f * (head.scale_x_y - 1.0f);
@@ -105,6 +107,7 @@ void decode_head(const DecodeSpec& spec, const Output& head, Values values, cons
       bool has_box = false;
       for (int id = 0; id < classes; ++id) {
         const float given = value(5 + id);
+        if (softmax ? given - largest < softmax_gate : given < gate) continue;  // no objectness lifts it
         const float probability =
             softmax ? std::exp(given - largest) / sum : head.activated ? given : sigmoid(given);
         const float score = objectness * probability;
@@ -140,6 +143,46 @@ struct BoxValues {
   float at(std::size_t box, std::size_t value) const { return data[by_rows ? box * width + value : value * boxes + box]; }
 };
 
+const std::size_t kBlock = 64, kLanes = 8;  // what is compared at once; the order of comparing changes nothing
+
+// The largest of `count` values side by side, NaN left out.
+template <typename Values>
+float largest_value(Values data, std::size_t first, std::size_t count) {
+  float lanes[kLanes];
+  std::fill(lanes, lanes + kLanes, -std::numeric_limits<float>::infinity());
+  std::size_t at = 0;
+  for (; at + kLanes <= count; at += kLanes) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      const float value = data[first + at + lane];
+      lanes[lane] = value > lanes[lane] ? value : lanes[lane];
+    }
+  }
+  for (; at < count; ++at) lanes[0] = std::max(lanes[0], data[first + at]);
+  return *std::max_element(lanes, lanes + kLanes);
+}
+
+// The largest score of each of `count` boxes from `first` on: most boxes are none, and need no look at each class.
+template <typename Values>
+void largest_scores(
+    const BoxValues<Values>& table, std::size_t scores_at, std::size_t classes, std::size_t first, std::size_t count,
+    float* largest
+) {
+  if (table.by_rows) {
+    for (std::size_t at = 0; at < count; ++at) {
+      largest[at] = largest_value(table.data, (first + at) * table.width + scores_at, classes);
+    }
+    return;
+  }
+  std::fill(largest, largest + count, -std::numeric_limits<float>::infinity());
+  for (std::size_t id = 0; id < classes; ++id) {
+    const std::size_t column = (scores_at + id) * table.boxes + first;
+    for (std::size_t at = 0; at < count; ++at) {
+      const float value = table.data[column + at];
+      largest[at] = value > largest[at] ? value : largest[at];
+    }
+  }
+}
+
 // Boxes that the network has decoded itself; `emit(Box)` for each candidate, in the order of box, class.
 template <typename Values, typename Emit>
 void decode_boxes(
@@ -154,8 +197,14 @@ void decode_boxes(
   const float across = spec.normalised ? static_cast<float>(spec.input_width_px) : 1.0f;
   const float down = spec.normalised ? static_cast<float>(spec.input_height_px) : 1.0f;
   const auto probability = [&](float value) { return spec.logits ? sigmoid(value) : value; };
+  float largest[kBlock];
   for (std::size_t number = 0; number < corners.boxes; ++number) {
     float objectness = 1.0f;
+    if (!has_objectness && !chosen) {
+      const std::size_t at = number % kBlock, left_over = corners.boxes - number;
+      if (at == 0) largest_scores(rest, scores_at, classes, number, std::min(kBlock, left_over), largest);
+      if (largest[at] < gate) continue;
+    }
     if (has_objectness) {
       const float raw = rest.at(number, rest_at);
       if (!(raw > gate)) continue;
