@@ -20,7 +20,7 @@ from vedette.contracts.bundle import Precision
 from vedette.contracts.detections import Tracks
 from vedette.contracts.errors import UnavailableError
 from vedette.contracts.frame import FrameStamp
-from vedette.contracts.pipeline import Camera, Detect, GateMode, Line, Pipeline
+from vedette.contracts.pipeline import Camera, Detect, Line, Pipeline
 from vedette.contracts.ports import Detector, FullPicture, Progress
 from vedette.contracts.status import Status
 from vedette.edge.live.overlay import draw_counts, draw_rules, draw_tracks
@@ -165,13 +165,11 @@ def _cameras(made: DemoInput) -> tuple[Camera, ...]:
 
 def _open(cameras: tuple[Camera, ...], bundle: Path) -> tuple[Pipeline, OpenBundle, Detector]:
     """BF16 where the processor multiplies it, else FP32; which one it is stands on the page and in the report."""
-    wanted = Pipeline(
-        bundle=str(bundle), cameras=cameras, detect=Detect(every=EVERY, precision=Precision.BF16, gate=GateMode.OFF)
-    )
+    wanted = Pipeline(bundle=str(bundle), cameras=cameras, detect=Detect(every=EVERY, precision=Precision.BF16))
     try:
         return (wanted, *open_pipeline_detector(wanted))
     except UnavailableError:
-        plain = wanted.model_copy(update={"detect": Detect(every=EVERY, gate=GateMode.OFF)})
+        plain = wanted.model_copy(update={"detect": Detect(every=EVERY)})
         return (plain, *open_pipeline_detector(plain))
 
 

@@ -129,6 +129,21 @@ def test_rain_is_no_movement_but_who_walks_in_it_is(rng: np.random.Generator) ->
     assert looks(watch, walk, 60 * SLOT_S).count(Look.MOVING) >= 11
 
 
+@pytest.mark.parametrize("size", [8, 16])
+def test_a_belt_full_of_objects_is_movement_everywhere_and_no_noise(rng: np.random.Generator, size: int) -> None:
+    watch = MotionWatch(ChangeFinder(CELL_PX))
+    step = 2 * size
+
+    def belts(shift: int) -> np.ndarray:
+        places = [(x, y) for y in range(2, ROWS - size, step) for x in range(-step, COLUMNS, step)]
+        return scene(rng, tuple((max(x + shift % step, 0), y, size, size) for x, y in places), noise=0.5)
+
+    found = looks(watch, [belts(3 * n) for n in range(6 * 60)])
+    assert found[1:] == [Look.MOVING] * (6 * 60 - 1)
+    found = looks(watch, [belts(n) for n in range(6 * 20)], 60.0)  # a cell from slot to slot adds up
+    assert Look.STILL not in found and found.count(Look.MOVING) >= 6 * 20 / 3 - 1
+
+
 @pytest.mark.parametrize("rate", [0.01, -0.01])
 def test_light_that_changes_slowly_is_no_movement(rng: np.random.Generator, rate: float) -> None:
     found = looks(MotionWatch(ChangeFinder(CELL_PX)), [scene(rng, gain=0.8 + rate * n * SLOT_S) for n in range(120)])
