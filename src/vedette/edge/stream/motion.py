@@ -3,10 +3,11 @@
 A picture is still when it equals the one before and the one that was last detected on. A cell differs when its
 brightness does by more than noise explains, after the change common to the whole picture (clouds, exposure) is taken
 off; a few that touch make a movement; half as much is a hint of one. What counts as noise is measured twice: over the
-picture (rain, grain and flicker are everywhere at once, an object is not, or it is solid: parts on a full belt) and in
-each cell over a minute (a screen, a leaf), bounded, so that a busy place does not come to count as noise. A camera that trembles is found out by what all
-of its picture does. A change of the whole picture (light switched, camera turned) is a movement once; the new one is
-then normal. What moves slowly adds up against the picture last detected on, until it is seen.
+picture (rain, grain and flicker are everywhere at once, in dots and lines; what is thicker are objects, as on a full
+belt) and in each cell over a minute (a screen, a leaf), bounded, so that a busy place does not come to count as noise.
+A camera that trembles is found out by what all of its picture does. A change of the whole picture (light switched,
+camera turned) is a movement once; the new one is then normal. What moves slowly adds up against the picture last
+detected on, until it is seen.
 Pure: time is passed in.
 """
 
