@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vedette.apps.beside import working_beside
 from vedette.apps.capacity_clips import CapacityClip
 from vedette.apps.capacity_errors import CapacityError
 from vedette.apps.watching import WEAK_SHARE
@@ -242,10 +243,9 @@ class RunCost:
 
 def run_for(pipeline: StreamPipeline, seconds: float, spawner: Spawner | None, least_frames: int = 0) -> RunCost:
     """Run a pipeline, stop it after so long; `LONGEST_S` later where too few frames were decoded by then."""
-    over = threading.Event()
     stops_s = [float("inf")]
 
-    def stop_in_time() -> None:
+    def stop_in_time(over: threading.Event) -> None:
         ended = over.wait(seconds)
         last_s = time.monotonic() + max(3 * seconds, LONGEST_S)
         while not ended and time.monotonic() < last_s:
@@ -255,15 +255,10 @@ def run_for(pipeline: StreamPipeline, seconds: float, spawner: Spawner | None, l
         stops_s.append(time.monotonic())
         pipeline.stop()
 
-    thread = threading.Thread(target=stop_in_time, name="vedette-stop", daemon=True)
     cpu_s, began_s = cpu_seconds(spawner), time.monotonic()
-    thread.start()
-    try:
+    with working_beside(stop_in_time, "vedette-stop"):
         pipeline.run()
-    finally:
         stops_s.append(time.monotonic())
-        over.set()
-        thread.join()
     _wait_for_decoders(spawner)
     return RunCost(cpu_seconds(spawner) - cpu_s, min(stops_s) - began_s, pipeline.snapshot())
 

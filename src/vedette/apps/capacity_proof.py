@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from vedette.apps.beside import working_beside
 from vedette.apps.capacity_clips import CapacityClip
 from vedette.apps.capacity_measuring import BATCH, live_cpu_seconds, run_for
 from vedette.apps.capacity_report import PacedRun, Proof
@@ -61,13 +62,12 @@ class Prover:
         """As fast as possible, from when all queues are full to the end; a detection stands for its frames then."""
         pipeline, handler = self._pipeline(clip, detector, every, (cameras, False))
         marks: list[_Mark] = []
-        over = threading.Event()
 
         def mark() -> None:
             detected = sum(camera.detected for camera in pipeline.snapshot())
             marks.append(_Mark(detected, live_cpu_seconds(self._spawner), time.monotonic(), _busy_s()))
 
-        def watch() -> None:
+        def watch(over: threading.Event) -> None:
             latest_s = time.monotonic() + self._seconds
             while not over.wait(0.05) and time.monotonic() < latest_s:
                 if handler.results >= QUEUED * cameras:
@@ -77,14 +77,8 @@ class Prover:
             mark()
             pipeline.stop()
 
-        thread = threading.Thread(target=watch, name="vedette-stop", daemon=True)
-        thread.start()
-        try:
-            with self._ticking():
-                pipeline.run()
-        finally:
-            over.set()
-            thread.join()
+        with working_beside(watch, "vedette-stop"), self._ticking():
+            pipeline.run()
         return marks[0], marks[-1]
 
     def _paced(self, clip: CapacityClip, detector: Detector, every: int, cameras: int) -> PacedRun:
@@ -107,21 +101,14 @@ class Prover:
 
     @contextmanager
     def _ticking(self) -> Iterator[None]:
-        over = threading.Event()
-
-        def tick() -> None:
+        def tick(over: threading.Event) -> None:
             for _ in range(round(self._seconds / TICK_S)):
                 if over.wait(TICK_S):
                     return
                 self._progress.advance()
 
-        thread = threading.Thread(target=tick, name="vedette-progress", daemon=True)
-        thread.start()
-        try:
+        with working_beside(tick, "vedette-progress"):
             yield
-        finally:
-            over.set()
-            thread.join()
 
 
 class Tracked:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -123,6 +122,7 @@ def _run_to_the_end(
     from vedette.apps.console import warn
     from vedette.apps.deepstream_watching import DeepStreamWatch
     from vedette.apps.run import open_page, open_sinks
+    from vedette.apps.run_ending import stopped_by_signals, stopped_in_time
     from vedette.apps.service_notice import service_notices
     from vedette.apps.watching import WatchOutlets
     from vedette.edge.deepstream.program import Program
@@ -148,14 +148,10 @@ def _run_to_the_end(
         supervisor = Supervisor(
             lambda on_line: Program(command, at, on_line), patience, watch, sources=len(cameras), is_endless=is_endless
         )
-        interrupted = closing.enter_context(_stopped_by_signals(supervisor.stop))
+        interrupted = closing.enter_context(stopped_by_signals(supervisor.stop))
         reader = _open_reader(facts, watch, closing)
         closing.enter_context(_looked_after(watch, reader))
-        if duration_s is not None:
-            timer = threading.Timer(duration_s, supervisor.stop)
-            timer.daemon = True
-            timer.start()
-            closing.callback(timer.cancel)
+        closing.enter_context(stopped_in_time(supervisor.stop, duration_s))
         with service_notices(watch.statistics):
             outcome = supervisor.run()
         if reader is not None:
@@ -235,12 +231,11 @@ def _has_rules(pipeline: Pipeline) -> bool:
 @contextmanager
 def _looked_after(watch: DeepStreamWatch, reader: KafkaReader | MqttReader | None) -> Iterator[None]:
     """Frames are completed, and a line now and then says how it goes, from a thread of its own."""
+    from vedette.apps.beside import working_beside
     from vedette.apps.console import ConsoleProgress
     from vedette.apps.run_progress import describe
 
-    over = threading.Event()
-
-    def look(progress: ConsoleProgress) -> None:
+    def look(over: threading.Event) -> None:
         looks = 0
         while not over.wait(LOOK_EVERY_S):
             looks += 1
@@ -248,30 +243,5 @@ def _looked_after(watch: DeepStreamWatch, reader: KafkaReader | MqttReader | Non
             if looks % round(SAY_EVERY_S / LOOK_EVERY_S) == 0:
                 progress.say(describe(watch.statistics(), watch.status().events))
 
-    with ConsoleProgress() as progress:
-        thread = threading.Thread(target=look, args=(progress,), name="vedette-deepstream-look", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-
-
-@contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM end the run in good order; the event given is set after Ctrl-C."""
-    interrupted = threading.Event()
-
-    def end(number: int, _frame: object) -> None:
-        if number == signal.SIGINT:
-            interrupted.set()
-        # The handler runs in the thread that it interrupts, which may hold the very lock that stopping takes.
-        threading.Thread(target=stop, name="vedette-stop", daemon=True).start()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with ConsoleProgress() as progress, working_beside(look, "vedette-deepstream-look"):
+        yield

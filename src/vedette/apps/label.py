@@ -19,6 +19,7 @@ from vedette.apps.many_pictures import (
 from vedette.contracts.errors import UsageError
 
 if TYPE_CHECKING:
+    from vedette.contracts.ports import Detector
     from vedette.learn.labelling.labelling import Labelled, Plan
     from vedette.learn.labelling.prelabels import Maker
     from vedette.learn.predicting.outcomes import Predict
@@ -118,6 +119,9 @@ class LabelOpener:
     threads: int | None = None
 
     def __call__(self) -> Predict:
+        return self._open(self.threads)
+
+    def _open(self, threads: int | None) -> Detector:
         from vedette.apps.library import load
 
         return load(
@@ -127,7 +131,7 @@ class LabelOpener:
             score=self.score,
             nms_iou=self.nms,
             max_detections=self.max_detections,
-            threads=self.threads,
+            threads=threads,
         )
 
     def with_threads(self, threads: int) -> LabelOpener:
@@ -137,20 +141,11 @@ class LabelOpener:
 
     def describe(self, classes: str | None) -> tuple[tuple[str, ...], Maker, str]:
         """The classes to label, what the labels are made by, and a line about it; a mistake shows here, once."""
-        from vedette.apps.library import load
         from vedette.apps.object_storage import local_bundle
         from vedette.bundle_folder import open_bundle
         from vedette.learn.labelling.prelabels import maker_of
 
-        detector = load(
-            self.bundle,
-            self.engine,
-            self.precision,
-            score=self.score,
-            nms_iou=self.nms,
-            max_detections=self.max_detections,
-            threads=1,
-        )
+        detector = self._open(threads=1)
         manifest = detector.manifest
         wanted = choose_classes(classes, manifest.classes)
         settings = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -127,6 +125,7 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
     """Open everything, run, close everything; true when Ctrl-C ended it."""
     from vedette.apps.box_watching import box_health
     from vedette.apps.console import ConsoleProgress, warn
+    from vedette.apps.run_ending import stopped_by_signals, stopped_in_time
     from vedette.apps.run_progress import shown_progress
     from vedette.apps.service_notice import service_notices
     from vedette.edge.stream.time_slices import lengthen_time_slices
@@ -142,35 +141,12 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
             warn(f"live page: {page.url}")
         health = closing.enter_context(box_health())
         watch = build_watch(settings, opened, detector, page, spawner=spawner, health=health)
-        interrupted = closing.enter_context(_stopped_by_signals(watch))
-        if duration_s is not None:
-            timer = threading.Timer(duration_s, watch.stop)
-            timer.daemon = True
-            timer.start()
-            closing.callback(timer.cancel)
+        interrupted = closing.enter_context(stopped_by_signals(watch.stop))
+        closing.enter_context(stopped_in_time(watch.stop, duration_s))
         gc.freeze()  # what was imported stays: no collection needs to look through it again
         with shown_progress(watch), service_notices(watch.statistics):
             summary = watch.run()
         return summary, interrupted.is_set()
-
-
-@contextmanager
-def _stopped_by_signals(watch: Watch) -> Iterator[threading.Event]:
-    """Ctrl-C and SIGTERM end the run in good order; the event given is set after Ctrl-C."""
-    interrupted = threading.Event()
-
-    def stop(number: int, _frame: object) -> None:
-        if number == signal.SIGINT:
-            interrupted.set()
-        # The handler runs in the thread that it interrupts, which may hold the very lock that stopping takes.
-        threading.Thread(target=watch.stop, name="vedette-stop", daemon=True).start()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -7,7 +7,9 @@ with a live or looped camera has none: a line now and then says how it goes. Dro
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
+from vedette.apps.beside import working_beside
 from vedette.apps.console import ConsoleProgress
 from vedette.apps.watching import Watch
 from vedette.contracts.ports import Progress
@@ -20,15 +22,8 @@ SAY_EVERY_S = 60.0  # a run without an end may go on for months
 @contextmanager
 def shown_progress(watch: Watch) -> Iterator[None]:
     """Show how a run goes, from a thread of its own, until the block is left."""
-    over = threading.Event()
-    with ConsoleProgress() as progress:
-        thread = threading.Thread(target=_follow, args=(watch, progress, over), name="vedette-progress", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+    with ConsoleProgress() as progress, working_beside(partial(_follow, watch, progress), "vedette-progress"):
+        yield
 
 
 def _follow(watch: Watch, progress: Progress, over: threading.Event) -> None:

@@ -12,7 +12,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
+
+from vedette.apps.beside import working_beside
 
 if TYPE_CHECKING:
     from vedette.edge.stream.statistics import CameraStatistics
@@ -50,20 +53,14 @@ def service_notices(
         yield
         return
     watchdog_s = _watchdog_s(environment)
-    over = threading.Event()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
         line.setblocking(False)  # a supervisor that does not listen must not hold up a run
         place = f"\0{address[1:]}" if address.startswith("@") else address
         _tell(line, place, "READY=1", f"STATUS={_status(statistics())}")
-        feeder = threading.Thread(
-            target=_feed, args=(line, place, statistics, watchdog_s, over), name="vedette-watchdog", daemon=True
-        )
-        feeder.start()
         try:
-            yield
+            with working_beside(partial(_feed, line, place, statistics, watchdog_s), "vedette-watchdog"):
+                yield
         finally:
-            over.set()
-            feeder.join()
             _tell(line, place, "STOPPING=1")
 
 

@@ -25,17 +25,7 @@ def published_folder(destination: Path) -> Iterator[Path]:
     place = plain_path(destination)
     _refuse_taken(place)
     partial = place.with_name(f".{place.name}.partial")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        partial.mkdir(exist_ok=True)
-        handle = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise DestinationError(f"{destination} cannot be written: {error.strerror or error}") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DestinationError(f"another process is writing {destination} right now") from error
+    with locked_folder(partial, destination):
         _empty(partial)
         with ExitStack() as undo:
             undo.callback(shutil.rmtree, partial, ignore_errors=True)
@@ -46,6 +36,26 @@ def published_folder(destination: Path) -> Iterator[Path]:
             except OSError as error:
                 raise DestinationError(f"{destination} cannot be written: {error.strerror or error}") from error
             undo.pop_all()  # its name is free again, maybe for another process already
+
+
+@contextmanager
+def locked_folder(folder: Path, named: Path) -> Iterator[None]:
+    """Make the folder if need be and keep other processes that lock it from it; errors speak of `named`.
+
+    Raises:
+        DestinationError: it cannot be written, or another process has it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise DestinationError(f"{named} cannot be written: {error.strerror or error}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DestinationError(f"another process is writing {named} right now") from error
+        yield
     finally:
         os.close(handle)
 

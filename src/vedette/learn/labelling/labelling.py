@@ -4,9 +4,7 @@ A picture is copied before its annotation is written, both by rename, so what ha
 was killed goes on where it was. One run at a time works on a folder. Detecting is `learn.predicting`'s.
 """
 
-import fcntl
 import filecmp
-import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from vedette.contracts.errors import UsageError
 from vedette.contracts.ports import Progress
 from vedette.learn.data.errors import DataError, DestinationError
+from vedette.learn.data.folder_publishing import locked_folder
 from vedette.learn.data.label_text import read_names
 from vedette.learn.data.locating import PICTURE_FOLDERS, child_folder, files_below, is_picture, plain_path, stem_below
 from vedette.learn.data.voc import ANNOTATION_FOLDERS
@@ -120,20 +119,11 @@ def held_folder(out: Path) -> Iterator[Path]:
     """
     new = not out.exists()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        handle = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise DestinationError(f"{out} cannot be written: {error.strerror or error}") from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DestinationError(f"another process is writing {out} right now") from error
-        for leftover in out.rglob(".*.prelabel-part"):
-            leftover.unlink(missing_ok=True)
-        yield out
+        with locked_folder(out, out):
+            for leftover in out.rglob(".*.prelabel-part"):
+                leftover.unlink(missing_ok=True)
+            yield out
     finally:
-        os.close(handle)
         if new:
             with suppress(OSError):  # it holds what was written
                 out.rmdir()
