@@ -1,7 +1,9 @@
 """The look at a box, on images of every JetPack generation and of boxes that lack something."""
 
+import platform
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,6 +128,17 @@ def test_this_computer_can_be_looked_at() -> None:
     found = examine(BoxFiles())
     assert re.match(r"\d+ MB, \d+ MB free", finding(found, "memory")[1])
     assert finding(found, "disk")[0] in {"good", "gap"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells its release below /proc/sys")
+def test_a_file_of_proc_sys_is_read_though_it_refuses_large_buffers() -> None:
+    assert BoxFiles().text("/proc/sys/kernel/osrelease") == platform.release()
+
+
+def test_a_long_file_is_read_whole(tmp_path: Path) -> None:
+    text = "Package: one\n" * 50_000
+    (tmp_path / "status").write_text(text)
+    assert BoxFiles(tmp_path).text("/status") == text.rstrip()
 
 
 @pytest.mark.parametrize(

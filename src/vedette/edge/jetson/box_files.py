@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MOST_BYTES = 64 << 20  # dpkg's status of a full JetPack is about 5 MB
+PIECE_BYTES = 1 << 16  # /proc/sys refuses to fill a buffer of megabytes
 MOST_LINKS = 40  # as Linux
 
 
@@ -29,8 +30,7 @@ class BoxFiles:
         if place is None:
             return None
         try:
-            with place.open("rb") as file:
-                content = file.read(MOST_BYTES)
+            content = _read(place)
         except OSError:  # some files of /sys refuse, by the sensor's mood
             return None
         return content.decode("utf-8", "replace").rstrip("\0 \t\r\n")
@@ -84,6 +84,14 @@ class BoxFiles:
             place = self.root if target.startswith("/") else place.parent
             waiting += [one for one in reversed(target.split("/")) if one]
         return place if os.path.lexists(place) else None
+
+
+def _read(place: Path) -> bytes:
+    with place.open("rb", buffering=0) as file:
+        content = bytearray()
+        while len(content) < MOST_BYTES and (piece := file.read(PIECE_BYTES)):
+            content += piece
+    return bytes(content)
 
 
 def _natural(path: str) -> list[tuple[int, str]]:
