@@ -15,6 +15,7 @@ NAMES = (
     "postprocess",
     "decoded_boxes",
     "box_parser",
+    "message_bridge",
     "preprocessing",
     "streams",
     "streams_realtime",
