@@ -11,13 +11,23 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
-from small_bundle import CLASSES, make_bundle, make_manifest, make_model
+from simulators.tensorrt_boxes import become_box_without_bindings
+from simulators.tensorrt_standin import MAGIC
+from small_bundle import CLASSES, make_bundle, make_manifest, make_model, make_picture
 from vedette.apps.cli import run_command
 from vedette.bundle_folder import write_bundle
+from vedette.contracts.bundle import EngineName, Precision, ResizeMode, Variant
+from vedette.contracts.receipt import Receipt
+from vedette.edge.deepstream.key_file import read_key_file
+from vedette.edge.deepstream.key_values import read_string
 from vedette.learn.darknet.cfg import parse_cfg
 from vedette.learn.darknet.plan import plan_network
 from vedette.learn.darknet.zoo import make_cfg
+from vedette.learn.export.calibration import CalibrationPictures
+from vedette.learn.export.quantize_qdq import QdqStyle, quantize_qdq
+from vedette.vision.resize import plan_placement
 
 CAMERA_SECRET, BROKER_SECRET = "p@ss:wo/rd 'x'\\", "hunter2 $HOME"
 PIPELINE = """\
@@ -103,24 +113,107 @@ def test_what_cannot_be_rendered_is_one_message_and_leaves_nothing(
     assert not out.exists()
 
 
-def test_int8_is_refused_and_a_folder_that_is_there_is_kept(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_there_is_kept(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = pipeline.parent / "out"
-    pipeline.write_text(PIPELINE + "detect: {precision: int8}\n")
-    assert run_command(["deepstream", "render", str(pipeline), *RENDER, "--out", str(out)]) == 2
-    assert "int8 is not rendered" in capsys.readouterr().err
-
-    pipeline.write_text(PIPELINE)
     out.mkdir()
     (out / "mine").write_text("kept")
     assert run_command(["deepstream", "render", str(pipeline), *RENDER, "--out", str(out)]) == 2
+    assert "is there already" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["mine"]
+
+
+NANO = ["--target", "jetson-nano", "--deepstream", "6.0.1", "--inferences-per-second", "9", "--kafka", "b:9092/t"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "board", "code", "words"),
+    [
+        ("bf16", RENDER, 2, "nvinfer knows FP32, FP16 and INT8 only"),
+        ("int8", NANO, 2, "the Jetson Nano 4 GB's GPU does not compute in 8 bits"),
+        ("int8", RENDER, 1, "pack it with --variants fp32,int8_qdq_symmetric --calibration DATA"),
+    ],
+)
+def test_a_precision_that_would_be_another_one_is_refused(
+    pipeline: Path, precision: str, board: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = pipeline.parent / "out"
+    pipeline.write_text(PIPELINE + f"detect: {{precision: {precision}}}\n")
+
+    assert run_command(["deepstream", "render", str(pipeline), *board, "--out", str(out)]) == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert not out.exists()
+
+
+def write_int8_bundle(folder: Path) -> bytes:
+    """FP32, and Q/DQ for TensorRT beside it."""
+    placement = plan_placement(64, 64, 64, 64, ResizeMode.STRETCH)
+    pictures = tuple(make_picture({(number, 0): "red", (0, number): "green"})[..., ::-1] for number in range(4))
+    model = quantize_qdq(
+        make_model(), CalibrationPictures(pictures, (placement,) * 4, make_manifest().input), QdqStyle.TENSORRT
+    )
+    plain = make_manifest()
+    int8 = Variant(
+        name="int8_qdq_symmetric", file="model_int8.onnx", precision=Precision.INT8, engines=(EngineName.TENSORRT,),
+        receipt=Receipt(),
+    )  # fmt: skip
+    contents = {"model.onnx": make_model(), "model_int8.onnx": model, "labels.txt": b"red\ngreen\nblue\n"}
+    write_bundle(folder, plain.model_copy(update={"variants": (*plain.variants, int8)}), contents)
+    return model
+
+
+def test_int8_is_the_bundles_own_model_and_is_built_by_trtexec(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(tmp_path / "bundle")
+    model = write_int8_bundle(tmp_path / "bundle")
+    pipeline.write_text(PIPELINE + "detect: {precision: int8}\n")
+    out = tmp_path / "out"
+    assert run_command(["deepstream", "render", str(pipeline), *RENDER, "--out", str(out)]) == 0
+
+    nvinfer = read_key_file((out / "config_infer_primary.txt").read_bytes(), "x").of_group("property")
+    engine = out / "model.onnx_b3_gpu0_int8.engine"
+    assert (nvinfer["network-mode"].value, nvinfer["model-engine-file"].value) == ("1", engine.name)
+    assert "onnx-file" not in nvinfer  # else nvinfer would make FP16 of it when the engine does not suit it
+    assert (out / "model.onnx").read_bytes() == model
+    assert "trtexec" in (out / "README.md").read_text()
+    assert run_command(["deepstream", "check", str(out), "--strict"]) == 0
+
+    (out / "libnvds_infer_vedette.so").touch()
+    environment = install(tmp_path, "echo ran\n")
+    for version in ("8.2.1", "8.6.2", "10.3.0"):
+        trtexec = become_box_without_bindings(version, tmp_path, monkeypatch)
+        engine.unlink(missing_ok=True)
+        done = subprocess.run(
+            [out / "run.sh"], env={**environment, "TRTEXEC": str(trtexec), "GATE_PASSWORD": "x"}, capture_output=True,
+            text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr
+        header = json.loads(engine.read_bytes().removeprefix(MAGIC).partition(b"\n")[0])
+        assert header["version"] == version
+        assert header["profiles"] == [{"input": [[1, 3, 64, 64], [3, 3, 64, 64], [3, 3, 64, 64]]}]
+        built_at = engine.stat().st_mtime_ns
+        assert subprocess.run([out / "run.sh"], env=environment, check=False, timeout=60).returncode == 0
+        assert engine.stat().st_mtime_ns == built_at  # built once
+
+    (out / "model.onnx").write_bytes(b"no model")
+    engine.unlink()
+    done = subprocess.run(
+        [out / "run.sh"], env={**environment, "TRTEXEC": str(trtexec)}, capture_output=True, text=True, check=False,
+        timeout=120,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "trtexec failed, see build_engine.log" in done.stderr
+    assert not engine.exists()
 
 
 def install(folder: Path, script: str) -> dict[str, str]:
     """A DeepStream with nothing in it but a stand-in for deepstream-app and the adaptor."""
     sdk = folder / "sdk"
     (sdk / "lib").mkdir(parents=True)
-    (sdk / "lib" / "libnvds_mqtt_proto.so").touch()
+    for kind in ("mqtt", "kafka"):
+        (sdk / "lib" / f"libnvds_{kind}_proto.so").touch()
     app = folder / "deepstream-app"
     app.write_text(f'#!/bin/bash\n[ "$1" = --version ] && {{ echo "deepstream-app version 7.1.0"; exit; }}\n{script}')
     app.chmod(0o755)
@@ -154,6 +247,91 @@ def test_run_puts_passwords_into_a_private_copy_that_is_gone_afterwards(rendered
     ]
     assert list(rendered.glob(".app.*")) == []
     assert "p%40ss" not in done.stderr
+
+
+KAFKA_SECRET = "p=a\\s's \"w#rd é"
+KAFKA = """\
+version: 1
+bundle: bundle
+cameras: [{name: gate, url: "rtsp://10.0.0.1/main"}]
+events:
+  - {kind: kafka, brokers: ["kafka:9094"], topic: site, tls: true, username: box, password_file: kafka.txt,
+     mechanism: SCRAM-SHA-512}
+"""
+
+
+def as_the_adaptor_reads_it(key_file: bytes) -> dict[str, str]:
+    """g_key_file_get_string, strip_quote, nvds_kafka_parse_proto_cfg."""
+    entry = read_key_file(key_file, "broker").get("message-broker", "proto-cfg")
+    assert entry is not None
+    value = read_string(entry.value)
+    assert len(value.encode()) < 1024
+    assert value[0] == value[-1] == '"'
+    return dict(part.split("=", 1) for part in value[1:-1].split(";"))
+
+
+def test_kafkas_password_is_in_a_private_copy_of_the_adaptors_file_only(pipeline: Path) -> None:
+    pipeline.write_text(KAFKA)
+    (pipeline.parent / "kafka.txt").write_text(KAFKA_SECRET + "\n")
+    out = pipeline.parent / "out"
+    assert run_command(["deepstream", "render", str(pipeline), *RENDER, "--out", str(out)]) == 0
+    (out / "libnvds_infer_vedette.so").touch()
+    content = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
+    assert KAFKA_SECRET.encode() not in content
+    assert "sasl.password" not in as_the_adaptor_reads_it((out / "cfg_broker.txt").read_bytes())
+    kept = pipeline.parent / "kept"
+    environment = install(
+        pipeline.parent,
+        f'name=$(sed -n "s/^msg-broker-config=//p" "$2"); stat -c "%a" "$2" "$name"; cp "$name" {kept}\n'
+        'diff "$2" app.txt\n',
+    )
+
+    done = subprocess.run([out / "run.sh"], env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    modes = done.stdout.splitlines()[:2]
+    assert modes == ["600", "600"], done.stderr
+    assert len([line for line in done.stdout.splitlines() if line[:1] in "<>"]) == 2  # the one line that names the copy
+    settings = as_the_adaptor_reads_it(kept.read_bytes())
+    assert settings == {
+        "enable.idempotence": "true",
+        "security.protocol": "sasl_ssl",
+        "ssl.ca.location": "/etc/ssl/certs/ca-certificates.crt",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "box",
+        "sasl.password": KAFKA_SECRET,
+    }
+    Producer({**settings, "bootstrap.servers": "127.0.0.1:1"})  # librdkafka takes every one of them
+    assert list(out.glob(".app.*")) == list(out.glob(".broker.*")) == []
+    assert "w#rd" not in done.stderr
+
+
+def test_a_password_that_the_adaptor_would_cut_stops_the_start(
+    pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.write_text(KAFKA)
+    secret, out = pipeline.parent / "kafka.txt", pipeline.parent / "out"
+    assert run_command(["deepstream", "render", str(pipeline), *RENDER, "--out", str(out)]) == 0
+    (out / "libnvds_infer_vedette.so").touch()
+    environment = install(pipeline.parent, "echo started\n")
+    for word, complaint in (("a;b", "takes no password with ';'"), ("a" * 1000, "the password is too long")):
+        secret.write_text(word)
+        done = subprocess.run(
+            [out / "run.sh"], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode != 0
+        assert done.stdout == ""
+        assert complaint in done.stderr
+        assert list(out.glob(".app.*")) == list(out.glob(".broker.*")) == []
+
+    capsys.readouterr()
+    for old, new, complaint in (
+        ("username: box", "username: 'b;x'", "takes no user name with ';'"),
+        (", password_file: kafka.txt", "", "has a user and no password"),
+    ):
+        pipeline.write_text(KAFKA.replace(old, new))
+        command = ["deepstream", "render", str(pipeline), *RENDER, "--out", str(pipeline.parent / "other")]
+        assert run_command(command) == 1
+        assert complaint in capsys.readouterr().err
 
 
 def test_run_hands_a_signal_on_and_cleans_up(rendered: Path) -> None:

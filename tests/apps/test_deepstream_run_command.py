@@ -18,7 +18,10 @@ from edge.messaging.mosquitto_broker import Broker, mosquitto_program
 from simulators.deepstream_app import UNKNOWN_KEY, UNTRACKED, full, install, minimal
 from small_bundle import make_bundle
 from vedette.apps.cli import run_command
+from vedette.apps.deepstream_run import open_reader
+from vedette.contracts.errors import InputError
 from vedette.contracts.event import Event
+from vedette.edge.deepstream.rendered import read_facts
 
 CAMERAS = """\
 version: 1
@@ -246,6 +249,17 @@ def test_a_duration_ends_a_run_in_good_order(tmp_path: Path, stand_in: Any, caps
     told = capsys.readouterr()
     assert "rendered without a broker" in told.err
     assert "gate" in told.out
+
+
+def test_kafkas_password_is_read_where_the_pipeline_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = "{kind: kafka, brokers: ['127.0.0.1:1'], topic: raw, username: box, password_env: RAW_PASSWORD}"
+    facts = read_facts(render(tmp_path, CAMERAS + f"events: [{target}]\n"))
+
+    monkeypatch.delenv("RAW_PASSWORD", raising=False)
+    with pytest.raises(InputError, match="RAW_PASSWORD"):
+        open_reader(facts, lambda _: None)
+    monkeypatch.setenv("RAW_PASSWORD", "x")
+    open_reader(facts, lambda _: None).close()
 
 
 def test_requests_that_cannot_be_are_one_message(tmp_path: Path, mqtt: str, capsys: pytest.CaptureFixture[str]) -> None:

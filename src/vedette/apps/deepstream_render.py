@@ -12,8 +12,10 @@ from vedette.contracts.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from vedette.bundle_folder import OpenBundle
+    from vedette.contracts.bundle import Precision
     from vedette.contracts.pipeline import Pipeline
     from vedette.edge.deepstream.render_settings import Rendering
+    from vedette.edge.deepstream.targets import Target
 
 CPU_GFLOPS_A_THREAD = 110  # yolov3-tiny-416 FP32, 19.7 pictures per CPU-second x 5.565 BFLOPs (AMD Zen 4)
 
@@ -43,7 +45,7 @@ def render(  # noqa: PLR0913 - a command has as many flags as it has
     tracker, lines and zones, message converter and broker, run.sh, and a README of what was chosen, why, and how many
     detections a second each camera gets. What a version or board cannot do is refused; a detection rate that does not
     fit is lowered and told. Passwords are in no file: run.sh reads them where the pipeline file says. `precision: fp32`
-    in the pipeline file is kept, anything left out becomes FP16; INT8 is not rendered yet.
+    and `int8` in the pipeline file are kept, anything left out becomes FP16.
     """
     from vedette.apps.object_storage import local_bundle
     from vedette.apps.pipeline_file import read_pipeline
@@ -57,7 +59,7 @@ def render(  # noqa: PLR0913 - a command has as many flags as it has
     bundle = open_bundle(local_bundle(settings.bundle))
     size = _size(camera_size)
     rendering = _plan(settings, bundle, (target, deepstream), (size, camera_fps, codec), (kafka, inferences_per_second))
-    files = render_files(rendering, bundle.read(model_variant(bundle.manifest).file))
+    files = render_files(rendering, bundle.read(model_variant(bundle.manifest, rendering.demand.precision).file))
     _refuse_own_mistakes(files, rendering)
     _write(out, files)
     _report(rendering, out, files, json)
@@ -96,21 +98,32 @@ def _plan(
         network_gflop=gflop,
         network_size_px=(bundle.manifest.input.width, bundle.manifest.input.height),
         wanted_fps=wanted,
-        full_precision=_is_full_precision(settings),
+        precision=_precision(settings, found),
     )
     sizing = fit(demand, found, inferences)
     return Rendering(settings, bundle.manifest, bundle.digest, found, dialect, demand, sizing, broker, source)
 
 
-def _is_full_precision(settings: "Pipeline") -> bool:
+def _precision(settings: "Pipeline", board: "Target") -> "Precision":
+    """The pipeline file's, FP16 where it names none.
+
+    Raises:
+        UsageError: nvinfer, or this board, has none such.
+    """
     from vedette.contracts.bundle import Precision
 
-    if settings.detect.precision in {Precision.INT8, Precision.BF16}:
+    asked = settings.detect.precision
+    if asked is Precision.BF16:
         raise UsageError(
-            f"precision {settings.detect.precision.value} is not rendered: nvinfer would build something else; give "
-            "fp16 or fp32 in the pipeline file"
+            "precision bf16: nvinfer knows FP32, FP16 and INT8 only, and BF16 in a bundle is a setting of OpenVINO; "
+            "give fp16 in the pipeline file"
         )
-    return "precision" in settings.detect.model_fields_set and settings.detect.precision is Precision.FP32
+    if asked is Precision.INT8 and not board.has_int8:
+        raise UsageError(
+            f"precision int8: the {board.title}'s GPU does not compute in 8 bits, and nvinfer would make FP16 of it; "
+            "give fp16 in the pipeline file"
+        )
+    return asked if "precision" in settings.detect.model_fields_set else Precision.FP16
 
 
 def _network_gflop(bundle: "OpenBundle") -> tuple[float, str]:

@@ -213,7 +213,14 @@ def _target(facts: RenderedFacts) -> KafkaTarget | MqttTarget:
     assert messages is not None
     if messages.kind == "kafka":
         brokers = (f"{messages.host}:{messages.port}",)
-        return KafkaTarget(kind="kafka", brokers=brokers, topic=messages.topic, tls=messages.tls)
+        return KafkaTarget(
+            kind="kafka",
+            brokers=brokers,
+            topic=messages.topic,
+            tls=messages.tls,
+            username=messages.username,
+            mechanism=messages.mechanism,
+        )
     return MqttTarget(
         kind="mqtt",
         host=messages.host,

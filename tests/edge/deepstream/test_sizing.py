@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vedette.contracts.bundle import Precision
 from vedette.edge.deepstream.errors import DeepStreamError
 from vedette.edge.deepstream.sizing import Demand, fit, other_inputs
 from vedette.edge.deepstream.targets import TARGETS, find_target
@@ -57,7 +58,7 @@ def test_a_measured_figure_takes_the_place_of_the_published() -> None:
 
 
 def test_full_precision_halves_the_rate() -> None:
-    assert fit(demand(full_precision=True), find_target("jetson-nano")).most_inferences_s == pytest.approx(
+    assert fit(demand(precision=Precision.FP32), find_target("jetson-nano")).most_inferences_s == pytest.approx(
         12.76, abs=0.1
     )
 

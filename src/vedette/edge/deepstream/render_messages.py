@@ -16,12 +16,11 @@ def render_converter(rendering: Rendering) -> bytes:
 
 
 def render_broker(broker: Broker) -> bytes:
-    """`cfg_broker.txt`; user and password of MQTT come from the environment, where run.sh puts them."""
+    """`cfg_broker.txt`; run.sh puts MQTT's password into the environment, Kafka's into a private copy of this file."""
     if broker.kind == "kafka":
-        secure = f";security.protocol=ssl;ssl.ca.location={CERTIFICATES}" if broker.tls else ""
         keys: dict[str, Value | None] = {
             "partition-key": "sensorId",  # a camera's messages stay in order
-            "proto-cfg": f'"enable.idempotence=true{secure}"',
+            "proto-cfg": f'"{";".join(_kafka_settings(broker))}"',
             "share-connection": 1,
         }
     else:
@@ -35,3 +34,16 @@ def render_broker(broker: Broker) -> bytes:
         }
     comment = f"{broker.kind} adaptor; holds no password: see run.sh; written by vedette"
     return write_key_file(comment, [("message-broker", keys)])
+
+
+def _kafka_settings(broker: Broker) -> list[str]:
+    """What the adaptor hands to librdkafka. Source: Security_Setup.md of NVIDIA's kafka_protocol_adaptor."""
+    settings = ["enable.idempotence=true"]
+    layers = "_".join(["sasl"] * (broker.username is not None) + ["ssl" if broker.tls else "plaintext"])
+    if layers != "plaintext":
+        settings.append(f"security.protocol={layers}")
+    if broker.tls:
+        settings.append(f"ssl.ca.location={CERTIFICATES}")
+    if broker.username is not None:
+        settings += [f"sasl.mechanism={broker.mechanism}", f"sasl.username={broker.username}"]
+    return settings

@@ -10,6 +10,7 @@ from vedette.contracts.bundle import (
     DarknetRegionHead,
     Decode,
     DecodedBoxes,
+    EngineName,
     NmsKind,
     Precision,
     ResizeMode,
@@ -21,23 +22,40 @@ from vedette.edge.deepstream.errors import DeepStreamError
 from vedette.edge.deepstream.key_file_text import Value, write_key_file
 from vedette.edge.deepstream.render_settings import Rendering
 
-NETWORK_MODES = {Precision.FP32: 0, Precision.FP16: 2}
+NETWORK_MODES = {Precision.FP32: 0, Precision.INT8: 1, Precision.FP16: 2}
 
 
 def precision_of(rendering: Rendering) -> Precision:
-    """FP32 only where it is asked for; FP16 is what the boards' figures are for."""
-    return Precision.FP32 if rendering.demand.full_precision else Precision.FP16
+    """FP32 and INT8 only where they are asked for; FP16 is what the boards' figures are for."""
+    return rendering.demand.precision
 
 
-def model_variant(manifest: BundleManifest) -> Variant:
-    """The plain FP32 ONNX file, from which nvinfer builds an engine on the board.
+def builds_engine(rendering: Rendering) -> bool:
+    """Whether the engine is built by trtexec: nvinfer makes FP16 of a model that carries its own 8-bit ranges."""
+    return precision_of(rendering) is Precision.INT8
+
+
+def engine_file(rendering: Rendering) -> str:
+    """nvinfer's own name for an engine."""
+    return f"{names.MODEL_FILE}_b{rendering.network_batch}_gpu0_{precision_of(rendering).value}.engine"
+
+
+def model_variant(manifest: BundleManifest, precision: Precision) -> Variant:
+    """The ONNX file that the engine is built from on the board: for FP32 and FP16 the plain one.
 
     Raises:
         DeepStreamError: the bundle has none.
     """
+    is_int8 = precision is Precision.INT8
     for variant in manifest.variants:
-        if variant.precision is Precision.FP32 and variant.file.endswith(".onnx"):
+        suits = EngineName.TENSORRT in variant.engines and variant.file.endswith(".onnx")
+        if suits and variant.precision is (Precision.INT8 if is_int8 else Precision.FP32):
             return variant
+    if is_int8:
+        raise DeepStreamError(
+            f"bundle '{manifest.name}' has no INT8 variant for TensorRT: pack it with --variants "
+            "fp32,int8_qdq_symmetric --calibration DATA, or give fp16 in the pipeline file"
+        )
     raise DeepStreamError(f"bundle '{manifest.name}' has no FP32 ONNX file, from which nvinfer could build an engine")
 
 
@@ -52,8 +70,9 @@ def render_nvinfer(rendering: Rendering) -> bytes:
         "gie-unique-id": 1,
         "process-mode": 1,
         "network-type": 0,
-        "onnx-file": names.MODEL_FILE,
-        "model-engine-file": f"{names.MODEL_FILE}_b{batch}_gpu0_{precision.value}.engine",
+        # without a model nvinfer cannot make another engine when it does not like the one that was built for it
+        "onnx-file": None if builds_engine(rendering) else names.MODEL_FILE,
+        "model-engine-file": engine_file(rendering),
         "labelfile-path": names.LABELS_FILE,
         "batch-size": batch,
         "network-mode": NETWORK_MODES[precision],

@@ -2,7 +2,7 @@
 
 from vedette.edge.deepstream import render_settings as names
 from vedette.edge.deepstream.dialects import PARSER_LIBRARY
-from vedette.edge.deepstream.render_nvinfer import differences, precision_of
+from vedette.edge.deepstream.render_nvinfer import builds_engine, differences, precision_of
 from vedette.edge.deepstream.render_settings import Rendering
 from vedette.edge.deepstream.sizing import other_inputs
 
@@ -10,6 +10,7 @@ CODECS = {"h264": "H.264", "h265": "H.265"}
 _FILES = (
     (names.RUN_FILE, "starts everything: `./run.sh`"),
     (names.BUILD_FILE, f"builds {PARSER_LIBRARY} from parser/ on the board; run.sh calls it once"),
+    (names.ENGINE_BUILD_FILE, "builds the INT8 engine on the board by trtexec; run.sh calls it once"),
     (names.APP_FILE, "deepstream-app"),
     (names.NVINFER_FILE, "nvinfer, exact to the bundle"),
     (names.DECODE_FILE, "how the box parser decodes the model's outputs"),
@@ -95,6 +96,12 @@ def _choices(rendering: Rendering) -> str:
         "(NMS): the pipeline file's, else the bundle's. `[class-attrs-N]` in the nvinfer file sets one class's own.",
         "- tiles and no window: `sink0` shows nothing; set its type to 2 for a window on the board.",
     ]
+    if builds_engine(rendering):
+        lines.append(
+            "- the INT8 engine is built by trtexec from the bundle's own 8-bit model (Q/DQ), since nvinfer would make "
+            "FP16 of it. The rates above are FP16's; INT8 is at least as fast. `vedette detect --engine tensorrt "
+            "--precision int8` on the board proves the model by its golden pictures."
+        )
     if broker is not None:
         lines.append(
             f"- messages to {broker.kind} {broker.host}, topic `{broker.topic}`, one a detected frame, minimal "

@@ -1,38 +1,16 @@
-"""run.sh and build_parser.sh: what is done on the board. bash and Python 3.6, as JetPack 4 has them.
+"""run.sh, build_parser.sh, build_engine.sh: what is done on the board. bash and Python 3.6, as JetPack 4 has them."""
 
-Passwords are read from the files or variables that the pipeline file names, when run.sh starts; they go into the
-environment of the adaptor, and into a copy of app.txt that nobody else may read and that is removed at the end.
-"""
-
-import shlex
 from collections.abc import Sequence
 
 from vedette.edge.deepstream import render_settings as names
 from vedette.edge.deepstream.dialects import INSTALL_FOLDER, PARSER_LIBRARY
-from vedette.edge.deepstream.render_app import needs_password
+from vedette.edge.deepstream.render_nvinfer import builds_engine, engine_file
+from vedette.edge.deepstream.render_secrets import SECRET_FUNCTION, mqtt_environment, start_with_private_copies
 from vedette.edge.deepstream.render_settings import Rendering
-
-_INSERT = r"""
-import os, sys, urllib.parse
-credentials, number = {}, None
-for item in os.environ["VEDETTE_CREDENTIALS"].split("\n"):
-    if item:
-        source, user, secret = item.split("\t", 2)
-        quoted = [urllib.parse.quote(part, safe="") for part in (user, secret)]
-        credentials["[source%s]" % source] = ":".join(quoted if secret else quoted[:1]) + "@"
-for line in open(sys.argv[1], encoding="utf-8"):
-    if line.startswith("["):
-        number = line.strip()
-    if line.startswith("uri=") and number in credentials:
-        scheme, rest = line.split("://", 1)
-        line = scheme + "://" + credentials[number] + rest
-    sys.stdout.write(line)
-"""
 
 
 def render_run(rendering: Rendering) -> bytes:
     """`run.sh`: checks what is there, builds what is missing, starts deepstream-app."""
-    secrets = _camera_secrets(rendering)
     broker = rendering.broker
     libraries = [broker.library] if broker is not None else []
     lines = [
@@ -44,33 +22,11 @@ def render_run(rendering: Rendering) -> bytes:
         'fail() { echo "run.sh: $*" >&2; exit 1; }',
         *_checks(rendering.dialect.version, libraries),
         f"[ -f {PARSER_LIBRARY} ] || ./{names.BUILD_FILE}",
-        *_SECRET_FUNCTION,
     ]
-    if broker is not None and broker.username is not None:
-        lines += _broker_secrets(rendering)
-    if not secrets:
-        lines.append(f'exec "$app" -c {names.APP_FILE} "$@"')
-        return ("\n".join(lines) + "\n").encode()
-    lines += [
-        "# Names and passwords of cameras go into a copy that only this user can read; it is removed at the end.",
-        "rm -f ./.app.????????.txt",
-        "private=$(mktemp ./.app.XXXXXXXX.txt)",
-        "child=",
-        "trap 'rm -f \"$private\"' EXIT",
-        "trap : INT  # it reaches deepstream-app too, which ends cleanly; a second signal would cut it off",
-        'trap \'[ -z "$child" ] || kill -TERM "$child"\' TERM',
-        "credentials=''",
-        *secrets,
-        f'VEDETTE_CREDENTIALS=$credentials python3 -c "$insert" {names.APP_FILE} > "$private"',
-        "unset credentials",
-        '"$app" -c "$private" "$@" &',
-        "child=$!",
-        "code=0",
-        'while :; do wait "$child" && code=0 || code=$?; kill -0 "$child" 2>/dev/null || break; done',
-        'exit "$code"',
-    ]
-    where = lines.index("rm -f ./.app.????????.txt")
-    lines[where:where] = [f"insert={shlex.quote(_INSERT)}"]
+    if builds_engine(rendering):
+        lines.append(f"[ -f {engine_file(rendering)} ] || ./{names.ENGINE_BUILD_FILE}")
+    lines += [*SECRET_FUNCTION, *mqtt_environment(broker)]
+    lines += start_with_private_copies(rendering) or [f'exec "$app" -c {names.APP_FILE} "$@"']
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -93,15 +49,46 @@ mv {PARSER_LIBRARY}.part {PARSER_LIBRARY}
 """.encode()
 
 
-_SECRET_FUNCTION = (
-    "secret() {  # secret file NAME | env NAME: the password; nothing of it is shown",
-    '  case "$1" in',
-    '    file) local word; word=$(head -n 1 -- "$2" | tr -d "\\r\\n")',
-    '      [ -n "$word" ] || fail "the first line of $2 is empty"; printf %s "$word" ;;',
-    '    env) [ -n "${!2:-}" ] || fail "the environment variable $2 is empty or not set"; printf %s "${!2}" ;;',
-    "  esac",
-    "}",
-)
+def render_engine_build(rendering: Rendering) -> bytes:
+    """`build_engine.sh`: the engine of a model in 8 bits, by TensorRT's own program.
+
+    nvinfer builds in 8 bits only with a calibration table and in FP16 without one, saying so in its log; the model
+    carries its ranges itself (Q/DQ). So the engine is built here, and nvinfer is given no model to build another of.
+    """
+    spec, most = rendering.manifest.input, rendering.network_batch
+    engine, megabytes = engine_file(rendering), rendering.sizing.workspace_mb
+    shapes = ""
+    if spec.batch is None:
+        parts = zip(("min", "opt", "max"), (1, most, most), strict=True)
+        sizes = f"{spec.channels}x{spec.height}x{spec.width}"
+        shapes = " ".join(f"--{kind}Shapes={spec.tensor}:{batch}x{sizes}" for kind, batch in parts) + " "
+    return rf"""#!/usr/bin/env bash
+# Builds {engine} from {names.MODEL_FILE}, whose ranges are in it (Q/DQ); minutes.
+# An engine is good for this board, this JetPack and this DeepStream only: remove it after an update.
+set -euo pipefail
+cd "$(dirname "$(readlink -f "$0")")"
+fail() {{ echo "build_engine.sh: $*" >&2; exit 1; }}
+trtexec=${{TRTEXEC:-$(command -v trtexec || true)}}
+[ -n "$trtexec" ] || trtexec=/usr/src/tensorrt/bin/trtexec
+[ -x "$trtexec" ] || fail "trtexec is missing; it comes with TensorRT: sudo apt install tensorrt"
+help=$("$trtexec" --help 2>&1 || true)
+[[ $help =~ \[TensorRT\ v([0-9]+)\] ]] || fail "$trtexec does not answer --help as trtexec does"
+version=${{BASH_REMATCH[1]}}  # 8201 is 8.2.1, 100300 is 10.3.0
+has() {{ grep -q -e "$1" <<< "$help"; }}
+flags=({shapes.strip()})
+# Until 8 the flag allows 8 bits where the model says so; since 10 the model's own types count.
+if [ "$version" -lt 100000 ]; then flags+=(--int8); elif has --stronglyTyped; then flags+=(--stronglyTyped); fi
+if has --memPoolSize; then flags+=(--memPoolSize=workspace:{megabytes}); else flags+=(--workspace={megabytes}); fi
+if has --skipInference; then flags+=(--skipInference); else flags+=(--buildOnly); fi
+flags+=(--timingCacheFile=timing.cache)  # the next build is faster
+rm -f {engine}.part
+echo "build_engine.sh: building {engine}; what trtexec says is in build_engine.log" >&2
+"$trtexec" --onnx={names.MODEL_FILE} --saveEngine={engine}.part "${{flags[@]}}" > build_engine.log 2>&1 ||
+  {{ {{ grep -F "[E]" build_engine.log || cat build_engine.log; }} | tail -n 3 >&2
+     fail "trtexec failed, see build_engine.log"; }}
+[ -s {engine}.part ] || fail "trtexec wrote no engine, see build_engine.log"
+mv {engine}.part {engine}
+""".encode()
 
 
 def _checks(version: str, libraries: Sequence[str]) -> list[str]:
@@ -116,32 +103,4 @@ def _checks(version: str, libraries: Sequence[str]) -> list[str]:
     ]
     for library in libraries:
         lines.append(f'[ -f "$ds/lib/{library}" ] || fail "$ds/lib/{library} is missing"')
-    return lines
-
-
-def _source_of(password_file: str | None, password_env: str | None) -> str:
-    if password_file is not None:
-        return f"file {shlex.quote(password_file)}"
-    return f"env {shlex.quote(password_env or '')}"
-
-
-def _broker_secrets(rendering: Rendering) -> list[str]:
-    broker = rendering.broker
-    assert broker is not None
-    lines = [f"export USER_MQTT={shlex.quote(broker.username or '')}"]
-    if broker.password_file or broker.password_env:
-        lines.append(f"PASSWORD_MQTT=$(secret {_source_of(broker.password_file, broker.password_env)})")
-        lines.append("export PASSWORD_MQTT")
-    return lines
-
-
-def _camera_secrets(rendering: Rendering) -> list[str]:
-    lines = []
-    for number, camera in enumerate(rendering.pipeline.cameras):
-        if needs_password(camera):
-            has_secret = camera.password_file or camera.password_env
-            read = f"$(secret {_source_of(camera.password_file, camera.password_env)})" if has_secret else ""
-            user = shlex.quote(camera.username or "")
-            lines.append(f"word={read}" if has_secret else "word=")
-            lines.append(f"credentials+={number}$'\\t'{user}$'\\t'\"$word\"$'\\n'")
     return lines

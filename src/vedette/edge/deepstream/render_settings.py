@@ -1,6 +1,7 @@
 """What a configuration is rendered from, beside the pipeline file: target, version, cameras' format, broker."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from vedette.contracts.bundle import BundleManifest
 from vedette.contracts.pipeline import Pipeline
@@ -19,6 +20,7 @@ BROKER_FILE = "cfg_broker.txt"
 DECODE_FILE = "vedette_decode.txt"
 FACTS_FILE = "vedette.json"
 RUN_FILE, BUILD_FILE, README_FILE = "run.sh", "build_parser.sh", "README.md"
+ENGINE_BUILD_FILE = "build_engine.sh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Broker:
     username: str | None = None
     password_file: str | None = None
     password_env: str | None = None
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"  # of Kafka: how user and password are shown
 
     @property
     def library(self) -> str:

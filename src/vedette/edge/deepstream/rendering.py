@@ -12,15 +12,15 @@ from vedette.edge.deepstream.dialects import Dialect
 from vedette.edge.deepstream.errors import DeepStreamError
 from vedette.edge.deepstream.render_app import render_app
 from vedette.edge.deepstream.render_messages import render_broker, render_converter
-from vedette.edge.deepstream.render_nvinfer import render_decode, render_labels, render_nvinfer
+from vedette.edge.deepstream.render_nvinfer import builds_engine, render_decode, render_labels, render_nvinfer
 from vedette.edge.deepstream.render_readme import render_readme
 from vedette.edge.deepstream.render_rules import render_rules
-from vedette.edge.deepstream.render_scripts import render_build, render_run
+from vedette.edge.deepstream.render_scripts import render_build, render_engine_build, render_run
 from vedette.edge.deepstream.render_settings import Broker, Rendering
 from vedette.edge.deepstream.render_tracker import render_tracker
 from vedette.edge.deepstream.rendered import render_facts
 
-EXECUTABLE = {names.RUN_FILE, names.BUILD_FILE}
+EXECUTABLE = {names.RUN_FILE, names.BUILD_FILE, names.ENGINE_BUILD_FILE}
 _PARSER_ENDINGS = (".cpp", ".h", ".hpp", ".inc")
 
 
@@ -43,6 +43,8 @@ def render(rendering: Rendering, model: bytes) -> dict[str, bytes]:
         names.FACTS_FILE: render_facts(rendering),
         **parser,
     }
+    if builds_engine(rendering):
+        files[names.ENGINE_BUILD_FILE] = render_engine_build(rendering)
     if rendering.has_rules:
         files[names.ANALYTICS_FILE] = render_rules(rendering)
     if rendering.broker is not None:
@@ -68,8 +70,7 @@ def choose_broker(pipeline: Pipeline, dialect: Dialect, kafka: tuple[str, int, s
     """Where messages go: the Kafka address that was given, else the pipeline's one broker, else nowhere.
 
     Raises:
-        DeepStreamError: the version has no adaptor for it, the adaptor would need a secret in a file, or there are
-            several.
+        DeepStreamError: the version has no adaptor for it, the adaptor cannot take its user, or there are several.
     """
     if kafka is not None:
         return Broker("kafka", *kafka)
@@ -100,9 +101,23 @@ def choose_broker(pipeline: Pipeline, dialect: Dialect, kafka: tuple[str, int, s
 
 def _kafka(target: KafkaTarget) -> Broker:
     if target.username is not None:
-        raise DeepStreamError(
-            "DeepStream's Kafka adaptor takes a password from a file only, and no secret is rendered: give it a "
-            "listener without one, by --kafka HOST:PORT/TOPIC, or take the target out and bridge the messages yourself"
-        )
+        if not target.password_file and not target.password_env:
+            raise DeepStreamError(
+                "the Kafka target has a user and no password: give password_file or password_env in the pipeline file"
+            )
+        if any(character in target.username for character in ';"\\'):
+            raise DeepStreamError(
+                "DeepStream's Kafka adaptor takes no user name with ';', '\"' or a backslash; choose another"
+            )
     host, _, port = target.brokers[0].rpartition(":")
-    return Broker("kafka", host, int(port), target.topic, target.tls)
+    return Broker(
+        "kafka",
+        host,
+        int(port),
+        target.topic,
+        target.tls,
+        target.username,
+        target.password_file,
+        target.password_env,
+        target.mechanism,
+    )

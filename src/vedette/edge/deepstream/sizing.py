@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from vedette.contracts.bundle import Precision
 from vedette.edge.deepstream.errors import DeepStreamError
 from vedette.edge.deepstream.targets import Target
 
@@ -29,7 +30,7 @@ class Demand:
     network_gflop: float | None
     network_size_px: tuple[int, int]
     wanted_fps: float | None  # detections a second of each camera; None: as many as fit
-    full_precision: bool = False
+    precision: Precision = Precision.FP16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def fit(demand: Demand, target: Target, measured_inferences_s: float | None = No
     if most is None:
         if demand.network_gflop is None:
             raise DeepStreamError("neither what the network costs nor how many pictures a second it has is known")
-        most = inferences_s(target, demand.network_gflop, demand.full_precision)
+        most = inferences_s(target, demand.network_gflop, demand.precision)
     frames_s = demand.cameras * demand.camera_fps
     least_interval = max(ceil(frames_s / most - 1e-9), 1) - 1
     wanted = 0 if demand.wanted_fps is None else max(round(demand.camera_fps / demand.wanted_fps), 1) - 1
@@ -90,9 +91,12 @@ def fit(demand: Demand, target: Target, measured_inferences_s: float | None = No
     )
 
 
-def inferences_s(target: Target, network_gflop: float, full_precision: bool) -> float:
-    """How many pictures a second a board's network has, by its published figure; FP32 has half of FP16."""
-    return target.network_gflops / (2 if full_precision else 1) / network_gflop
+def inferences_s(target: Target, network_gflop: float, precision: Precision) -> float:
+    """How many pictures a second a board's network has, by its published figure for FP16.
+
+    FP32 has half of it. INT8 is counted as FP16, which it is no slower than: what it gains depends on the network.
+    """
+    return target.network_gflops / (2 if precision is Precision.FP32 else 1) / network_gflop
 
 
 def other_inputs(demand: Demand, sizing: Sizing) -> Sequence[tuple[tuple[int, int], float]]:

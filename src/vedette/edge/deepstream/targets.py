@@ -29,6 +29,7 @@ class Target:
     is_estimate: bool
     has_encoder: bool
     sources: tuple[str, ...]
+    has_int8: bool = True  # not before compute capability 6.1; the Nano's is 5.3
 
     @property
     def is_jetson(self) -> bool:
@@ -45,6 +46,7 @@ TARGETS = {
         Target(
             "jetson-nano", "Jetson Nano 4 GB", "aarch64", ("6.0", "6.0.1"), 4096, 500, 500, 142, False, True,
             ("NVIDIA Jetson Nano data sheet: decodes 8 x 1080p30, 500 MP/s", f"{_JKJUNG} 25.5/s x 5.565 BFLOPs"),
+            has_int8=False,
         ),
         Target(
             "xavier-nx", "Jetson Xavier NX", "aarch64", ("6.0", "6.0.1", "6.1", "6.1.1", "6.2", "6.3"),
