@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from vedette.contracts.pipeline import Pipeline, json_schema
+from vedette.contracts.pipeline import MqttTarget, Pipeline, json_schema
 
 CAMERA = {"name": "door", "url": "door.mp4"}
 WHOLE = {
@@ -36,6 +36,10 @@ def test_a_whole_pipeline_fits_the_schema_and_the_parser():
         ({"url": "rtsp://u@h/s"}, "password_file"),
         ({"url": "ftp://h/x.mp4"}, "no camera address"),
         ({"url": "rtsp:///x"}, "needs a host"),
+        ({"url": "rtsp://cam..local/s"}, "no name of a host"),
+        ({"url": f"http://{'a' * 64}.local/s"}, "no name of a host"),
+        ({"url": "rtsp://h:99999/s"}, "up to 65535"),
+        ({"url": "rtsp://h:port/s"}, "up to 65535"),
         ({"url": "usb:one"}, "usb:N"),
         ({"url": "rtsp://h/s", "loop": True}, "live already"),
         ({"url": "usb:0", "username": "u"}, "rtsp"),
@@ -48,6 +52,14 @@ def test_contradictions_of_a_camera_are_refused_without_showing_a_password(camer
     with pytest.raises(ValidationError, match=message) as caught:
         Pipeline.model_validate({"bundle": "b", "cameras": [{**CAMERA, **camera}]})
     assert "hidden" not in str(caught.value.errors(include_input=False, include_context=False))
+
+
+def test_a_host_that_nothing_can_be_asked_for_is_refused_before_anything_runs():
+    for host in ("broker..local", "a" * 64, ".local"):
+        with pytest.raises(ValidationError, match="no name of a host"):
+            MqttTarget(kind="mqtt", host=host, topic="t")
+    for host in ("broker.local", "broker.local.", "::1", "fe80::1%eth0", "my_box", "Küche.local", "10.0.0.7"):
+        assert MqttTarget(kind="mqtt", host=host, topic="t").host == host
 
 
 def test_several_contradictions_of_one_camera_are_said_together():

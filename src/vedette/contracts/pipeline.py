@@ -188,6 +188,12 @@ class MqttTarget(_Value):
     password_file: PathText | None = None
     password_env: str | None = None
 
+    @field_validator("host")
+    @classmethod
+    def _host_can_be(cls, host: str) -> str:
+        _check_host(host)
+        return host
+
 
 class KafkaTarget(_Value):
     """Events to a Kafka topic, idempotent, keyed by camera: the events of one camera stay in order."""
@@ -292,11 +298,26 @@ def check_camera_url(url: str) -> None:
     parts = urlsplit(url)
     if not parts.hostname:
         raise ValueError(f"{parts.scheme}:// needs a host")
+    _check_host(parts.hostname)
     if parts.password is not None or parts.username is not None:
         raise ValueError(
             f"{parts.scheme}://{parts.hostname}: a user name or password in a URL can be seen by every process of the "
             "machine; use a pipeline file with 'username' and 'password_file' or 'password_env'"
         )
+    try:
+        parts.port  # noqa: B018 - it is read when it is asked for
+    except ValueError as error:
+        raise ValueError(f"{parts.scheme}://{parts.hostname}: a port is a number up to 65535") from error
+
+
+def _check_host(host: str) -> None:
+    """Refuse what no resolver can even be asked for: Python would raise where the connection is made."""
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise ValueError(
+            f"'{host[:80]}' is no name of a host: each part between its dots has 1 to 63 letters and digits"
+        ) from error
 
 
 def json_schema() -> dict[str, Any]:
