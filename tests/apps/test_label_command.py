@@ -192,6 +192,17 @@ def test_a_killed_run_leaves_whole_files_and_the_next_one_goes_on(
     assert contents(out) == expected
 
 
+def test_a_picture_may_have_the_longest_name_there_is(
+    shots: Path, bundle: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longest = "n" * (255 - len(".png"))
+    (shots / "day" / "0.png").rename(shots / f"{longest}.png")
+    assert label(shots, "--with", bundle, "--out", tmp_path / "out", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["labelled"] == 9
+    assert (tmp_path / "out" / "Annotations" / f"{longest}.xml").is_file()
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
 def test_two_runs_do_not_write_one_folder(
     shots: Path, bundle: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,7 @@ from vedette.learn.labelling.prelabels import Maker, State, objects_of, prelabel
 from vedette.learn.predicting.outcomes import Failed, Outcome
 
 CLASS_LIST = "classes.txt"
+PART = ".prelabel-part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def held_folder(out: Path) -> Iterator[Path]:
     new = not out.exists()
     try:
         with locked_folder(out, out):
-            for leftover in out.rglob(".*.prelabel-part"):
+            for leftover in out.rglob(f".*{PART}"):
                 leftover.unlink(missing_ok=True)
             yield out
     finally:
@@ -197,8 +198,8 @@ def _place(task: Task) -> str:
 
 
 def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the place and rename. Only one run is here, so the temporary name needs no number."""
-    part = path.with_name(f".{path.name}.prelabel-part")
+    """Write beside the place and rename. Only one run is here: one temporary name serves, never too long."""
+    part = path.with_name(f".vedette{PART}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(part)
