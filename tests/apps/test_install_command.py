@@ -118,6 +118,7 @@ def test_an_engine_that_does_not_reproduce_the_golden_pictures_is_not_installed(
         ("nowhere", "does not exist"),
         ("gs://bucket/x", "no address that Vedette reads"),
         ("nowhere.tar.gz", "cannot be read"),
+        ("../folder.tar.gz", "folder.tar.gz: cannot be read: Is a directory"),
         (".", "bundle.json is missing"),
     ],
 )
@@ -125,7 +126,8 @@ def test_sources_that_are_none_are_one_sentence(
     source: str, words: str, box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    (tmp_path / "here").mkdir()
+    for name in ("here", "folder.tar.gz"):
+        (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "here")
     assert install(source, box) in {1, 2}
     told = capsys.readouterr().err

@@ -96,7 +96,8 @@ def _archive(source: str) -> tuple[int, Iterator[bytes]]:
 
     if not is_s3_address(source):
         try:
-            return Path(source).stat().st_size, _file_blocks(Path(source))
+            with Path(source).open("rb") as file:  # what is wrong with it shows here, not amid the writing
+                return os.fstat(file.fileno()).st_size, _file_blocks(Path(source))
         except OSError as error:
             raise InputError(f"{source}: cannot be read: {error.strerror}") from error
     from vedette.apps.object_storage import open_place
