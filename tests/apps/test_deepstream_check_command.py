@@ -43,6 +43,18 @@ def test_yaml_files_beside_are_told(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "1 YAML file not checked" in capsys.readouterr().err
 
 
+def test_yaml_configurations_are_checked_with_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, tracker = tmp_path / "infer.yml", tmp_path / "config_tracker.yml"
+    path.write_text("property:\n  network-mode: 2\n  batch-size: four\n")
+    tracker.write_text("%YAML:1.0\nBaseConfig:\n  minDetectorConfidence: 0.1\n")
+
+    for asked in (path, tmp_path):
+        assert run_command(["deepstream", "check", str(asked)]) == 1
+        assert capsys.readouterr().out.startswith(f"{path}:3: error: [property] batch-size: 'four' is no integer\n")
+    assert run_command(["deepstream", "check", str(tracker)]) == 1
+    assert "is none of the YAML configurations that are checked" in capsys.readouterr().err
+
+
 def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "app.txt"
     path.write_text(APP.replace("enable=1\n", "enable=yes\n"))
@@ -61,7 +73,7 @@ def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ("arguments", "words"),
     [
         (["missing.txt"], "cannot be read"),
-        (["app.yml"], "YAML configurations are not checked"),
+        (["missing.yml"], "cannot be read"),
         ([".", "--deepstream", "4.0"], "DeepStream 4.0 is not known"),
         ([".", "--deepstream", "7.1", "--target", "jetson-nano"], "does not run on"),
     ],

@@ -1,26 +1,29 @@
 """Checks DeepStream configurations: a text, a file, a folder. Reads, never writes.
 
-Guarantees: whatever GLib would refuse is an error with its line, and of a file that loads every key is held against
-the table of its kind. What it leaves to others: YAML files, nvinferserver's text format and the models themselves.
+Guarantees: whatever GLib, or yaml-cpp, would refuse is an error with its line, and of a file that loads every key is
+held against the table of its kind. What it leaves to others: the tracker's files, nvinferserver's text format and the
+models themselves.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 from vedette.edge.deepstream.dialects import Dialect
 from vedette.edge.deepstream.errors import DeepStreamError, KeyFileError
 from vedette.edge.deepstream.findings import Finding, Severity
-from vedette.edge.deepstream.key_file import KeyFile, read_key_file
-from vedette.edge.deepstream.key_tables import FileKind, key_table, kind_of_file
-from vedette.edge.deepstream.key_values import ValueKind
+from vedette.edge.deepstream.key_file import read_key_file
+from vedette.edge.deepstream.key_tables import FileKind, kind_of_file
 from vedette.edge.deepstream.lint_app import check_app
 from vedette.edge.deepstream.lint_nvinfer import check_analytics, check_nvinfer
-from vedette.edge.deepstream.lint_values import check_keys, check_lines
+from vedette.edge.deepstream.lint_values import check_keys, check_lines, check_paths
+from vedette.edge.deepstream.lint_yaml import check_yaml
 from vedette.edge.deepstream.targets import Target
 
 MOST_BYTES = 4 << 20  # a thousand sources with ten keys each are about 0.4 MB
 ENDINGS = (".txt", ".ini", ".cfg", ".conf")
-_CHECKED_PATHS = {"config-file", "ll-config-file", "labelfile-path", "msg-conv-config", "msg-broker-config"}
+YAML_ENDINGS = (".yml", ".yaml")
+_YAML_MARKS = re.compile(rb"(?m)^(application|property|streammux|primary-gie|class-attrs-all|sensor0)\s*:")
 _FOLDER_MARKS = (
     b"[application]", b"[property]", b"[message-broker]", b"[sensor0]", b"[primary-gie]", b"[source0]",
     b"[source-list]",
@@ -49,7 +52,7 @@ def check_content(
     elif kind is FileKind.ANALYTICS:
         findings += check_analytics(file)
     if folder is not None and kind is not FileKind.OTHER:
-        findings += _check_paths(file, kind, folder)
+        findings += check_paths(file, kind, folder)
     return kind, sorted(findings)
 
 
@@ -59,23 +62,41 @@ def check_path(
     """Check a file, or every DeepStream file of a folder and the folders below it.
 
     Raises:
-        DeepStreamError: it cannot be read, or the folder has no such file.
+        DeepStreamError: it cannot be read, the folder has no such file, or the file is of a kind that is not known.
     """
-    if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if file.suffix in ENDINGS and file.is_file()]
-        chosen = [file for file in files if any(mark in _read(file) for mark in _FOLDER_MARKS)]
-        if not chosen:
-            raise DeepStreamError(f"{path}: holds no DeepStream configuration ({', '.join(ENDINGS)})")
-    else:
-        chosen = [path]
-        if path.suffix in {".yml", ".yaml"}:
-            raise DeepStreamError(f"{path}: YAML configurations are not checked, only key files (INI)")
-    return {file: check_content(_read(file), str(file), dialect, target, file.parent) for file in chosen}
+    if not path.is_dir():
+        checked = _check_file(path, dialect, target)
+        if path.suffix in YAML_ENDINGS and checked[0] is FileKind.OTHER and not checked[1]:
+            raise DeepStreamError(
+                f"{path}: is none of the YAML configurations that are checked (deepstream-app, nvinfer, nvdsanalytics, "
+                "message converter)"
+            )
+        return {path: checked}
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    chosen = [file for file in files if file.suffix in ENDINGS and any(mark in _read(file) for mark in _FOLDER_MARKS)]
+    found = {file: _check_file(file, dialect, target) for file in chosen}
+    for file in _yaml_files(path):
+        if _YAML_MARKS.search(_read(file)):
+            kind, findings = _check_file(file, dialect, target)
+            if kind is not FileKind.OTHER or any(one.severity is Severity.ERROR for one in findings):
+                found[file] = kind, findings
+    if not found:
+        raise DeepStreamError(f"{path}: holds no DeepStream configuration ({', '.join((*ENDINGS, *YAML_ENDINGS))})")
+    return found
 
 
-def unchecked_files(path: Path) -> list[Path]:
-    """YAML files of a folder: DeepStream reads those too, this check does not."""
-    return sorted(one for one in path.rglob("*") if one.suffix in {".yml", ".yaml"}) if path.is_dir() else []
+def unchecked_files(path: Path, checked: Collection[Path]) -> list[Path]:
+    """YAML files of a folder that are none of the kinds known here: the tracker's, and other programs'."""
+    return [one for one in _yaml_files(path) if one not in checked] if path.is_dir() else []
+
+
+def _yaml_files(path: Path) -> list[Path]:
+    return sorted(one for one in path.rglob("*") if one.suffix in YAML_ENDINGS and one.is_file())
+
+
+def _check_file(path: Path, dialect: Dialect | None, target: Target | None) -> tuple[FileKind, list[Finding]]:
+    check = check_yaml if path.suffix in YAML_ENDINGS else check_content
+    return check(_read(path), str(path), dialect, target, path.parent)
 
 
 def _read(path: Path) -> bytes:
@@ -87,18 +108,3 @@ def _read(path: Path) -> bytes:
     if len(content) > MOST_BYTES:
         raise DeepStreamError(f"{path}: is larger than {MOST_BYTES} bytes; that is no configuration")
     return content
-
-
-def _check_paths(file: KeyFile, kind: FileKind, folder: Path) -> Iterator[Finding]:
-    """Configuration and label files that are named by a relative path and are not there."""
-    table = key_table(kind)
-    for entry in file.entries:
-        pattern = table.pattern_of(entry.group)
-        is_path = pattern is not None and table.kind_of(pattern, entry.key) is ValueKind.PATH
-        name = entry.value.strip()
-        if not is_path or not name or name.startswith(("/", "<", "$")) or "://" in name:
-            continue
-        if entry.key in _CHECKED_PATHS and not (folder / name).exists():
-            yield Finding(
-                file.source, entry.line, Severity.WARNING, f"[{entry.group}] {entry.key}: {name} is not there"
-            )

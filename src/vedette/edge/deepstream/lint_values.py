@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
+from pathlib import Path
 
 from vedette.edge.deepstream.dialects import Dialect, version_order
 from vedette.edge.deepstream.findings import Finding, Severity
@@ -12,6 +13,7 @@ from vedette.edge.deepstream.key_values import ValueKind, read_value
 
 _SECRET_KEYS = {"password", "connection_str", "tls-keyfile-password"}
 _CREDENTIALS = re.compile(r"://[^/@\s:]+:[^/@\s]+@")
+_CHECKED_PATHS = {"config-file", "ll-config-file", "labelfile-path", "msg-conv-config", "msg-broker-config"}
 _WORDS = {"yes": 1, "on": 1, "True": 1, "TRUE": 1, "no": 0, "off": 0, "False": 0, "FALSE": 0}
 
 
@@ -20,7 +22,7 @@ def check_keys(file: KeyFile, kind: FileKind, dialect: Dialect | None) -> Iterat
     table = key_table(kind)
     for group, line in file.groups.items():
         if table.pattern_of(group) is None:
-            yield Finding(file.source, line, Severity.WARNING, _unknown_group(group, table))
+            yield Finding(file.source, line, Severity.WARNING, unknown_group(group, table))
     for entry in file.entries:
         pattern = table.pattern_of(entry.group)
         if pattern is not None:
@@ -47,6 +49,21 @@ def check_lines(file: KeyFile) -> Iterator[Finding]:
         yield _finding(file, entry, Severity.ERROR, f"'{entry.key}' is dropped: [..] behind a key marks a translation")
 
 
+def check_paths(file: KeyFile, kind: FileKind, folder: Path) -> Iterator[Finding]:
+    """Configuration and label files that are named by a relative path and are not there."""
+    table = key_table(kind)
+    for entry in file.entries:
+        pattern = table.pattern_of(entry.group)
+        is_path = pattern is not None and table.kind_of(pattern, entry.key) is ValueKind.PATH
+        name = entry.value.strip()
+        if not is_path or not name or name.startswith(("/", "<", "$")) or "://" in name:
+            continue
+        if entry.key in _CHECKED_PATHS and not (folder / name).exists():
+            yield Finding(
+                file.source, entry.line, Severity.WARNING, f"[{entry.group}] {entry.key}: {name} is not there"
+            )
+
+
 def _finding(file: KeyFile, entry: Entry, severity: Severity, message: str) -> Finding:
     return Finding(file.source, entry.line, severity, f"[{entry.group}] {message}")
 
@@ -60,7 +77,7 @@ def _check_entry(source: str, entry: Entry, kind: FileKind, pattern: str, dialec
 
     if expected is None:
         if entry.key not in table.legacy.get(pattern, {}):
-            yield say(Severity.WARNING, _unknown_key(entry.key, pattern, table))
+            yield say(Severity.WARNING, unknown_key(entry.key, pattern, table))
         return
     try:
         value = read_value(expected, entry.value)
@@ -74,23 +91,26 @@ def _check_entry(source: str, entry: Entry, kind: FileKind, pattern: str, dialec
     elif expected is ValueKind.INTEGER and not re.fullmatch(r"[+-]?[0-9]+\s*", entry.value):
         yield say(Severity.WARNING, f"{entry.key}: read as {value}, the rest of '{entry.value}' is ignored")
     if dialect is not None:
-        yield from (say(Severity.WARNING, text) for text in _wrong_version(kind, entry.key, dialect))
+        yield from (say(Severity.WARNING, text) for text in wrong_version(kind, entry.key, dialect))
 
 
-def _wrong_version(kind: FileKind, key: str, dialect: Dialect) -> Iterator[str]:
+def wrong_version(kind: FileKind, key: str, dialect: Dialect) -> Iterator[str]:
+    """Why a key has no effect with a version."""
     if (kind, key) in LATER and dialect.order < version_order(LATER[kind, key][0]):
         yield f"'{key}' is not known to be read by DeepStream {dialect.version}: {LATER[kind, key][1]}"
     if (kind, key) in ENDED and dialect.order >= version_order(ENDED[kind, key][0]):
         yield f"'{key}' is of no use with DeepStream {dialect.version}: {ENDED[kind, key][1]}"
 
 
-def _unknown_key(key: str, pattern: str, table: KeyTable) -> str:
+def unknown_key(key: str, pattern: str, table: KeyTable) -> str:
+    """What is told of a key that no program reads."""
     near = get_close_matches(key, table.groups[pattern], n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     return f"'{key}' is no key that is read here{hint}"
 
 
-def _unknown_group(group: str, table: KeyTable) -> str:
+def unknown_group(group: str, table: KeyTable) -> str:
+    """What is told of a group that no program reads."""
     if group != group.strip() and table.pattern_of(group.strip()):
         return f"'[{group}]' is not '[{group.strip()}]': the blanks in the brackets are part of its name"
     near = get_close_matches(group, table.groups, n=1)
