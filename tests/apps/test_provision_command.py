@@ -101,6 +101,8 @@ def test_the_plan_for_people_holds_every_step(capsys: pytest.CaptureFixture[str]
     [
         (["--board", "raspberry"], "there is no board 'raspberry'; boards: jetson-nano"),
         (["--board", "agx-orin", "--jetpack", "9.9"], "JetPack 9.9 is none that Vedette knows"),
+        (["--board", "jetson-nano", "--jetpack", "5.1"], "does not run on the Jetson Nano developer kit; 4.6.6 is its"),
+        (["--board", "agx-orin", "--run", "sdk-manager", "--root", "."], "leave --root out"),
         (["--board", "agx-orin", "--run", "nothing"], "there is no step 'nothing'; steps: host"),
         (["--board", "agx-orin", "--run", "packages"], "to be seen on the box"),
         (["--board", "agx-orin", "--run", "sd-first"], "it is for hands"),
@@ -109,6 +111,11 @@ def test_the_plan_for_people_holds_every_step(capsys: pytest.CaptureFixture[str]
 def test_what_cannot_be_is_one_sentence(flags: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["jetson", "provision", *flags]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_root_that_is_none_is_no_box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["jetson", "provision", "--board", "agx-orin", "--root", str(tmp_path / "none")]) == 1
+    assert "none: is no folder; give the root of a box's files" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

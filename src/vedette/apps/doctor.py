@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from vedette.contracts.errors import InputError
 
 if TYPE_CHECKING:
+    from vedette.edge.jetson.box_files import BoxFiles
     from vedette.edge.jetson.findings import Finding
 
 PATIENCE_S = 5.0
@@ -33,12 +34,9 @@ def doctor(
     Exit code 1 when there is a gap.
     """
     from vedette.apps.console import print_json
-    from vedette.edge.jetson.box_files import BoxFiles
     from vedette.edge.jetson.examining import examine
 
-    if not root.is_dir():
-        raise InputError(f"{root}: is no folder; give the root of a box's files")
-    files = BoxFiles(root)
+    files = files_below(root)
     found = examine(files, ask if files.is_this_machine else lambda program: None)
     engines, cameras = engine_findings(files.is_this_machine), _cameras(pipeline)
     findings = [*found.findings, *engines, *cameras]
@@ -48,6 +46,19 @@ def doctor(
     else:
         _print(findings, gaps)
     return 1 if gaps else 0
+
+
+def files_below(root: Path) -> BoxFiles:
+    """The files of the box whose root is there.
+
+    Raises:
+        InputError: it is no folder.
+    """
+    from vedette.edge.jetson.box_files import BoxFiles
+
+    if not root.is_dir():
+        raise InputError(f"{root}: is no folder; give the root of a box's files")
+    return BoxFiles(root)
 
 
 def engine_findings(here: bool) -> list[Finding]:

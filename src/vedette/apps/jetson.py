@@ -36,7 +36,7 @@ def provision(
     What only hands can do is said in words.
     """
     from vedette.apps.console import print_json
-    from vedette.edge.jetson.boards import stack_of
+    from vedette.edge.jetson.boards import stack_of, version_key
     from vedette.edge.jetson.provisioning import BOARDS, plan_steps
 
     chosen = BOARDS.get(board)
@@ -45,11 +45,15 @@ def provision(
     version = jetpack or chosen.jetpack
     if stack_of(version) is None:
         raise UsageError(f"JetPack {version} is none that Vedette knows; for this board {chosen.jetpack} is the newest")
+    if version_key(version) > version_key(chosen.jetpack):
+        raise UsageError(f"JetPack {version} does not run on the {chosen.title}; {chosen.jetpack} is its newest")
     steps = plan_steps(chosen, version, int(sdk_manager))
     if run is not None:
         step = next((one for one in steps if one.name == run), None)
         if step is None:
             raise UsageError(f"there is no step '{run}'; steps: {', '.join(one.name for one in steps)}")
+        if root != Path("/"):
+            raise UsageError("--run does a step on this machine; leave --root out")
         _do(step, chosen, version)
         return 0
     seen = _look(steps, chosen, version, root)
@@ -75,12 +79,11 @@ class _Seen:
 
 
 def _look(steps: list[Step], board: Board, jetpack: str, root: Path) -> list[_Seen]:
-    from vedette.apps.doctor import ask, engine_findings
-    from vedette.edge.jetson.box_files import BoxFiles
+    from vedette.apps.doctor import ask, engine_findings, files_below
     from vedette.edge.jetson.examining import examine
     from vedette.edge.jetson.step_checks import check_step, commands_for
 
-    files = BoxFiles(root)
+    files = files_below(root)
     here = files.is_this_machine
     found = examine(files, ask if here else lambda program: None)
     more = engine_findings(here)
