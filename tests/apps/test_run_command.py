@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,9 +19,9 @@ import vedette
 from small_bundle import EVERY, make_bundle, write_walk
 from vedette.apps.cli import run_command
 from vedette.bundle_folder import open_bundle
-from vedette.contracts.errors import UnavailableError
+from vedette.contracts.errors import InputError, UnavailableError
 from vedette.contracts.event import Event, json_schema
-from vedette.contracts.pipeline import Camera, Detect, Line, Pipeline
+from vedette.contracts.pipeline import Camera, Detect, FileTarget, Line, MqttTarget, Pipeline
 
 RIGHTWARD = [(column, 1) for column in (0, 1, 2, 3)]
 LEFTWARD = RIGHTWARD[::-1]
@@ -208,6 +209,26 @@ def test_watch_gives_events_and_leaving_the_loop_stops_the_cameras(tmp_path: Pat
     began = time.monotonic()
     events.close()  # type: ignore[attr-defined]
     assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("last", ["sink", "recording"])
+def test_what_was_opened_is_closed_when_the_rest_cannot_be(
+    last: str, tmp_path: Path, bundle: Path, free_port: int
+) -> None:
+    before = set(threading.enumerate())
+    clip = write_walk(tmp_path / "a.mp4", RIGHTWARD)
+    (tmp_path / "file").write_text("")
+    broker = MqttTarget(kind="mqtt", host="127.0.0.1", port=free_port, topic="t")
+    nowhere = FileTarget(kind="file", path=str(tmp_path / "file" / "events.jsonl"))
+    pipeline = Pipeline(
+        bundle=str(bundle),
+        cameras=(Camera(name="a", url=str(clip)),),
+        events=(broker, nowhere) if last == "sink" else (broker,),
+        record=str(tmp_path / "file") if last == "recording" else None,
+    )
+    with pytest.raises(InputError, match=r"cannot be written|cannot record"):
+        list(vedette.watch(pipeline))
+    assert not [thread for thread in set(threading.enumerate()) - before if "paho" in thread.name]
 
 
 def test_watch_raises_when_every_camera_failed(tmp_path: Path, bundle: Path) -> None:

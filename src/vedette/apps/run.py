@@ -211,30 +211,35 @@ def build_watch(
     from vedette.edge.live.recorder import Recorder
 
     specs = camera_specs(settings)
-    all_sinks = [*open_sinks(settings), *sinks]
-    all_views = [*views]
-    if settings.record is not None:
-        lossless = all(spec.is_lossless for spec in specs)
-        all_views.append(Recorder(Path(settings.record), lossless=lossless, status=lambda: watch.status()))  # noqa: PLW0108 - made below
-    listeners = [] if page is None else [page.add_event]
-    outlets = WatchOutlets(all_sinks, all_views, page, listeners)
-    watch = Watch(
-        settings,
-        specs,
-        detector,
-        opened.digest,
-        outlets,
-        on_camera_error=lambda _, error: warn(error),
-        spawner=spawner,
-        health=health,
-    )
+    with ExitStack() as undo:
+        own_sinks, all_views = open_sinks(settings), [*views]
+        for sink in own_sinks:
+            undo.callback(sink.close)
+        if settings.record is not None:
+            lossless = all(spec.is_lossless for spec in specs)
+            recorder = Recorder(Path(settings.record), lossless=lossless, status=lambda: watch.status())  # noqa: PLW0108 - made below
+            undo.callback(recorder.close)
+            all_views.append(recorder)
+        listeners = [] if page is None else [page.add_event]
+        outlets = WatchOutlets([*own_sinks, *sinks], all_views, page, listeners)
+        watch = Watch(
+            settings,
+            specs,
+            detector,
+            opened.digest,
+            outlets,
+            on_camera_error=lambda _, error: warn(error),
+            spawner=spawner,
+            health=health,
+        )
+        undo.pop_all()
     if page is not None:
         page.set_status(watch.status)
     return watch
 
 
 def open_sinks(settings: Pipeline) -> list[EventSink]:
-    """Where the pipeline sends its events, opened."""
+    """Where the pipeline sends its events, opened; all of them or none."""
     from vedette.apps.pipeline_file import read_secret
     from vedette.contracts.pipeline import FileTarget, MqttTarget
     from vedette.edge.messaging.file import FileSink
@@ -242,10 +247,15 @@ def open_sinks(settings: Pipeline) -> list[EventSink]:
     from vedette.edge.messaging.mqtt import MqttSink
 
     sinks: list[EventSink] = []
-    for target in settings.events:
-        if isinstance(target, FileTarget):
-            sinks.append(FileSink(Path(target.path)))
-            continue
-        password = read_secret(target.password_file, target.password_env)
-        sinks.append(MqttSink(target, password) if isinstance(target, MqttTarget) else KafkaSink(target, password))
+    with ExitStack() as undo:
+        for target in settings.events:
+            sink: EventSink
+            if isinstance(target, FileTarget):
+                sink = FileSink(Path(target.path))
+            else:
+                password = read_secret(target.password_file, target.password_env)
+                sink = MqttSink(target, password) if isinstance(target, MqttTarget) else KafkaSink(target, password)
+            undo.callback(sink.close)
+            sinks.append(sink)
+        undo.pop_all()
     return sinks
