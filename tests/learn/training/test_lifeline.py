@@ -2,7 +2,8 @@
 
 import queue
 import socket
-from threading import Thread
+from contextlib import suppress
+from threading import Event, Thread
 
 import pytest
 
@@ -72,6 +73,31 @@ def test_strangers_are_sent_away() -> None:
     waiting.join()
     connections["process 2"].close()
     friend.close()
+
+
+@pytest.mark.parametrize("pieces", [0, 1000])
+def test_a_stranger_that_takes_its_time_does_not_hold_up_the_others(pieces: int) -> None:
+    server = listen("127.0.0.1")
+    address = ("127.0.0.1", server.getsockname()[1])
+    over = Event()
+
+    def dawdle(stranger: socket.socket) -> None:
+        with suppress(OSError):  # it is sent away
+            for _ in range(pieces):
+                stranger.sendall(b"x")
+                if over.wait(0.01):
+                    return
+
+    with socket.create_connection(address, LONG_S) as stranger:
+        slow = Thread(target=dawdle, args=(stranger,), daemon=True)
+        slow.start()
+        other = connect(address, "secret", 1, LONG_S)
+        found = accept_all(server, "secret", {1: "process 2"}, LONG_S, hello_s=0.05)
+        over.set()
+        slow.join()
+    assert list(found) == ["process 2"]
+    for one in (other, *found.values()):
+        one.close()
 
 
 def test_who_does_not_come_is_not_waited_for_without_end() -> None:

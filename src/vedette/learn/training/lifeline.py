@@ -21,6 +21,7 @@ from threading import Event, Lock, Thread
 GRACE_S = 20.0  # for the main thread to end by itself after news of a loss
 ALIVE_S, ALIVE_AGAIN_S, ALIVE_TRIES = 15, 5, 3  # so that a vanished machine is noticed after half a minute
 MOST_LINE = 8192
+HELLO_S = 10.0  # for the first line of who connects: it is sent at once, and the others wait meanwhile
 
 
 class Kind(str, Enum):
@@ -118,7 +119,7 @@ def listen(host: str = "") -> socket.socket:
 
 
 def accept_all(
-    server: socket.socket, token: str, names: Mapping[int, str], timeout_s: float
+    server: socket.socket, token: str, names: Mapping[int, str], timeout_s: float, hello_s: float = HELLO_S
 ) -> dict[str, socket.socket]:
     """The connections of all the others, by their names; closes the server.
 
@@ -131,8 +132,7 @@ def accept_all(
         while len(found) < len(names):
             server.settimeout(max(deadline - time.monotonic(), 0.01))
             connection, _ = server.accept()
-            connection.settimeout(timeout_s)
-            words = _first_line(connection).split()
+            words = _first_line(connection, hello_s).split()
             if len(words) != 2 or words[0] != token or not words[1].isdigit() or int(words[1]) not in names:
                 connection.close()
                 continue
@@ -151,11 +151,14 @@ def connect(address: tuple[str, int], token: str, rank: int, timeout_s: float) -
     return _kept_alive(connection)
 
 
-def _first_line(connection: socket.socket) -> str:
-    """Read byte by byte: what follows is another's to read."""
-    line = b""
+def _first_line(connection: socket.socket, timeout_s: float) -> str:
+    """Read byte by byte: what follows is another's to read. Empty when it does not come in time."""
+    line, until = b"", time.monotonic() + timeout_s
     try:
-        while not line.endswith(b"\n") and len(line) < 256 and (byte := connection.recv(1)):
+        while not line.endswith(b"\n") and len(line) < 256:
+            connection.settimeout(max(until - time.monotonic(), 0.001))
+            if not (byte := connection.recv(1)):
+                break
             line += byte
     except OSError:
         return ""
