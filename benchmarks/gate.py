@@ -10,7 +10,7 @@ when the gated run tells one of the same line and direction within `TOLERANCE_S`
 the whole process without start-up: demuxing, gate, decoding, detecting, tracking; on quiet stretches they are measured
 on the longest one of each film, cut out without re-encoding, between its fourth second (before, the gate learns) and
 its last three. Films named `gone`, whose objects come and go between two keyframes, are counted like all others, and
-recall is stated without the one that hides them in noise, too. Named clips are run as they are (`gate_clips`). Needs
+recall is stated without the one that hides them in noise, too; films of belts that never stop are counted apart. Named clips are run as they are (`gate_clips`). Needs
 VEDETTE_DATA; films are cached.
 """
 
@@ -29,7 +29,7 @@ from typing import Any
 import av
 
 from benchmarks import gate_clips
-from benchmarks.gate_material import FPS, GOP, Film, cache_folder, data_folder, films, write_films
+from benchmarks.gate_material import BELTS, FPS, GOP, NEVER_STILL, Film, cache_folder, data_folder, films, write_films
 
 EVERY, OTHER_EVERY = 5, 4
 TOLERANCE_S = 2.2  # a group of pictures: what moves slowly is seen at keyframes
@@ -39,10 +39,11 @@ SETTLED_S, BEFORE_END_S = 4.0, 3.0
 JUMP_S = 1.0
 SAMPLE_S = 0.005
 HIDING = ("gone-average",)  # rate control fills frames with noise that costs more than the objects do
-DRAWN = ("small", "gone", "slow")
+DRAWN = ("small", "gone", "slow", "belt", "parts")
 LINE_SPACING = 0.025  # of the width
 MOVED_PX = LINE_SPACING * 1920
 SLOW_LINES_PX = (525, 529, 533, 537)
+BELT_LINES_PX = (480, 960, 1440)
 Event = tuple[float, str, str]  # media time, line, direction
 
 
@@ -59,10 +60,10 @@ def measure() -> dict[str, Any]:
 def _film_row(film: Film, path: Path, bundle: Path) -> dict[str, Any]:
     off, on = (run_gated(path, film.drawn or "real", gate, EVERY, bundle) for gate in ("off", "bitstream"))
     spans = [(begin / FPS, end / FPS + AROUND_ACTIVITY_S) for begin, end in film.active]
-    if film.drawn == "slow":
+    if film.never_still:
         spans = [(0.0, film.frames / FPS)]
     moving = [event for event in off["events"] if _within(event[0], spans)]
-    steady = without_jumps(moving)
+    steady = moving if film.drawn in BELTS else without_jumps(moving)  # belts run both ways
     if film.drawn != "slow":
         steady = [event for event in steady if event in off["moved"]]
     other = run_gated(path, film.drawn or "real", "off", OTHER_EVERY, bundle)["events"]
@@ -96,8 +97,10 @@ def _film_row(film: Film, path: Path, bundle: Path) -> dict[str, Any]:
 
 
 def _totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Over all films; the one with slow objects, which is never still, counts for recall only."""
-    still = [row for row in rows if not row["film"].startswith("slow")]
+    """Over all films; those that are never still count for recall only, belts apart from the others."""
+    still = [row for row in rows if not row["film"].startswith(NEVER_STILL)]
+    belts = [row for row in rows if row["film"].startswith(tuple(BELTS))]
+    rows = [row for row in rows if row not in belts]
     seconds = sum(row["seconds"] for row in still)
     off, on = (sum(row[f"quiet_ms_a_second_{gate}"] for row in still) for gate in ("off", "on"))
     told_off, told_on = (sum(row[f"told_in_stillness_{gate}"] for row in rows) for gate in ("off", "on"))
@@ -107,6 +110,7 @@ def _totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "recall": _recall(rows),
         "recall_without_hiding_noise": _recall([row for row in rows if row["film"] not in HIDING]),
         "recall_of_real_footage": _recall([row for row in rows if not row["film"].startswith(DRAWN)]),
+        "recall_of_belts": _recall(belts),
         "told_in_stillness_off": told_off,
         "told_in_stillness_on": told_on,
         "gated_share": round(sum(row["gated_share"] * row["seconds"] for row in still) / seconds, 4),
@@ -213,8 +217,9 @@ def _watch(path: Path, kind: str, gate: str, every: int, bundle: Path) -> dict[s
 
     places = [f"{100 * LINE_SPACING * n:g}%" for n in range(1, round(1 / LINE_SPACING))]
     lines = [Line(name=f"at-{at[:-1]}", start=(at, "0%"), end=(at, "100%")) for at in places]
-    if kind == "slow":
-        lines = [Line(name=f"at-{at}", start=(at, 0), end=(at, 1080)) for at in SLOW_LINES_PX]
+    if kind in NEVER_STILL:
+        at_px = SLOW_LINES_PX if kind == "slow" else BELT_LINES_PX
+        lines = [Line(name=f"at-{at}", start=(at, 0), end=(at, 1080)) for at in at_px]
     pipeline = Pipeline(
         bundle=str(bundle),
         cameras=(Camera(name="film", url=str(path)),),

@@ -55,8 +55,13 @@ class Film:
     noise: float = 2.0  # standard deviation, levels
     light: str = ""  # "switch", "drift"
     rain: bool = False
-    drawn: str = ""  # "small", "gone", "slow"
+    drawn: str = ""  # "small", "gone", "slow", "belt", "parts"
     frames: int = FRAMES
+
+    @property
+    def never_still(self) -> bool:
+        """Whether something moves all the time: such a film is there for recall only."""
+        return self.drawn in NEVER_STILL
 
     @property
     def plan(self) -> list[tuple[int, int, int]]:
@@ -125,6 +130,10 @@ def films() -> list[Film]:
         Film("gone-crf", CORRIDOR, (), CRF, drawn="gone"),
         Film("gone-average", SHOP, (), AVERAGE, noise=3.0, drawn="gone"),
         Film("slow-crf", CORRIDOR, (), CRF, drawn="slow"),
+        Film("belt-crf", CORRIDOR, (), CRF, drawn="belt", frames=BELT_FRAMES),
+        Film("belt-average", SHOP, (), AVERAGE, noise=4.0, drawn="belt", frames=BELT_FRAMES),
+        Film("parts-crf", CORRIDOR, (), CRF, drawn="parts", frames=BELT_FRAMES),
+        Film("parts-average", SHOP, (), AVERAGE, noise=4.0, drawn="parts", frames=BELT_FRAMES),
     ]
 
 
@@ -186,6 +195,37 @@ def source_numbers(film: Film) -> list[int]:
 
 
 SMALL_PX, SMALL_ROWS = 24, 6
+NEVER_STILL = ("slow", "belt", "parts")
+
+
+@dataclass(frozen=True)
+class Belts:
+    """Dark belts side by side, running to the right and to the left in turn, full of squares, and never stopping."""
+
+    count: int
+    square_px: int
+    spacing_px: int
+    px_a_frame: int
+
+    def places(self, index: int) -> Iterator[tuple[int, int]]:
+        """Left top corner of every square in a frame, those half in view, too."""
+        height = HEIGHT // self.count
+        for row in range(self.count):
+            shift = (self.px_a_frame * index + 37 * row) % self.spacing_px
+            for place in range(-self.spacing_px, WIDTH + self.spacing_px, self.spacing_px):
+                x = place + shift if row % 2 == 0 else WIDTH - place - shift
+                yield x, row * height + (height - self.square_px) // 2
+
+    @property
+    def ground(self) -> list[tuple[int, int]]:
+        """First and last row of pixels of every belt: a tenth of the height lies between them."""
+        height = HEIGHT // self.count
+        return [(row * height + height // 20, (row + 1) * height - height // 20) for row in range(self.count)]
+
+
+BELTS = {"belt": Belts(3, 120, 260, 6), "parts": Belts(12, 24, 96, 3)}
+BELT_LUMA = 40
+BELT_FRAMES = 1800  # 60 s
 SLOW_PX_PER_S = (0.3, 0.4, 0.6)
 
 
@@ -197,6 +237,10 @@ def drawn_boxes(film: Film, index: int) -> list[tuple[int, int, int, int]]:
                 (100 + (index - begin) * (4 + 4 * row // SMALL_ROWS), 120 + 150 * row, SMALL_PX, SMALL_PX)
                 for row in range(SMALL_ROWS)
             ]
+    if film.drawn in BELTS:
+        belts = BELTS[film.drawn]
+        sides = [(max(x, 0), min(x + belts.square_px, WIDTH), y) for x, y in belts.places(index)]
+        return [(left, y, right - left, belts.square_px) for left, right, y in sides if left < right]
     if film.drawn == "slow":
         return [(500 + int(speed * index / FPS), 100 + 330 * row, 40, 80) for row, speed in enumerate(SLOW_PX_PER_S)]
     return []
@@ -214,6 +258,9 @@ def _draw(film: Film, planes: Any, index: int, random: Any) -> Any:
     image = planes.copy()
     luma = image[:HEIGHT]
     chroma = image[HEIGHT:].reshape(2, HEIGHT // 2, WIDTH // 2)
+    for first, last in BELTS[film.drawn].ground if film.drawn in BELTS else ():
+        luma[first:last] = BELT_LUMA
+        chroma[:, first // 2 : last // 2] = 128
     for x, y, w, h in drawn_boxes(film, index):
         luma[y : y + h, x : x + w] = MAGENTA_YUV[0]
         for plane, value in zip(chroma, MAGENTA_YUV[1:], strict=True):

@@ -19,6 +19,8 @@ KINDS = {
     "small": "drawn, 24 px, 4.3 s in view",
     "gone": "drawn, 24 px, gone within one group",
     "slow": "drawn, 0.3 to 0.6 px/s",
+    "belt": "drawn belts, 120 px, never still",
+    "parts": "drawn belts, 24 px, never still",
 }
 
 
@@ -43,6 +45,7 @@ def _summary(all_films: dict[str, Any]) -> str:
         ("true events caught, all films", _caught(all_films["recall"])),
         ("the same without `gone`, average", _caught(all_films["recall_without_hiding_noise"])),
         ("the same, films with real activity only", _caught(all_films["recall_of_real_footage"])),
+        ("belts that never stop", _caught(all_films["recall_of_belts"])),
         (
             "CPU on quiet stretches",
             f"{all_films['quiet_saving']:.1f} times less (least {all_films['quiet_saving_least']:.1f})",
