@@ -27,6 +27,7 @@ NAMES = (
     "variants",
     "labelling",
     "transfer",
+    "simulator_front",
     "interrupted_jobs",
     "capacity",
     "memory_hour",

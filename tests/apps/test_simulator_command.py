@@ -24,8 +24,9 @@ def test_a_command_sees_the_simulator_and_nothing_of_the_users_aws() -> None:
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN"} & set(seen)
-    for name in ("", "_SAGEMAKER", "_S3", "_CLOUDWATCH_LOGS", "_STS"):
-        assert seen[f"AWS_ENDPOINT_URL{name}"].startswith("http://127.0.0.1:")
+    assert seen["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+    for name in ("_SAGEMAKER", "_S3", "_CLOUDWATCH_LOGS", "_STS"):
+        assert seen[f"AWS_ENDPOINT_URL{name}"] == seen["AWS_ENDPOINT_URL"]
     assert (seen["COLOUR"], seen["BUCKET"]) == ("blue", "vedette-simulated")
     assert seen["ROLE"].startswith("arn:aws:iam::")
     assert ".dkr.ecr.us-east-1.amazonaws.com/vedette:" in seen["IMAGE"]

@@ -27,8 +27,8 @@ class Rehearsal:
         self.store = open_store(self.root, simulator.settings)
         keys = simulator.environment
         session = boto3.session.Session(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"], None, "us-east-1")
-        self.sagemaker = session.client("sagemaker", endpoint_url=simulator.endpoints["sagemaker"])
-        self.logs = session.client("logs", endpoint_url=simulator.endpoints["logs"])
+        self.sagemaker = session.client("sagemaker", endpoint_url=simulator.endpoint)
+        self.logs = session.client("logs", endpoint_url=simulator.endpoint)
 
     def create(self, name: str, parameters: Mapping[str, str], settings: Mapping[str, Any], **more: Any) -> None:
         given = {

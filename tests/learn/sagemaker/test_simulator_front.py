@@ -23,6 +23,7 @@ from vedette.learn.sagemaker.simulator.records import JobRecord, Phase
 from vedette.learn.sagemaker.simulator.service import TrainingJobs
 
 KEY = "SIMULATED0815"
+NOBODY = "http://127.0.0.1:9"  # nothing here is handed on
 
 
 def request(name: str, **more: Any) -> dict[str, Any]:
@@ -55,7 +56,7 @@ class Front:
 @pytest.fixture
 def front() -> Iterator[Front]:
     made = Front()
-    with serve_front(made.jobs, KEY) as made.url:
+    with serve_front(made.jobs, KEY, NOBODY, NOBODY) as made.url:
         yield made
 
 

@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
@@ -38,7 +38,7 @@ class SimulatorOptions:
     grace_s: float = GRACE_S  # between SIGTERM and SIGKILL
     checkpoint_every_s: float = CHECKPOINT_S
     interrupt_after_epoch: int | None = None  # each spot job loses its machines once, when its log tells of this epoch
-    s3: S3Settings | None = None  # another S3 server than moto's
+    s3: S3Settings | None = None  # another S3 server than moto's, at http://HOST:PORT
     bucket: str = BUCKET  # made in moto's server; another one must have it
     command: tuple[str, ...] = COMMAND  # what an image runs, before `train`
 
@@ -47,9 +47,9 @@ class SimulatorOptions:
 class Simulator:
     """A running simulator."""
 
-    endpoints: Mapping[str, str]  # service -> address
+    endpoint: str  # the address of all services
     environment: Mapping[str, str] = field(repr=False)  # what the AWS tools must be given; AWS_PROFILE must not be set
-    settings: S3Settings
+    settings: S3Settings  # by that address
     bucket: str
     region: str
     role: str  # any will do; this one looks right
@@ -102,12 +102,13 @@ def open_simulator(folder: Path, options: SimulatorOptions | None = None) -> Ite
         jobs = TrainingJobs(
             REGION, lambda job: runs.start(job, around), lambda job: runs.by_name[job.name].ask_to_stop()
         )
-        front = stack.enter_context(serve_front(jobs, keys.get("access_key_id", "")))
-        endpoints = {"sagemaker": front, "s3": settings.endpoint_url or moto, "logs": moto, "sts": moto}
+        front = stack.enter_context(
+            serve_front(jobs, keys.get("access_key_id", ""), moto, settings.endpoint_url or "Amazon")
+        )
         yield Simulator(
-            endpoints=endpoints,
-            environment=_environment(endpoints, moto, keys),
-            settings=settings,
+            endpoint=front,
+            environment=_environment(front, keys),
+            settings=replace(settings, endpoint_url=front),
             bucket=chosen.bucket,
             region=REGION,
             role=f"arn:aws:iam::{ACCOUNT}:role/vedette-training",
@@ -177,13 +178,10 @@ def _client(service: str, address: str, keys: Mapping[str, Any]) -> Any:
     )
 
 
-def _environment(endpoints: Mapping[str, str], moto: str, keys: Mapping[str, Any]) -> dict[str, str]:
+def _environment(address: str, keys: Mapping[str, Any]) -> dict[str, str]:
+    services = ("", "_SAGEMAKER", "_S3", "_CLOUDWATCH_LOGS", "_STS")  # each, so that no profile's own counts
     return {
-        "AWS_ENDPOINT_URL": moto,  # every other service
-        "AWS_ENDPOINT_URL_SAGEMAKER": endpoints["sagemaker"],
-        "AWS_ENDPOINT_URL_S3": endpoints["s3"],
-        "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": endpoints["logs"],
-        "AWS_ENDPOINT_URL_STS": endpoints["sts"],
+        **{f"AWS_ENDPOINT_URL{service}": address for service in services},
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": str(keys.get("access_key_id", "")),
