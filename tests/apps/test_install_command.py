@@ -69,6 +69,20 @@ def test_install_then_another_then_back(
     assert digest_of(box / "current") == digest_of(bundles[0])
 
 
+def test_the_folder_may_be_named_by_way_of_another(
+    bundles: list[Path], box: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (box.parent / "beside").mkdir()
+    monkeypatch.chdir(box.parent / "beside")
+    for bundle in (bundles[0], bundles[1], bundles[1]):
+        assert install(bundle, Path("..", box.name)) == 0
+    assert digest_of(box / "current") == digest_of(bundles[1])
+    assert "was installed already" in capsys.readouterr().out
+    assert run_command(["rollback", "--to", f"../{box.name}"]) == 0
+    assert digest_of(box / "current") == digest_of(bundles[0])
+    assert len(list((box / "releases").iterdir())) == 2
+
+
 def test_install_from_s3_a_bundle_and_what_a_job_left(
     bundles: list[Path], box: Path, rclone_s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,7 +50,7 @@ class Releases:
         switch = self._switch()
         if switch is None:
             return Running(None, None)
-        return Running(_target(switch / "bundle"), _target(switch / "previous"))
+        return Running(self._release_at(switch / "bundle"), self._release_at(switch / "previous"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -197,6 +197,14 @@ class Releases:
             return None
         return (self.folder / target).parent
 
+    def _release_at(self, link: Path) -> Path | None:
+        """The release that a link of a switch names; below `folder` as that is written, with `..` in it or not."""
+        try:
+            place = self.folder / "releases" / link.readlink().name
+        except OSError:
+            return None
+        return place if place.is_dir() else None
+
     def _release(self, digest: str, number: int) -> Path:
         return self.folder / "releases" / (digest if number == 1 else f"{digest}-{number}")
 
@@ -209,15 +217,6 @@ class Releases:
                 f"{error.filename or self.folder}: cannot be written: {error.strerror or error}; what is installed "
                 "goes on running"
             ) from error
-
-
-def _target(link: Path) -> Path | None:
-    try:
-        target = link.parent.joinpath(link.readlink())
-    except OSError:
-        return None
-    place = Path(os.path.normpath(target))
-    return place if place.is_dir() else None
 
 
 def _is_good(place: Path, digest: str) -> bool:
