@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,28 @@ from simulators.fragile_decoder import PROGRAM
 from simulators.lag_meter import LagMeter
 from simulators.result_log import ResultLog, run_cameras, shared_spawner
 from simulators.rtsp_camera import RtspCamera
-from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.bundle import InputSpec, ResizeMode
+from vedette.contracts.frame import FittedFrame, FrameStamp
 from vedette.contracts.pipeline import Isolation
+from vedette.contracts.status import GateState
 from vedette.edge.analytics.track import ByteTracker, TrackerSettings
 from vedette.edge.stream import isolated_camera
 from vedette.edge.stream import pipeline as pipeline_module
+from vedette.edge.stream.camera import CameraSettings, CameraWorker
 from vedette.edge.stream.camera_spec import CameraSpec
-from vedette.edge.stream.decoder_messages import decode_message
+from vedette.edge.stream.decoder_messages import (
+    EndMessage,
+    Order,
+    Report,
+    SlotMessage,
+    decode_message,
+    encode_message,
+)
+from vedette.edge.stream.decoder_process import RingOutbox
 from vedette.edge.stream.isolated_camera import DecoderBug, IsolatedCamera
+from vedette.edge.stream.mailbox import Slot
 from vedette.edge.stream.pipeline import StreamPipeline
+from vedette.edge.stream.position import BEGINNING, Position
 from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
 from vedette.edge.stream.shared_picture import NoPicture, PictureForm, SharedPicture
 from vedette.edge.stream.spawner import Spawner
@@ -417,8 +431,10 @@ sys.path.insert(0, {tests!r})
 print("script begins", flush=True)
 from simulators.blob_detector import BlobDetector
 from simulators.result_log import ResultLog
+from vedette.edge.stream.camera import CameraSettings, CameraWorker
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.pipeline import StreamPipeline
+from vedette.edge.stream.position import BEGINNING, Position
 log = ResultLog()
 cameras = [CameraSpec(name, {clip!r}, loop=True, realtime=True) for name in "ab"]
 pipeline = StreamPipeline(cameras, BlobDetector(), log, every=2)
@@ -506,11 +522,68 @@ def test_a_bug_in_a_decoder_process_is_raised_by_the_run_with_its_traceback(tmp_
     "packet",
     [
         b"\xff", b"[]", b"{}", b'{"tally": {}, "at": []}', b"1" * 5000,
+        b"\1", b"\1" * 90, b"\2" * 300, b"\2" + b"\xff" * 500,
     ],
 )  # fmt: skip
 def test_what_is_no_message_is_refused(packet: bytes):
     with pytest.raises(DEATHS):
         decode_message(packet, "a")
+
+
+@pytest.mark.parametrize("position", [BEGINNING, Position(7, 1.5, 0.25, 3, 99.5)])
+@pytest.mark.parametrize("expected_frames", [None, 0, 600])
+def test_messages_arrive_as_they_were_sent(position: Position, expected_frames: int | None):
+    counters = CameraCounters("a")
+    counters.expected_frames, counters.frames, counters.codec = expected_frames, 7, "h264"
+    counters.state, counters.gate_state, counters.gate_note = CameraState.RUNNING, GateState.SHUT, "näher hin"
+    report = Report(counters.tally(), position)
+    stamp = FrameStamp("a", 6, 0.25, 1.7e9 + 0.125, 1920, 1080, 2.5)
+    form = PictureForm("yuv420p", 64, 64, 2, 1, 3, ((64, 64), (32, 32)))
+    for message in (
+        report,
+        SlotMessage(report, 1, "u1", False, stamp, None),
+        SlotMessage(report, 0, "f4", True, stamp, form),
+        EndMessage(report, CameraState.FAILED, "broken", None),
+    ):
+        assert decode_message(encode_message(message), "a") == message
+    late = replace(stamp, media_time_s=float("nan"))
+    with pytest.raises(ValueError, match="nan"):
+        decode_message(encode_message(SlotMessage(report, 1, "u1", False, late, None)), "a")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "before", "credits_told", "goes_on"),
+    [
+        (False, 12, b"\0" * 6, True),  # half of the ring is free again
+        (False, 12, b"\0" * 5, False),
+        (False, 11, b"", True),  # one is free still
+        (True, 2, b"\1", True),  # full pictures are large: no more than two wait
+        (True, 2, b"", False),
+        (False, 12, b"\0" * 5 + b"\1" * 5, False),
+    ],
+)
+def test_a_decoder_of_a_file_goes_on_in_bursts(pictures: bool, before: int, credits_told: bytes, goes_on: bool):
+    spec, size = CameraSpec("a", "clip.mp4"), InputSpec(width=8, height=8)
+    order = Order(spec, size, 1, None, 1.0, 1.0, 12, pictures, CameraCounters("a").tally(), BEGINNING, None)
+    slot = Slot(FittedFrame(FrameStamp("a", 0, 0.0, 0.0, 8, 8), None, np.zeros((8, 8, 3), np.uint8)), NoPicture())  # type: ignore[arg-type]
+    ring, stop = FrameRing(make_ring_fd(12, 8, 8), 12, 8, 8), threading.Event()
+    links, credit = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET), socket.socketpair()
+    with contextlib.closing(ring), links[0], links[1], credit[0], credit[1]:
+        outbox = RingOutbox(links[0], credit[0], ring, stop, order)
+        outbox.worker = CameraWorker(spec, CameraSettings(size, 1, 1.0, 1.0, stop), outbox, CameraCounters("a"))
+        for number in range(before):
+            outbox.put(slot)
+            message = decode_message(links[1].recv(4096), "a")
+            assert isinstance(message, SlotMessage) and message.ring_slot == number
+        if not goes_on or credits_told:
+            credit[1].sendall(credits_told)
+        if not goes_on:
+            credit[1].close()  # who waits ends
+        outbox.put(slot)
+        assert stop.is_set() is not goes_on
+        links[1].setblocking(False)
+        with contextlib.nullcontext() if goes_on else pytest.raises(BlockingIOError):
+            links[1].recv(4096)
 
 
 def test_a_hostile_decoder_cannot_reach_beyond_its_memory():
@@ -566,14 +639,15 @@ def test_the_last_words_of_a_decoder_that_did_not_read_all_it_was_told_are_heard
     )
     program = PROGRAM.replace("from simulators.fragile_decoder import main", "from deaf import main")
     monkeypatch.syspath_prepend(tmp_path)
-    tell, ended = isolated_camera._tell, []
+    give_credit, ended = isolated_camera._give_credit, []
 
-    def tell_and_wait(link: socket.socket, message: dict[str, float]) -> None:
-        tell(link, message)
+    def tell_and_wait(credit: socket.socket, *, pictures: bool) -> None:
+        give_credit(credit, pictures=pictures)
+        isolated(pipeline).ask_fps(1.0)
         process = isolated(pipeline)._process  # it has said everything when it is gone, and read nothing
         ended.append(process is not None and process.ended.wait(30))
 
-    monkeypatch.setattr(isolated_camera, "_tell", tell_and_wait)
+    monkeypatch.setattr(isolated_camera, "_give_credit", tell_and_wait)
     with Spawner(program) as spawner:
         pipeline = StreamPipeline([CameraSpec("a", clip)], BlobDetector(), ResultLog(), every=5, spawner=spawner)
         (camera,) = pipeline.run()

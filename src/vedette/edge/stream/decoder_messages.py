@@ -1,26 +1,38 @@
-"""What a decoder process and its parent say to each other, one JSON document a packet of their socket.
+"""What a decoder process and its parent say to each other, a packet of their socket each.
 
-To the decoder: first `Order`, then `{"free": slot}` for each slot of the ring that was copied out, and `{"fps": rate}`
-when another rate of detections is due; closing the socket means stop. From it: `SlotMessage` (a picture lies in the
-ring), `Report` (counters, at least twice a second) and `EndMessage`. What comes from a decoder is checked here and
-nowhere believed: it may have been taken over by a stream.
+To the decoder, in JSON: first `Order`, then `{"fps": rate}` when another rate of detections is due; closing the socket
+means stop. From it: `SlotMessage` (a picture lies in the ring) and `Report` (counters, at least twice a second), both
+packed, since they come hundreds of times a second, and `EndMessage`, in JSON. A second socket takes credits to the
+decoder: a byte for each slot of the ring that was copied out, in their order, 1 when somebody wants to see the next
+full picture. What comes from a decoder is checked here and nowhere believed: it may have been taken over by a stream.
 """
 
 import json
+import math
+import struct
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from vedette.contracts.bundle import InputSpec
 from vedette.contracts.frame import FrameStamp
 from vedette.contracts.pipeline import GateMode
+from vedette.contracts.status import GateState
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.position import Position
+from vedette.edge.stream.shared_frames import PIXEL_TYPES
 from vedette.edge.stream.shared_picture import PictureForm
-from vedette.edge.stream.statistics import CameraState, Tally, check_tally
+from vedette.edge.stream.statistics import TALLY_COUNTS, CameraState, Tally, check_tally
 
 MESSAGE_BYTES = 1 << 16
 MOST_TEXT = 8000  # characters of an error or a traceback
 REPORT_EVERY_S = 0.4
+
+REPORT, SLOT = 1, 2  # first byte of a packed message; a JSON document begins with a brace
+# kind; counts, expected frames (-1: unknown); state, gate state; index, frames of the round, three times (NaN:
+# unknown); bytes of the codec's name and of the gate's note, which follow
+REPORT_FORM = struct.Struct(f"<B{len(TALLY_COUNTS)}qq2B2q3d2H")
+# Behind that: ring slot, pixel type, patience; the stamp but for its camera. The picture's form follows, in JSON
+SLOT_FORM = struct.Struct("<3Bq2d2Id")
+STATES, GATE_STATES, PIXEL_TYPE_NAMES = tuple(CameraState), tuple(GateState), tuple(PIXEL_TYPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +108,22 @@ Message = Report | SlotMessage | EndMessage
 
 def encode_message(message: Message) -> bytes:
     """One packet."""
-    report = message if isinstance(message, Report) else message.report
-    document: dict[str, Any] = {"tally": report.tally, "at": report.position.to_json()}
     if isinstance(message, SlotMessage):
         stamp, picture = message.stamp, message.picture
-        document["slot"] = [message.ring_slot, message.pixel_type, message.patient]
-        document["stamp"] = [
-            stamp.index, stamp.media_time_s, stamp.captured_unix_s, stamp.width_px, stamp.height_px, stamp.still_s
-        ]  # fmt: skip
-        document["picture"] = None if picture is None else picture.to_json()
-    elif isinstance(message, EndMessage):
-        texts = (None if text is None else text[-MOST_TEXT:] for text in (message.error, message.crash))
-        document["end"] = [message.state.value, *texts]
+        slot = SLOT_FORM.pack(
+            message.ring_slot, PIXEL_TYPE_NAMES.index(message.pixel_type), message.patient,
+            stamp.index, stamp.media_time_s, stamp.captured_unix_s, stamp.width_px, stamp.height_px, stamp.still_s,
+        )  # fmt: skip
+        form = b"" if picture is None else json.dumps(picture.to_json()).encode()
+        return _pack_report(SLOT, message.report) + slot + form
+    if isinstance(message, Report):
+        return _pack_report(REPORT, message)
+    texts = (None if text is None else text[-MOST_TEXT:] for text in (message.error, message.crash))
+    document = {
+        "tally": message.report.tally,
+        "at": message.report.position.to_json(),
+        "end": [message.state.value, *texts],
+    }
     return json.dumps(document).encode()
 
 
@@ -117,17 +133,55 @@ def decode_message(packet: bytes, camera: str) -> Message:
     Raises:
         ValueError, TypeError, KeyError, OverflowError: it is no message.
     """
-    document = json.loads(packet)
-    report = Report(check_tally(document["tally"]), Position.from_json(document["at"]))
-    if "slot" in document:
-        slot, pixel_type, patient = document["slot"]
-        index, media_time_s, captured_unix_s, width_px, height_px, still_s = document["stamp"]
-        times_s, size_px = (float(media_time_s), float(captured_unix_s)), (int(width_px), int(height_px))
-        stamp = FrameStamp(camera, int(index), *times_s, *size_px, float(still_s))
-        picture = None if document["picture"] is None else PictureForm.from_json(document["picture"])
-        return SlotMessage(report, int(slot), str(pixel_type), bool(patient), stamp, picture)
-    if "end" in document:
+    if packet[:1] not in (b"\1", b"\2"):
+        document = json.loads(packet)
+        report = Report(check_tally(document["tally"]), Position.from_json(document["at"]))
         state, error, crash = document["end"]
         texts = (None if text is None else str(text) for text in (error, crash))
         return EndMessage(report, CameraState(state), *texts)
-    return report
+    try:
+        report, behind = _unpack_report(packet)
+        return report if packet[0] == REPORT else _unpack_slot(packet, behind, report, camera)
+    except (struct.error, IndexError) as error:
+        raise ValueError(f"a packet of {len(packet)} bytes that does not fit: {error}") from error
+
+
+def _pack_report(kind: int, report: Report) -> bytes:
+    tally, at = report.tally, report.position
+    expected, texts = tally["expected_frames"], (str(tally["codec"]).encode(), str(tally["gate_note"]).encode())
+    times_s = (math.nan if time_s is None else time_s for time_s in (at.pts_s, at.media_time_s, at.pace_start_s))
+    packed = REPORT_FORM.pack(
+        kind, *[tally[name] for name in TALLY_COUNTS], -1 if expected is None else expected,
+        STATES.index(CameraState(tally["state"])), GATE_STATES.index(GateState(tally["gate_state"])),
+        at.index, at.round_frames, *times_s, len(texts[0]), len(texts[1]),
+    )  # fmt: skip
+    return b"".join((packed, *texts))
+
+
+def _unpack_report(packet: bytes) -> tuple[Report, int]:
+    """The report at the beginning of a packet, and where it ends."""
+    (
+        _, *counts, expected, state, gate_state, index, round_frames, pts_s, media_time_s, pace_start_s, codec, note
+    ) = REPORT_FORM.unpack_from(packet)  # fmt: skip
+    after_codec = REPORT_FORM.size + codec
+    end = after_codec + note
+    tally: Tally = dict(zip(TALLY_COUNTS, counts, strict=True))
+    tally["expected_frames"] = None if expected < 0 else expected
+    tally["state"], tally["gate_state"] = STATES[state].value, GATE_STATES[gate_state].value
+    tally["codec"] = packet[REPORT_FORM.size : after_codec].decode()
+    tally["gate_note"] = packet[after_codec:end].decode()
+    pts_s, media_time_s, pace_start_s = (
+        None if math.isnan(time_s) else time_s for time_s in (pts_s, media_time_s, pace_start_s)
+    )
+    return Report(tally, Position(index, pts_s, media_time_s, round_frames, pace_start_s)), end
+
+
+def _unpack_slot(packet: bytes, start: int, report: Report, camera: str) -> SlotMessage:
+    ring_slot, pixel_type, patient, index, *times_and_sizes, still_s = SLOT_FORM.unpack_from(packet, start)
+    media_time_s, captured_unix_s, width_px, height_px = times_and_sizes
+    if not all(map(math.isfinite, (media_time_s, captured_unix_s, still_s))):
+        raise ValueError(f"a frame of {media_time_s} s, captured at {captured_unix_s}, still for {still_s} s")
+    stamp = FrameStamp(camera, index, media_time_s, captured_unix_s, width_px, height_px, still_s)
+    form = packet[start + SLOT_FORM.size :]
+    picture = PictureForm.from_json(json.loads(form)) if form else None
+    return SlotMessage(report, ring_slot, PIXEL_TYPE_NAMES[pixel_type], bool(patient), stamp, picture)

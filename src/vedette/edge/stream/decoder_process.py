@@ -1,17 +1,18 @@
 """The body of a decoder process: runs one camera as `camera.CameraWorker` does, and hands its slots to the parent.
 
-A thread listens to the parent: freed slots of the ring, and the end of the conversation, which means stop. When the
-camera does not end then, because a read inside FFmpeg blocks, the thread reports in its place. So there is always an
-`EndMessage` with the last counts, but when the process is killed or its native code dies: what it is there for.
+The camera's own thread takes the credits for slots of the ring, and waits for them: nothing else wakes for a frame. A
+thread listens to the parent: another rate, and the end of the conversation, which means stop. When the camera does not
+end then, because a read inside FFmpeg blocks, the thread reports in its place. So there is always an `EndMessage` with
+the last counts, but when the process is killed or its native code dies: what it is there for.
 """
 
+import contextlib
 import json
 import os
 import socket
 import threading
 import time
 import traceback
-from collections import deque
 from typing import NoReturn
 
 from vedette.edge.stream.camera import CameraSettings, CameraWorker
@@ -37,18 +38,18 @@ STUCK_S = 0.3  # for the camera to end by itself when it is asked to
 def decode_camera(socket_fd: int, ring_fd: int) -> NoReturn:
     """Take the order, run the camera to its end, say so, end the process."""
     link = socket.socket(fileno=socket_fd)
-    packet = link.recv(MESSAGE_BYTES)
+    packet, fds, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 1)
     if packet:
-        _run(link, Order.decode(packet), ring_fd)
+        _run(link, socket.socket(fileno=fds[0]), Order.decode(packet), ring_fd)
     os._exit(0)
 
 
-def _run(link: socket.socket, order: Order, ring_fd: int) -> None:
+def _run(link: socket.socket, credit: socket.socket, order: Order, ring_fd: int) -> None:
     counters = CameraCounters(order.spec.name)
     counters.adopt(order.tally, time.monotonic())
     stop = threading.Event()
     ring = FrameRing(ring_fd, order.ring_slots, order.network_input.width, order.network_input.height)
-    outbox = RingOutbox(link, ring, stop, order)
+    outbox = RingOutbox(link, credit, ring, stop, order)
     timeouts_s = (order.open_timeout_s, order.read_timeout_s)
     settings = CameraSettings(order.network_input, order.every, *timeouts_s, stop, order.fps)
     worker = CameraWorker(order.spec, settings, outbox, counters, order.position, order.heard_s)
@@ -64,14 +65,17 @@ class RingOutbox:
 
     worker: CameraWorker  # set before it runs; the two know each other
 
-    def __init__(self, link: socket.socket, ring: FrameRing, stop: threading.Event, order: Order) -> None:
+    def __init__(
+        self, link: socket.socket, credit: socket.socket, ring: FrameRing, stop: threading.Event, order: Order
+    ) -> None:
         self._link = link
+        self._credit = credit
         self._ring = ring
         self._stop = stop
         self._lossless = order.spec.is_lossless
         self._pictures = order.pictures
-        self._changed = threading.Condition()
-        self._free = deque(range(ring.slots))
+        self._free = ring.slots
+        self._next_slot = 0
         self._next_report_s = 0.0
         self._ending = threading.Lock()
 
@@ -81,14 +85,13 @@ class RingOutbox:
 
     def put(self, slot: Slot) -> int:
         """Hand a slot over; returns how many were lost by it."""
-        with self._changed:
-            while (self._lossless or slot.patient) and not self._free and not self._stop.is_set():
-                self._changed.wait()
-            if self._stop.is_set():
-                return 0
-            if not self._free:
-                return 1
-            ring_slot = self._free.popleft()
+        self._take_credits(wait=self._lossless or slot.patient)
+        if self._stop.is_set():
+            return 0
+        if not self._free:
+            return 1
+        self._free -= 1
+        ring_slot, self._next_slot = self._next_slot, (self._next_slot + 1) % self._ring.slots
         pixel_type = self._ring.write(ring_slot, slot.frame.pixels_hwc_rgb)
         fds: list[int] = []
         form = None
@@ -97,6 +100,27 @@ class RingOutbox:
             fds.append(fd)
         self.send(SlotMessage(self.report(), ring_slot, pixel_type, slot.patient, slot.frame.stamp, form), fds)
         return 0
+
+    def _take_credits(self, *, wait: bool) -> None:
+        """Hear which slots are free again: they are in the order that they were given in.
+
+        Who waits, waits for half of the ring: decoding goes on in bursts, with warm caches and fewer wake-ups.
+        """
+        slots = self._ring.slots
+        hungry = wait and self._free < (slots - 1 if self._pictures else 1)  # two full pictures under way at most
+        while True:
+            try:
+                told = self._credit.recv(slots, 0 if hungry else socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            if not told:  # the parent is gone, or the listener was told to stop
+                self._stop.set()
+                return
+            self._free += len(told)
+            self._pictures = bool(told[-1])
+            hungry = hungry and self._free < (slots - 1 if self._pictures else slots // 2)
+            if not hungry:
+                return
 
     def keep_informed(self, now: float) -> None:
         """Report when the last report is old."""
@@ -110,10 +134,13 @@ class RingOutbox:
         """To the parent; when that is gone there is nothing left to do."""
         self._next_report_s = time.monotonic() + REPORT_EVERY_S
         try:
-            socket.send_fds(self._link, [encode_message(message)], fds or [])
+            if fds:
+                socket.send_fds(self._link, [encode_message(message)], fds)
+            else:
+                self._link.send(encode_message(message))
         except OSError:
             os._exit(0)
-        for fd in fds or []:
+        for fd in fds or ():
             os.close(fd)
 
     def end(self, state: CameraState, error: str | None = None, crash: str | None = None) -> NoReturn:
@@ -128,14 +155,11 @@ class RingOutbox:
             message = json.loads(packet)
             if "fps" in message:
                 self.worker.ask_fps(message["fps"])
-                continue
-            with self._changed:
-                self._free.append(message["free"])
-                self._pictures = message["pictures"]
-                self._changed.notify()
-        with self._changed:
-            self._stop.set()
-            self._changed.notify()
+            else:
+                self.worker.tell_moved(message["moved"])
+        self._stop.set()
+        with contextlib.suppress(OSError):  # it is gone already
+            self._credit.shutdown(socket.SHUT_RD)  # who waits for a slot waits no more
         self.worker.counters.state = CameraState.STOPPED
         self.send(self.report())  # the parent waits longer for who has heard it
         time.sleep(STUCK_S)

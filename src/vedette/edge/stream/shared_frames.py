@@ -29,6 +29,7 @@ class FrameRing:
         self._shape = (height_px, width_px, 3)
         self._slot_bytes = slot_bytes(width_px, height_px)
         self._memory = mmap.mmap(fd, slots * self._slot_bytes)
+        self._views: dict[tuple[int, str], NDArray[Any]] = {}
 
     def write(self, slot: int, pixels_hwc_rgb: Pixels) -> str:
         """Copy a picture in; returns the name of its pixel type."""
@@ -48,13 +49,17 @@ class FrameRing:
 
     def close(self) -> None:
         """Unmap, and close the descriptor."""
+        self._views.clear()
         self._memory.close()
         os.close(self.fd)
 
     def _view(self, slot: int, pixel_type: str) -> NDArray[Any]:
-        count = self._shape[0] * self._shape[1] * self._shape[2]
-        flat = np.frombuffer(self._memory, PIXEL_TYPES[pixel_type], count, slot * self._slot_bytes)
-        return flat.reshape(self._shape)  # (height, width, 3)
+        view = self._views.get((slot, pixel_type))
+        if view is None:
+            count = self._shape[0] * self._shape[1] * self._shape[2]
+            flat = np.frombuffer(self._memory, PIXEL_TYPES[pixel_type], count, slot * self._slot_bytes)
+            view = self._views[slot, pixel_type] = flat.reshape(self._shape)  # (height, width, 3)
+        return view
 
 
 def make_ring_fd(slots: int, width_px: int, height_px: int) -> int:

@@ -132,8 +132,7 @@ class CameraCounters:
     def adopt(self, tally: Tally, now: float) -> None:
         """Take over what a camera's thread elsewhere has counted, here or before."""
         frames_before = self.frames
-        for name, value in tally.items():
-            setattr(self, name, value)
+        vars(self).update(tally)
         self.state, self.gate_state = CameraState(tally["state"]), GateState(tally["gate_state"])
         if self.frames > frames_before:
             self._sample(now)
