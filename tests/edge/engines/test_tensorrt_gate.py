@@ -4,8 +4,7 @@ On the coloured squares always; on a trained net and real pictures where they ar
 the table.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,71 +12,19 @@ import numpy as np
 import onnx
 import onnxruntime.quantization  # noqa: F401 - takes long, and belongs to no test alone
 import pytest
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from engine_mutants import MUTANTS, Spoilt, all_changed
 from golden_squares import write_golden_bundle
-from small_bundle import make_manifest, make_picture
+from proved_bundles import PRECISIONS, Packed, pack_darknet, with_variants
+from small_bundle import make_picture
 from trained_nets import find_trained
-from vedette.bundle_folder import OpenBundle, write_bundle
-from vedette.contracts.bundle import BundleManifest, GoldenDetection, GoldenFile, GoldenPicture, Precision, Variant
-from vedette.contracts.receipt import Receipt
+from vedette.contracts.bundle import Precision
 from vedette.edge.engines.detector import HeadEngine
 from vedette.edge.engines.onnxruntime import OnnxRuntimeEngine
-from vedette.edge.engines.opening import open_detector
 from vedette.edge.engines.openvino import OpenVinoEngine
-from vedette.edge.engines.tensorrt.proving import WrongEngineError, require_proved
-from vedette.learn.darknet.plan import decode_spec
-from vedette.learn.export.calibration import CalibrationPictures
-from vedette.learn.export.golden_agreement import measure_golden
-from vedette.learn.export.onnx import export_onnx
-from vedette.learn.export.quantize_half import convert_to_half
-from vedette.learn.export.quantize_qdq import QdqStyle, quantize_qdq
-from vedette.vision.resize import fit, plan_placement
 
-PRECISIONS = (Precision.FP32, Precision.FP16, Precision.INT8)
 CAUGHT = 0.99
-
-
-@dataclass(frozen=True)
-class Packed:
-    """A bundle, its models by precision, and the variants with the receipts that pack would give them."""
-
-    bundle: OpenBundle
-    models: dict[Precision, bytes]
-    variants: dict[Precision, Variant]
-
-    def refusal(self, precision: Precision, engine: HeadEngine) -> str | None:
-        """What is said of an engine; None where it passes."""
-        try:
-            require_proved(self.bundle, self.variants[precision], self.models[precision], engine, precision)
-        except WrongEngineError as error:
-            return str(error).partition("is not used: ")[2]
-        return None
-
-
-def with_variants(bundle: OpenBundle, pictures: Sequence[NDArray[np.uint8]]) -> Packed:
-    fp32 = bundle.read("model.onnx")
-    int8 = quantize_qdq(fp32, calibration(bundle.manifest, pictures), QdqStyle.TENSORRT)
-    models = {Precision.FP32: fp32, Precision.FP16: convert_to_half(fp32), Precision.INT8: int8}
-    golden = bundle.manifest.golden
-    assert golden is not None
-    names = [golden, *(name for name in bundle.manifest.files if name.endswith(".png"))]
-    contents = {name: bundle.read(name) for name in names}
-    variants = {}
-    for precision, model in models.items():
-        simulated = OnnxRuntimeEngine(bundle.manifest, model, Precision.FP32, 1)
-        receipt = Receipt(golden=measure_golden(contents, simulated, bundle.manifest))
-        variants[precision] = Variant(name=precision.value, file="model.onnx", precision=precision, receipt=receipt)
-    return Packed(bundle, models, variants)
-
-
-def calibration(manifest: BundleManifest, pictures: Sequence[NDArray[np.uint8]]) -> CalibrationPictures:
-    spec = manifest.input
-    placements = [plan_placement(one.shape[1], one.shape[0], spec.width, spec.height, spec.resize) for one in pictures]
-    fitted = tuple(fit(one, placement) for one, placement in zip(pictures, placements, strict=True))
-    return CalibrationPictures(fitted, tuple(placements), spec)
 
 
 def count(packed: Packed) -> tuple[int, list[str]]:
@@ -114,29 +61,7 @@ def trained(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Packed
         pytest.skip("yolo-fastest-1.1 is not among the real data")
     paths = sorted((real_data / "coco").rglob("*.jpg"))[:30]
     pictures = [picture for path in paths if (picture := cv2.imread(str(path))) is not None]
-    spec = make_manifest().input.model_copy(update={"width": 320, "height": 320})
-    manifest = make_manifest().model_copy(
-        update={"classes": tuple(f"c{n}" for n in range(80)), "input": spec, "decode": decode_spec(net.plan)}
-    )
-    contents = {"model.onnx": export_onnx(net.plan, net.weights), "labels.txt": b"\n"}
-    folder = tmp_path_factory.mktemp("trained")
-    detector = open_detector(write_bundle(folder / "plain", manifest, contents))
-    entries = []
-    for number, picture in enumerate(pictures[:6]):
-        found, name = detector(picture), f"golden_{number:02d}.png"
-        contents[name] = cv2.imencode(".png", picture)[1].tobytes()
-        detections = tuple(
-            GoldenDetection(class_id=int(c), score=float(s), box_xyxy_px=tuple(map(float, box)))
-            for c, s, box in zip(found.class_ids, found.scores, found.boxes_xyxy_px, strict=True)
-        )
-        height, width = picture.shape[:2]
-        entries.append(GoldenPicture(file=name, width=width, height=height, detections=detections))
-    golden = GoldenFile(
-        synthetic=False, score=0.25, nms_iou=0.45, score_tolerance=1e-3, box_tolerance_px=1.0, pictures=tuple(entries)
-    )
-    contents["golden.json"] = golden.model_dump_json().encode()
-    bundle = write_bundle(folder / "bundle", manifest.model_copy(update={"golden": "golden.json"}), contents)
-    return with_variants(bundle, pictures[6:])
+    return pack_darknet(tmp_path_factory.mktemp("trained"), net.plan, net.weights, pictures)
 
 
 def honest(packed: Packed) -> dict[str, tuple[Precision, HeadEngine]]:
