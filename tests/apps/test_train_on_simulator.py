@@ -1,7 +1,6 @@
 """`vedette train --on simulator`, and the tutorial for AWS, whose commands are run as they stand."""
 
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -15,11 +14,10 @@ import jmespath
 import pytest
 from botocore import xform_name
 
+from documented_commands import REPOSITORY, TUTORIAL, commands_of
 from drawn_shapes import draw_data, write_cfg
 from simulators import aws_tool
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-TUTORIAL = REPOSITORY / "docs" / "tutorial" / "sagemaker.md"
 PATIENCE_S = 900
 FAST = ("--batch", "4", "--device", "cpu", "--precision", "fp32")
 
@@ -123,13 +121,8 @@ def test_a_rehearsal_cannot_be_left(tmp_path: Path) -> None:
     assert "the simulator ends with this command" in done.stderr
 
 
-def commands_of(page: Path, block: str = "sh") -> str:
-    """Every block of the shell; those of no kind are commands that only a true account takes."""
-    return "\n".join(re.findall(rf"^```{block}\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE))
-
-
 def test_what_the_tutorial_asks_of_quotas_is_what_aws_takes() -> None:
-    """The simulator has no quotas: flags are held against botocore's model, the query against an answer."""
+    """moto knows VPC's quotas only: flags are held against botocore's model, the query against an answer."""
     lines = commands_of(TUTORIAL, "").replace("\\\n", " ").splitlines()
     asked = [shlex.split(line)[2:] for line in lines if line.startswith("aws service-quotas ")]
     assert [operation for operation, *_ in asked] == ["list-service-quotas", "request-service-quota-increase"]

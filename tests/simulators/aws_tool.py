@@ -1,8 +1,10 @@
-"""A program in the place of `aws`: `aws s3 mb|rm|rb`, and operations whose flags are the members of their request.
+"""A program in the place of `aws`: `aws s3 mb|rm|rb`, ECR's password, operations by their members.
 
-So that commands in the documentation are held against botocore's own model, and run against simulated services.
+A flag is a member of the operation's request. So that commands in the documentation are held against botocore's own
+model, and run against simulated services.
 """
 
+import base64
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,10 @@ def main(arguments: list[str]) -> None:
     client = boto3.client(service)
     if service == "s3":
         _transfer(client, operation, *rest)
+        return
+    if (service, operation, rest) == ("ecr", "get-login-password", []):
+        token = client.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        sys.stdout.write(base64.b64decode(token).decode().partition(":")[2] + "\n")
         return
     method = operation.replace("-", "_")
     shape = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[method]).input_shape
