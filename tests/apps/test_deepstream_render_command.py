@@ -68,6 +68,18 @@ def test_a_folder_is_rendered_that_passes_the_check(pipeline: Path, capsys: pyte
     )
 
 
+def test_where_events_go_does_not_depend_on_where_the_folder_is_run(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline.write_text(PIPELINE + "  - {kind: file, path: seen/events.jsonl}\n")
+    monkeypatch.chdir(pipeline.parent.parent)
+    relative = Path(pipeline.parent.name, pipeline.name)
+    assert run_command(["deepstream", "render", str(relative), *RENDER, "--out", str(pipeline.parent / "out")]) == 0
+    targets = json.loads((pipeline.parent / "out" / "vedette.json").read_text())["pipeline"]["events"]
+    assert targets[0]["password_file"] == str(pipeline.parent / "mqtt.txt")
+    assert targets[1]["path"] == str(pipeline.parent / "seen" / "events.jsonl")
+
+
 def test_no_secret_is_in_any_file(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATE_PASSWORD", CAMERA_SECRET)
     out = pipeline.parent / "out"
@@ -99,6 +111,8 @@ def test_the_cost_of_the_network_comes_from_the_cfg(tmp_path: Path, capsys: pyte
         (["--target", "orin-nano", "--deepstream", "7.1"], 2, "give --inferences-per-second"),
         (["--target", "jetson-nano", "--deepstream", "6.0.1", "--inferences-per-second", "9"], 1, "no MQTT adaptor"),
         ([*RENDER, "--camera-size", "big"], 2, "WIDTHxHEIGHT"),
+        ([*RENDER[:-1], "inf"], 2, "--inferences-per-second inf: give a number from 0.01"),
+        ([*RENDER[:-1], "1e-300"], 2, "--inferences-per-second 1e-300: give a number from 0.01"),
         ([*RENDER, "--kafka", "broker"], 2, "HOST:PORT/TOPIC"),
         ([*RENDER, "--camera-size", "7680x4320"], 1, "decodes 498 Mpixel/s"),
     ],

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CPU_GFLOPS_A_THREAD = 110  # yolov3-tiny-416 FP32, 19.7 pictures per CPU-second x 5.565 BFLOPs (AMD Zen 4)
 
+LEAST_INFERENCES_S, MOST_INFERENCES_S = 0.01, 1e6  # beyond lies no board, and the interval would not fit into 32 bits
+
 
 def render(  # noqa: PLR0913 - a command has as many flags as it has
     pipeline: Path,
@@ -84,8 +86,8 @@ def _plan(
     if not 1 <= camera[1] <= 240:
         raise UsageError(f"--camera-fps {camera[1]:g}: give a number from 1 to 240")
     kafka, inferences = given
-    if inferences is not None and not inferences > 0:
-        raise UsageError("--inferences-per-second: give a number above 0")
+    if inferences is not None and not LEAST_INFERENCES_S <= inferences <= MOST_INFERENCES_S:
+        raise UsageError(f"--inferences-per-second {inferences:g}: give a number from {LEAST_INFERENCES_S:g} to 1e6")
     broker = choose_broker(settings, dialect, None if kafka is None else _kafka(kafka))
     gflop, source = (None, "") if inferences else _network_gflop(bundle)
     detect = settings.detect
@@ -151,14 +153,18 @@ def _network_gflop(bundle: "OpenBundle") -> tuple[float, str]:
 
 
 def _with_absolute_paths(pipeline: "Pipeline") -> "Pipeline":
-    """run.sh starts in its own folder, so what it reads is named from the root."""
+    """run.sh starts in its own folder, `vedette deepstream run` in any: what they use is named from the root."""
 
     def absolute(path: str | None) -> str | None:
         return None if path is None else str(Path(path).absolute())
 
     cameras = [one.model_copy(update={"password_file": absolute(one.password_file)}) for one in pipeline.cameras]
     events = [
-        one if one.kind == "file" else one.model_copy(update={"password_file": absolute(one.password_file)})
+        one.model_copy(
+            update={"path": absolute(one.path)}
+            if one.kind == "file"
+            else {"password_file": absolute(one.password_file)}
+        )
         for one in pipeline.events
     ]
     return pipeline.model_copy(update={"cameras": tuple(cameras), "events": tuple(events)})
