@@ -1,7 +1,9 @@
 """`vedette doctor`: its report, its exit code, and the cameras that it asks."""
 
 import json
+import platform
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,10 @@ import pytest
 
 from box_images import IMAGES, write_image
 from vedette.apps.cli import run_command
+from vedette.apps.doctor import installing, with_own_python, without_pyav
+from vedette.edge.jetson.box_files import BoxFiles
+from vedette.edge.jetson.examining import examine
+from vedette.edge.jetson.findings import Verdict
 
 
 @contextmanager
@@ -88,6 +94,24 @@ cameras:
     assert "does not speak RTSP" in found["camera web"]["text"]
     assert "cannot be reached" in found["camera dead"]["text"]
     assert found["camera dead"]["remedy"] == ["ping -c 3 127.0.0.1"]
+    assert found["camera nofile"]["remedy"] == [f"ls -l {tmp_path}"]
+
+
+def test_the_commands_are_for_the_python_that_runs() -> None:
+    assert installing("vedette").startswith(
+        (f"{sys.executable} -m pip install", f"uv pip install --python {sys.executable}")
+    )
+    assert without_pyav("2.36").verdict is without_pyav("").verdict is Verdict.GAP
+    assert without_pyav("2.36").remedy == (installing("'vedette[edge]'"),)
+
+
+def test_a_nano_set_up_as_it_can_be_has_no_gap_for_its_old_glibc_and_python(tmp_path: Path) -> None:
+    assert without_pyav("2.27").verdict is Verdict.NOTE and without_pyav("2.27").remedy == ()
+    found = examine(BoxFiles(write_image(tmp_path, IMAGES["nano-4.6.6"]))).findings
+    before, after = (next(one for one in some if one.topic == "Python") for some in (found, with_own_python(found)))
+    assert before.verdict is Verdict.GAP and "3.6" in before.text
+    assert after.verdict is Verdict.GOOD and platform.python_version() in after.text
+    assert [one for one in with_own_python(found) if one != after] == [one for one in found if one != before]
 
 
 def test_a_root_that_is_none_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,7 +35,9 @@ def reach_camera(camera: Camera) -> Finding:
             return good(topic, f"{device} is there")
         return gap(topic, f"{device} is not there; those that are:", "ls /dev/video*")
     if "://" not in url:
-        return good(topic, f"{url} is there") if Path(url).is_file() else gap(topic, f"{url} is not there")
+        if Path(url).is_file():
+            return good(topic, f"{url} is there")
+        return gap(topic, f"{url} is not there; what is beside it:", f"ls -l {shlex.quote(str(Path(url).parent))}")
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme.lower()]
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +14,13 @@ from cyclopts import Parameter
 from vedette.contracts.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vedette.edge.jetson.box_files import BoxFiles
     from vedette.edge.jetson.findings import Finding
 
 PATIENCE_S = 5.0
+PYAV_GLIBC = (2, 28)  # of its wheels since 15
 SIGNS = {"good": "ok", "note": "note", "gap": "GAP", "unknown": "?"}
 
 
@@ -39,7 +43,8 @@ def doctor(
     files = files_below(root)
     found = examine(files, ask if files.is_this_machine else lambda program: None)
     engines, cameras = engine_findings(files.is_this_machine), _cameras(pipeline)
-    findings = [*found.findings, *engines, *cameras]
+    looked_at = with_own_python(found.findings) if files.is_this_machine else list(found.findings)
+    findings = [*looked_at, *engines, *cameras]
     gaps = sum(finding.verdict.value == "gap" for finding in findings)
     if json:
         print_json({**found.to_json(), "findings": [one.to_json() for one in findings], "gaps": gaps})
@@ -65,20 +70,53 @@ def engine_findings(here: bool) -> list[Finding]:
     """What of Vedette's own can run here; nobody can tell of another machine's files."""
     if not here:
         return []
+    import platform
     from importlib.util import find_spec
 
     from vedette.edge.engines.opening import installed_engines
     from vedette.edge.jetson.findings import gap, good
 
     engines = [one.value for one in installed_engines()]
-    findings = [
+    first = (
         good("engines", ", ".join(engines))
         if engines
-        else gap("engines", "neither OpenVINO nor ONNX Runtime is installed", "pip install 'vedette[edge]'")
-    ]
-    if find_spec("av") is None:
-        findings.append(gap("decoding", "PyAV is not installed", "pip install 'vedette[edge]'"))
-    return findings
+        else gap("engines", "neither OpenVINO nor ONNX Runtime is installed", installing("onnxruntime"))
+    )
+    glibc = platform.libc_ver()[1]
+    return [first] if find_spec("av") is not None else [first, without_pyav(glibc)]
+
+
+def without_pyav(glibc: str) -> Finding:
+    """What it means that PyAV is not there: on JetPack 4 that no wheel of it runs on this glibc."""
+    from vedette.edge.jetson.boards import version_key
+    from vedette.edge.jetson.findings import gap, note
+
+    if glibc and version_key(glibc) < PYAV_GLIBC:
+        words = (
+            f"no PyAV of today runs on this glibc ({glibc}): DeepStream decodes here, or a container of a newer system"
+        )
+        return note("decoding", words)
+    return gap("decoding", "PyAV is not installed", installing("'vedette[edge]'"))
+
+
+def installing(package: str) -> str:
+    """The command that installs a package into the Python that runs this."""
+    from importlib.util import find_spec
+
+    python = shlex.quote(sys.executable)
+    if find_spec("pip") is None:  # uv makes environments without it
+        return f"uv pip install --python {python} {package}"
+    return f"{python} -m pip install {package}"
+
+
+def with_own_python(findings: Iterable[Finding]) -> list[Finding]:
+    """A system's Python that is too old is no gap where Vedette runs: it has one of its own."""
+    import platform
+
+    from vedette.edge.jetson.findings import Verdict, good
+
+    own = f"the system's is too old, Vedette runs on one of its own: {platform.python_version()} ({sys.executable})"
+    return [good("Python", own) if one.topic == "Python" and one.verdict is Verdict.GAP else one for one in findings]
 
 
 def _cameras(pipeline: Path | None) -> list[Finding]:

@@ -99,6 +99,7 @@ def test_heat_at_its_limit_or_a_cooling_device_at_work_is_throttling(tmp_path: P
     assert finding(examine(BoxFiles(tmp_path)), "heat")[:2] == ("note", "close to throttling: CPU-therm at 94 of 97 °C")
     zone.write_text("97000\n")
     assert "throttling (CPU-therm at 97 °C, limit 97 °C)" in finding(examine(BoxFiles(tmp_path)), "heat")[1]
+    assert finding(examine(BoxFiles(tmp_path)), "heat")[2] == "sudo jetson_clocks --fan"
     zone.write_text("50000\n")
     (device / "cur_state").write_text("2\n")
     assert "throttling (cpu-balanced at work)" in finding(examine(BoxFiles(tmp_path)), "heat")[1]

@@ -18,6 +18,8 @@ SWAP = (
     "sudo mkswap /var/swapfile && sudo swapon /var/swapfile",
     "echo '/var/swapfile none swap sw 0 0' | sudo tee -a /etc/fstab",
 )
+FAN = ("sudo jetson_clocks --fan",)  # as fast as it turns; on a box without one it says so
+WHO_TAKES_IT = "ps -eo rss,pid,args --sort=-rss | head"
 
 Ask = Callable[[str], str | None]  # runs a program of this machine and gives what it said; None where it may not
 
@@ -29,7 +31,7 @@ def judge_machine(
     findings = [*_memory(box, files)]
     if box.is_jetson:
         findings += [_power(files, ask), _clocks(sensors)]
-    return [*findings, _heat(sensors), _disk(free_disk_mb), _time(files, ask)]
+    return [*findings, _heat(box, sensors), _disk(free_disk_mb), _time(files, ask)]
 
 
 def _memory(box: BoxIdentity, files: BoxFiles) -> list[Finding]:
@@ -41,7 +43,8 @@ def _memory(box: BoxIdentity, files: BoxFiles) -> list[Finding]:
     words = f"{total} MB, {free} MB free"
     if free >= LEAST_FREE_MB:
         return [good("memory", words), _swap(box, files, total)]
-    remedy = ("sudo systemctl set-default multi-user.target && sudo reboot",) if box.is_jetson else ()
+    desktop = ("sudo systemctl set-default multi-user.target && sudo reboot",) if box.is_jetson else ()
+    remedy = (WHO_TAKES_IT, *desktop)
     return [
         gap("memory", f"{words}; less than {LEAST_FREE_MB} MB is left for pictures and engines", *remedy),
         _swap(box, files, total),
@@ -84,7 +87,7 @@ def _clocks(sensors: Sensors) -> Finding:
     )
 
 
-def _heat(sensors: Sensors) -> Finding:
+def _heat(box: BoxIdentity, sensors: Sensors) -> Finding:
     if not sensors.temperatures:
         return unknown("heat", "no thermal zone tells its temperature")
     name, hottest = max(sensors.temperatures.items(), key=lambda one: one[1].celsius)
@@ -92,7 +95,9 @@ def _heat(sensors: Sensors) -> Finding:
     if sensors.too_hot or sensors.cooling:
         causes = ", ".join((*sensors.too_hot, *(f"{one} at work" for one in sensors.cooling)))
         return gap(
-            "heat", f"the box is throttling ({causes}): give it a fan, a heat sink or air, or a lower power mode"
+            "heat",
+            f"the box is throttling ({causes}): give it a fan, a heat sink or air, or a lower power mode",
+            *(FAN if box.is_jetson else ()),
         )
     near = [
         f"{zone} at {one.celsius:.0f} of {one.limit_c:.0f} °C"
