@@ -8,7 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from drawn_shapes import draw_data, write_cfg
-from simulators.s3_servers import BUCKET, S3Server
+from simulators.s3_servers import BUCKET, rclone_server
 from simulators.sagemaker_rehearsal import Rehearsal
 from vedette.learn.sagemaker.simulator.opening import Simulator, SimulatorOptions, open_simulator
 
@@ -67,6 +68,15 @@ class Traveller:
         return run
 
 
+@contextmanager
+def simulator_on(place: str, folder: Path) -> Iterator[Simulator]:
+    """A simulator that takes spot machines away after the third epoch; its S3, rclone's or moto's, is empty."""
+    with ExitStack() as stack:
+        s3 = stack.enter_context(rclone_server(folder / "s3")).settings() if place == "rclone" else None
+        options = SimulatorOptions(interrupt_after_epoch=3, s3=s3, bucket=BUCKET)
+        yield stack.enter_context(open_simulator(folder / "sim", options))
+
+
 def check_detects(traveller: Traveller, run: Path) -> None:
     """The bundle that the job packed, and one packed of its weights here, find the same."""
     packed, found = traveller.folder / "bundles" / run.name, {}
@@ -110,12 +120,8 @@ def test_pictures_become_a_bundle_through_a_job(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("place", ["rclone", "moto"])
-def test_an_interrupted_job_learns_what_an_uninterrupted_one_learns(
-    tmp_path: Path, place: str, rclone_s3: S3Server
-) -> None:
-    s3 = rclone_s3.settings() if place == "rclone" else None
-    options = SimulatorOptions(interrupt_after_epoch=3, s3=s3, bucket=BUCKET)
-    with open_simulator(tmp_path / "sim", options) as simulator:
+def test_an_interrupted_job_learns_what_an_uninterrupted_one_learns(tmp_path: Path, place: str) -> None:
+    with simulator_on(place, tmp_path) as simulator:
         traveller = Traveller(simulator, tmp_path)
         traveller.push()
         whole = traveller.train("whole", LONG, spot=False, max_wait=None)
@@ -138,9 +144,9 @@ def test_an_interrupted_job_learns_what_an_uninterrupted_one_learns(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_two_hosts_learn_together_and_go_on_after_an_interruption(tmp_path: Path) -> None:
-    options = SimulatorOptions(interrupt_after_epoch=3)
-    with open_simulator(tmp_path / "sim", options) as simulator:
+@pytest.mark.parametrize("place", ["rclone", "moto"])
+def test_two_hosts_learn_together_and_go_on_after_an_interruption(tmp_path: Path, place: str) -> None:
+    with simulator_on(place, tmp_path) as simulator:
         traveller = Traveller(simulator, tmp_path)
         traveller.push()
         whole = traveller.train("whole", LONG, instances=2, spot=False, max_wait=None)
