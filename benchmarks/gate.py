@@ -10,8 +10,8 @@ when the gated run tells one of the same line and direction within `TOLERANCE_S`
 the whole process without start-up: demuxing, gate, decoding, detecting, tracking; on quiet stretches they are measured
 on the longest one of each film, cut out without re-encoding, between its fourth second (before, the gate learns) and
 its last three. Films named `gone`, whose objects come and go between two keyframes, are counted like all others, and
-recall is stated without the one that hides them in noise, too; films of belts that never stop are counted apart. Named clips are run as they are (`gate_clips`). Needs
-VEDETTE_DATA; films are cached.
+recall is stated without the one that hides them in noise, too; films of belts that never stop are counted apart. Named
+clips are run as they are (`gate_clips`). Needs VEDETTE_DATA; films are cached.
 """
 
 import contextlib

@@ -32,8 +32,8 @@ Scene = Callable[[int], tuple[int, int] | None]  # frame -> left top corner of t
 
 
 def write_scene(path: Path, frames: int, scene: Scene, noise: float = 1.0, gain: Callable[[int], float] = lambda n: 1.0,
-                b_frames: int = 0) -> Path:  # fmt: skip
-    """A bright square of 32 pixels over a ramp, with sensor noise."""
+                b_frames: int = 0, side: int = 32) -> Path:  # fmt: skip
+    """A bright square over a ramp, with sensor noise."""
     random = np.random.default_rng(3)
     ground = np.tile(np.linspace(40, 90, WIDTH), (HEIGHT, 1))
     with av.open(str(path), "w") as output:
@@ -47,7 +47,7 @@ def write_scene(path: Path, frames: int, scene: Scene, noise: float = 1.0, gain:
             image = ground * gain(index)
             place = scene(index)
             if place is not None:
-                image[place[1] : place[1] + 32, place[0] : place[0] + 32] = 235
+                image[place[1] : place[1] + side, place[0] : place[0] + side] = 235
             image = np.clip(image + random.normal(0, noise, image.shape), 0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="gray").reformat(format="yuv420p")
             output.mux(video.encode(frame))
@@ -210,6 +210,30 @@ def test_a_patient_slot_waits_for_room_and_is_not_overtaken() -> None:
     arrivals.close()
     waiting.join(20)
     assert not waiting.is_alive()
+
+
+@pytest.fixture(scope="module")
+def tiny_walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A square of 8 pixels, below what counts as a movement, walks for 50 s and stands for 40."""
+
+    def scene(index: int) -> tuple[int, int]:
+        return 10 + 2 * min(index, 50 * FPS) % 290, 90
+
+    return write_scene(tmp_path_factory.mktemp("gate") / "tiny.mp4", 90 * FPS, scene, side=8)
+
+
+@pytest.mark.parametrize(
+    ("mode", "isolation"),
+    [(GateMode.MOTION, Isolation.THREADS), (GateMode.BITSTREAM, Isolation.PROCESSES)],
+)
+def test_detections_open_a_gate_that_cannot_see_what_moves(
+    tiny_walk: Path, mode: GateMode, isolation: Isolation
+) -> None:
+    on, camera = watch(tiny_walk, mode, isolation=isolation)
+    found = [stamp.media_time_s for stamp in on.stamps("a")]
+    assert len([at for at in found if 12 <= at < 50]) == 38 * FPS / EVERY  # it has been found out by then
+    assert len([at for at in found if at >= 75]) <= 8  # nothing moves any more, and the gate is believed again
+    assert camera.gated_slots > 60
 
 
 def test_auto_gates_paced_files_only() -> None:

@@ -115,6 +115,11 @@ class CameraWorker:
         """Another rate of detections, for a run by rate; from any thread."""
         self._cadence.ask(fps)
 
+    def tell_moved(self, media_time_s: float) -> None:
+        """The detection at this time found things elsewhere than the one before it; from any thread."""
+        if self._gate is not None:
+            self._gate.hear_moved(media_time_s)
+
     def _watch(self) -> None:
         while True:
             gate = self._gate if self._gate is not None and self._gate.gates_packets else None

@@ -5,9 +5,12 @@ once nothing has moved for half a second and packets have their normal sizes the
 decoded and compared; it opens when packet sizes rise or a keyframe shows a change, and a keyframe with a hint of one is
 detected on. Whatever happens, detections are made from time to time, so that what stands still is not forgotten: every
 two seconds while open; while shut less and less often, as far as eight seconds apart. Each cheap judge is taught by
-the dearer one: pictures say which packets were still. Time is passed in; decoding is `gated_decoder`'s.
+the dearer one: pictures say which packets were still, and detections that pictures were not: when those made in
+stillness find things elsewhere again and again, the gate is blind here, and stays open for minutes. Time is passed in;
+decoding is `gated_decoder`'s.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
@@ -26,6 +29,9 @@ VERIFY_KEYFRAME_S = 0.9  # with a hint of change; cameras that send several keyf
 BUSY_S = 0.25  # what goes on moving is detected on without looking: half of the slots, at six a second
 BUSY_SINCE_S = 0.5  # between two looks that see it
 ADAPT_S = 4.0  # a picture this long still under large packets: they are its new normal
+CHECKS = 4  # detections in stillness, two of which found things elsewhere: blind
+REMEMBERED_CHECKS = 64  # an unpaced file runs ahead of what is said of it
+BLIND_S, MOST_BLIND_S = 60.0, 3600.0  # everything is detected on for so long; twice as long when it was blind still
 
 
 class WhyOpen(str, Enum):
@@ -36,6 +42,7 @@ class WhyOpen(str, Enum):
     NO_KEYFRAMES = "keyframes cannot be decoded alone: every frame is decoded"
 
 
+BLIND = "detections move where pictures show no movement: every frame is decoded, every slot detected on"
 NO_SIGNAL = "no signal: packet sizes do not tell movement from noise, keyframes decide"
 
 
@@ -62,6 +69,13 @@ class CameraGate:
         self._still: Luma | None = None  # what keyframes are compared with while shut: the one before
         self._keyframe_s: float | None = None  # when that was
         self._due_s = self._moved_s = float("-inf")
+        self._moving = False  # by the last look
+        self._checks: deque[float] = deque(maxlen=REMEMBERED_CHECKS)  # media times of detections made in stillness
+        self._moved_at: float | None = None  # the last of them that found things elsewhere
+        self._heard: deque[float] = deque(maxlen=REMEMBERED_CHECKS)  # from another thread
+        self._turning_blind = False
+        self._blind = False
+        self._blind_s, self._blind_until_s = BLIND_S, float("-inf")
         self._busy = False  # something has been moving for longer than a look
         self._verify_s = VERIFY_S
         self._uncalm_s = float("inf")
@@ -83,6 +97,8 @@ class CameraGate:
             note = NO_SIGNAL if self.gates_packets and not packets.has_signal else ""
         if self.why_open is not None:
             note = self.why_open.value
+        if self._blind:
+            note = BLIND
         return GateReport(state, note, self.openings)
 
     # -- for `gated_decoder` ----------------------------------------------------------------------------------------
@@ -94,7 +110,9 @@ class CameraGate:
 
     def see_packet(self, size_bytes: int, is_keyframe: bool, time_s: float) -> bool:
         """Whether packet sizes say that something happens."""
-        return self._packets is not None and self._packets.see(size_bytes, is_keyframe, time_s)
+        alarm = self._packets is not None and self._packets.see(size_bytes, is_keyframe, time_s)
+        self._weigh_heard()
+        return alarm or self._blind
 
     def keyframe_differs(self, frame: VideoFrame, time_s: float) -> bool:
         """While shut: whether this keyframe shows anything new. If not, the packets before it were still."""
@@ -124,12 +142,19 @@ class CameraGate:
 
     def is_due(self, frame: VideoFrame, time_s: float, is_lone_keyframe: bool) -> bool:
         """Whether to detect on this frame, which is a slot. A lone keyframe is one decoded while shut."""
+        self._weigh_heard()
+        if self._is_blind(time_s):
+            self.shut = False
+            return True
+        since_s, self._moving = time_s - self._due_s, False
         if is_lone_keyframe and self._still is not None and self._motion is not None:
             self._motion.restart(self._still, time_s)
-            due = self._is_keyframe_due(self._motion, time_s - self._due_s)
+            due = self._is_keyframe_due(self._motion, since_s)
         else:
-            due = self._look(frame, time_s) or time_s - self._due_s >= VERIFY_S
+            due = self._look(frame, time_s) or since_s >= VERIFY_S
         if due and self._motion is not None:
+            if since_s >= VERIFY_KEYFRAME_S and not self._moving:
+                self._checks.append(time_s)
             self._due_s = time_s
             self._motion.detected()
         return due
@@ -143,12 +168,14 @@ class CameraGate:
 
     def _look(self, frame: VideoFrame, time_s: float) -> bool:
         """Whether something moves; shuts when nothing does."""
-        if self._packets is None or self._finder is None or self._motion is None:
+        if self._packets is None or self._finder is None:
             self._packets = PacketGate(frame.width * frame.height)
             self._finder = ChangeFinder(cell_size_px(frame.width))
+        if self._motion is None:
             self._motion = MotionWatch(self._finder)
         packets = self._packets
         if self._busy and 0 <= time_s - self._moved_s < BUSY_S:
+            self._moving = True
             return True
         luma = small_luma(frame)
         look = self._motion.see(luma, time_s)
@@ -156,6 +183,7 @@ class CameraGate:
             packets.settle(moving=look is Look.MOVING)
         self.shut = False  # asked for anew by every look that finds stillness
         if look is Look.MOVING:
+            self._moving = True
             self._busy = 0 <= time_s - self._moved_s < BUSY_SINCE_S
             self._moved_s, self._verify_s = time_s, VERIFY_S
         if look is not Look.STILL or packets.calm:
@@ -165,6 +193,36 @@ class CameraGate:
         if look is not Look.MOVING and not packets.calm:  # sizes say that something begins, or goes on
             return self._motion.may_have_changed()
         return look is Look.MOVING
+
+    # -- what detections say ----------------------------------------------------------------------------------------
+
+    def hear_moved(self, time_s: float) -> None:
+        """The detection at this media time found things elsewhere than the one before it; from any thread."""
+        self._heard.append(time_s)
+
+    def _weigh_heard(self) -> None:
+        while self._heard:
+            heard_s = self._heard.popleft()
+            if heard_s not in self._checks:
+                continue
+            self._verify_s = VERIFY_S  # the next one soon
+            last = [time_s for time_s in self._checks if time_s <= heard_s][-CHECKS:]
+            self._turning_blind |= self._moved_at in last and self._moved_at != heard_s
+            self._moved_at = heard_s
+        self._blind |= self._turning_blind
+
+    def _is_blind(self, time_s: float) -> bool:
+        """Whether everything is to be detected on, since pictures do not tell what moves."""
+        if self._turning_blind:
+            still_blind = 0 <= time_s - self._blind_until_s < self._blind_s
+            self._blind_s = min(2 * self._blind_s, MOST_BLIND_S) if still_blind else BLIND_S
+            self._blind_until_s = time_s + self._blind_s
+            self._turning_blind, self._moved_at = False, None
+            self._checks.clear()
+        elif self._blind and not 0 <= self._blind_until_s - time_s <= self._blind_s:
+            self._blind, self._due_s = False, time_s
+            self._motion = None  # nothing that it remembers is of now
+        return self._blind
 
     def _shut_if_calm(self, packets: PacketGate, luma: Luma, time_s: float) -> None:
         if packets.calm:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from vedette.contracts.detections import Detections
-from vedette.contracts.pipeline import Isolation
+from vedette.contracts.pipeline import GateMode, Isolation
 from vedette.contracts.ports import Detector, ResultHandler
 from vedette.edge.stream.batcher import AsReady, Batch, Batcher, InTurn
 from vedette.edge.stream.budget import START_FPS, DetectionBudget
@@ -30,6 +30,7 @@ from vedette.edge.stream.isolation import resolve_isolation
 from vedette.edge.stream.mailbox import Arrivals, LosslessQueue, Mailbox, NewestWins
 from vedette.edge.stream.spawner import Spawner
 from vedette.edge.stream.statistics import CameraCounters, CameraState, CameraStatistics
+from vedette.edge.stream.witness import StillnessWitness
 
 ASK_S = 1.0  # for a camera to end by itself, or to show that it has heard
 ANSWERED_S = 5.0  # for one that has
@@ -54,6 +55,8 @@ class Worker(Protocol):
     def decoder_pid(self) -> int | None: ...
 
     def ask_fps(self, fps: float) -> None: ...
+
+    def tell_moved(self, media_time_s: float) -> None: ...
 
 
 class StreamPipeline:
@@ -107,6 +110,11 @@ class StreamPipeline:
         wanted = pictures if callable(pictures) else lambda _: bool(pictures)
         self._workers = make(list(zip(cameras, boxes, counters, strict=True)), every, timeouts_s, wanted)
         self._counters = {worker.spec.name: worker.counters for worker in self._workers}
+        self._witnessed = {
+            worker.spec.name: (StillnessWitness(), worker)
+            for worker in self._workers
+            if worker.spec.gating is not GateMode.OFF
+        }
         self._budget = DetectionBudget(self._workers, boxes) if fps == "auto" else None
 
     def run(self) -> tuple[CameraStatistics, ...]:
@@ -156,9 +164,14 @@ class StreamPipeline:
 
     def _hand_on(self, batch: Batch, found: Sequence[Detections]) -> None:
         for slot, detections in zip(batch.slots, found, strict=True):
-            counters = self._counters[slot.frame.stamp.camera]
+            stamp = slot.frame.stamp
+            counters = self._counters[stamp.camera]
             counters.detected += 1
             counters.objects += len(detections)
+            if stamp.camera in self._witnessed:
+                witness, worker = self._witnessed[stamp.camera]
+                if witness.has_moved(detections):
+                    worker.tell_moved(stamp.media_time_s)
             self._handler.on_result(slot.frame, slot.picture, detections)
 
     def _report_end(self, worker: Worker) -> None:

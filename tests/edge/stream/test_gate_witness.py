@@ -1,0 +1,38 @@
+"""Detections tell that something moved only when a sure thing is gone from its place and one like it is elsewhere."""
+
+import numpy as np
+import pytest
+
+from vedette.contracts.detections import Detections
+from vedette.edge.stream.witness import StillnessWitness
+
+Box = tuple[float, int, float]  # left side, class, score; all are 50 x 50
+
+
+def found(*boxes: Box) -> Detections:
+    places = np.array([(x, 100, x + 50, 150) for x, _, _ in boxes], np.float32).reshape(-1, 4)
+    scores = np.array([score for _, _, score in boxes], np.float32)
+    return Detections(places, scores, np.array([kind for _, kind, _ in boxes], np.int32), ("bolt", "nut"))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "moved"),
+    [
+        ([(100, 0, 0.9)], [(200, 0, 0.8)], True),
+        ([(100, 0, 0.9), (400, 1, 0.9)], [(400, 1, 0.9), (200, 0, 0.6)], True),
+        ([(100, 0, 0.9)], [(110, 0, 0.9)], False),  # trembles
+        ([(100, 0, 0.9)], [(100, 0, 0.3)], False),  # less sure
+        ([(100, 0, 0.4)], [(200, 0, 0.9)], False),  # was never sure
+        ([(100, 0, 0.9)], [(200, 0, 0.4)], False),
+        ([(100, 0, 0.9)], [(100, 0, 0.9), (200, 0, 0.9)], False),  # came
+        ([(100, 0, 0.9), (200, 0, 0.9)], [(200, 0, 0.9)], False),  # went
+        ([(100, 0, 0.9)], [(200, 1, 0.9)], False),  # another thing
+        ([(100, 0, 0.9)], [], False),
+        ([], [(100, 0, 0.9)], False),
+    ],
+)
+def test_what_was_here_and_is_there_has_moved(before: list[Box], now: list[Box], moved: bool) -> None:
+    witness = StillnessWitness()
+    assert not witness.has_moved(found(*before))
+    assert witness.has_moved(found(*now)) is moved
+    assert not witness.has_moved(found(*now))
