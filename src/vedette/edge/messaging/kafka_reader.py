@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from vedette.contracts.errors import UnavailableError
 from vedette.contracts.pipeline import KafkaTarget
-from vedette.edge.messaging.complaints import Complaints
+from vedette.edge.messaging.broker_reader import BrokerReader
 from vedette.edge.messaging.kafka_client import (
     POLL_S,
     connection_settings,
@@ -34,7 +34,7 @@ LOOK_AGAIN_S = 1.0  # while there is nothing to read from
 ASK_TIMEOUT_S = 3.0
 
 
-class KafkaReader:
+class KafkaReader(BrokerReader):
     """Reads from the moment it is made; `listening` is set as soon as nothing sent from then on is missed."""
 
     def __init__(self, target: KafkaTarget, on_message: Callable[[bytes], None], password: str | None = None) -> None:
@@ -49,9 +49,8 @@ class KafkaReader:
         except ImportError as error:
             raise UnavailableError("messages from Kafka need confluent-kafka: pip install 'vedette[kafka]'") from error
 
-        self._complaints = Complaints(kafka_address(target), log)
+        super().__init__(kafka_address(target), log)
         self._topic, self._take = target.topic, on_message
-        self.listening = threading.Event()
         self._closed = threading.Event()
         self._next: dict[int, int] = {}  # partition -> offset to read next
         self._has_looked = False
@@ -62,16 +61,6 @@ class KafkaReader:
             raise refused_settings(self.name, error) from error
         self._thread = threading.Thread(target=self._read, name="vedette-kafka-reader", daemon=True)
         self._thread.start()
-
-    @property
-    def name(self) -> str:
-        """`kafka://host:port,.../topic`, without credentials."""
-        return self._complaints.address
-
-    @property
-    def problem(self) -> str | None:
-        """Why nothing comes at the moment; None while the brokers answer."""
-        return self._complaints.problem
 
     def close(self) -> None:
         """Stop reading. Safe to call twice."""

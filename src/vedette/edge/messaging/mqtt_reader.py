@@ -5,7 +5,6 @@ reader that may never come back.
 """
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +12,13 @@ import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
 from vedette.contracts.pipeline import MqttTarget
-from vedette.edge.messaging.complaints import Complaints
+from vedette.edge.messaging.broker_reader import BrokerReader
 from vedette.edge.messaging.mqtt_connection import MqttConnection, mqtt_address
 
 log = logging.getLogger(__name__)
 
 
-class MqttReader:
+class MqttReader(BrokerReader):
     """Reads from the moment it is made; `listening` is set while the topic is subscribed to."""
 
     def __init__(self, target: MqttTarget, on_message: Callable[[bytes], None], password: str | None = None) -> None:
@@ -28,25 +27,14 @@ class MqttReader:
         Raises:
             SinkError: the address can never work.
         """
+        super().__init__(mqtt_address(target), log)
         self._topic, self._take = target.topic, on_message
-        self.listening = threading.Event()
-        self._complaints = Complaints(mqtt_address(target), log)
         self._connection = MqttConnection(
             self._complaints, on_connect=self._subscribe, on_disconnect=self.listening.clear
         )
         self._connection.client.on_subscribe = self._on_subscribe
         self._connection.client.on_message = self._on_message
         self._connection.start(target, password)
-
-    @property
-    def name(self) -> str:
-        """`mqtt://host:port/topic`, without credentials."""
-        return self._complaints.address
-
-    @property
-    def problem(self) -> str | None:
-        """Why nothing comes at the moment; None while connected."""
-        return self._complaints.problem
 
     def close(self) -> None:
         """Stop reading. Safe to call twice."""
