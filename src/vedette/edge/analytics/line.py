@@ -28,6 +28,7 @@ class Passage:
 
     x_px: float
     y_px: float
+    on_b: bool  # that point is on side b
     armed: bool  # the object has been clear of the line since it was last counted
     owed: int = 0  # passages a -> b less passages b -> a that were made but not yet counted
 
@@ -42,12 +43,16 @@ class CountingLine:
 
     def begin(self, x_px: float, y_px: float, size_px: float) -> Passage:
         """An object that is seen for the first time; where it came from is not guessed."""
-        return Passage(x_px, y_px, armed=self._is_clear(x_px, y_px, size_px))
+        return Passage(x_px, y_px, self._is_on_b(x_px, y_px), armed=self._is_clear(x_px, y_px, size_px))
 
     def move(self, passage: Passage, x_px: float, y_px: float, size_px: float) -> list[Direction]:
         """The object goes straight to (x, y): the crossings to count now, nearly always none or one."""
-        passed = self._passed(passage.x_px, passage.y_px, x_px, y_px)
-        passage.x_px, passage.y_px = x_px, y_px
+        from_b, to_b = passage.on_b, self._is_on_b(x_px, y_px)
+        if from_b == to_b and passage.armed:  # as nearly always
+            passage.x_px, passage.y_px = x_px, y_px
+            return []
+        passed = 0 if from_b == to_b else self._passed(passage.x_px, passage.y_px, x_px, y_px, to_b=to_b)
+        passage.x_px, passage.y_px, passage.on_b = x_px, y_px, to_b
         if not passed and passage.armed:
             return []
         passage.owed += passed
@@ -57,14 +62,13 @@ class CountingLine:
         owed, passage.owed, passage.armed = passage.owed, 0, clear
         return [Direction.A_TO_B if owed > 0 else Direction.B_TO_A] * abs(owed)
 
-    def _passed(self, from_x: float, from_y: float, to_x: float, to_y: float) -> int:
-        """+1 when the way leads through the line from a to b, -1 from b to a, else 0."""
+    def _is_on_b(self, x_px: float, y_px: float) -> bool:
         (start_x, start_y), (end_x, end_y) = self.start_xy_px, self.end_xy_px
-        along_x, along_y = end_x - start_x, end_y - start_y
-        from_b = _is_right(along_x, along_y, from_x - start_x, from_y - start_y)
-        to_b = _is_right(along_x, along_y, to_x - start_x, to_y - start_y)
-        if from_b == to_b:
-            return 0
+        return _is_right(end_x - start_x, end_y - start_y, x_px - start_x, y_px - start_y)
+
+    def _passed(self, from_x: float, from_y: float, to_x: float, to_y: float, *, to_b: bool) -> int:
+        """+1 when the way to the other side leads through the line from a to b, -1 from b to a, 0 when beside it."""
+        (start_x, start_y), (end_x, end_y) = self.start_xy_px, self.end_xy_px
         back_x, back_y = from_x - to_x, from_y - to_y
         # seen from the two ends it is the way that is shifted, hence the offsets from them
         one_side = _is_right(back_x, back_y, from_x - start_x, from_y - start_y)

@@ -113,18 +113,19 @@ class CameraRules:
             self._place((stamp.width_px, stamp.height_px))
         if not self._lines and not self._zones:
             return found
-        boxes = tracks.boxes_xyxy_px.tolist()
         before = tracks.boxes_xyxy_px if tracks.previous_boxes_xyxy_px is None else tracks.previous_boxes_xyxy_px
+        track_ids, class_ids = tracks.track_ids.tolist(), tracks.class_ids.tolist()
+        boxes, scores = tracks.boxes_xyxy_px.tolist(), tracks.scores.tolist()
+        now_s = stamp.media_time_s
         for number in tracks.track_ids.argsort().tolist():
-            track_id, box = int(tracks.track_ids[number]), boxes[number]
-            class_name = tracks.class_names[tracks.class_ids[number]]
-            score, now_s = float(tracks.scores[number]), stamp.media_time_s
+            track_id, box, score = track_ids[number], tuple(boxes[number]), scores[number]
+            class_name = tracks.class_names[class_ids[number]]
             known = self._objects.get(track_id)
             if known is None:
                 known = _Object(track_id, class_name, score, box, now_s)
                 known.passages = self._begin_passages(before[number].tolist())
                 self._objects[track_id] = known
-            known.class_name, known.score, known.box_xyxy_px, known.seen_s = class_name, score, tuple(box), now_s
+            known.class_name, known.score, known.box_xyxy_px, known.seen_s = class_name, score, box, now_s
             self._follow(known, stamp, found)
         self._forget_lost(stamp, found)
         return found
