@@ -348,6 +348,22 @@ def test_a_password_that_the_adaptor_would_cut_stops_the_start(
         assert complaint in capsys.readouterr().err
 
 
+def test_a_recording_of_an_earlier_start_is_kept(pipeline: Path) -> None:
+    pipeline.write_text(PIPELINE.replace("admin, password_env: GATE_PASSWORD", "admin") + "record: rec\n")
+    out = pipeline.parent / "out"
+    assert run_command(["deepstream", "render", str(pipeline), *RENDER, "--out", str(out)]) == 0
+    (out / "libnvds_infer_vedette.so").touch()
+    environment = install(pipeline.parent, "echo new > record.mkv\n") | {"TZ": "UTC"}
+    (out / "record.mkv").write_text("old\n")
+    os.utime(out / "record.mkv", (1_800_000_000, 1_800_000_000))
+
+    done = subprocess.run([out / "run.sh"], env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert (out / "record.mkv").read_text() == "new\n"
+    assert (out / "record-20270115T080000.mkv").read_text() == "old\n"
+
+
 def test_run_hands_a_signal_on_and_cleans_up(rendered: Path) -> None:
     environment = install(
         rendered.parent, "trap 'echo ended; exit 3' TERM\necho started\nwhile :; do sleep 0.1; done\n"

@@ -103,12 +103,12 @@ def _sinks(rendering: Rendering) -> list[Keys]:
             {
                 "enable": 1,
                 "type": 3,
-                "container": 1,
+                "container": 2,  # Matroska can be played up to where a killed process had come, MP4 cannot
                 "codec": 1,
                 "enc-type": 0 if hardware else 1,
                 "sync": 0,
                 "bitrate": RECORD_BITRATE,
-                "output-file": "record.mp4",
+                "output-file": names.RECORD_FILE,
                 "source-id": 0,
             }
         )

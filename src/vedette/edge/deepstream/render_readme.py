@@ -109,7 +109,10 @@ def _choices(rendering: Rendering) -> str:
         )
     if rendering.pipeline.record is not None:
         kind = "hardware" if rendering.target.has_encoder else "software, for the board has no encoder"
-        lines.append(f"- recording to `record.mp4` (the tiles), encoder: {kind}.")
+        lines.append(
+            f"- recording to `{names.RECORD_FILE}` (the tiles), encoder: {kind}. Each start gives the recording "
+            "that is there its time as a name; nothing takes old ones away."
+        )
     return "## What was chosen\n\n" + "\n".join(lines)
 
 

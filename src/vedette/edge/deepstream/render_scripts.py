@@ -25,6 +25,10 @@ def render_run(rendering: Rendering) -> bytes:
     ]
     if builds_engine(rendering):
         lines.append(f"[ -f {engine_file(rendering)} ] || ./{names.ENGINE_BUILD_FILE}")
+    if rendering.pipeline.record is not None:
+        record, ending = names.RECORD_FILE.rsplit(".", 1)
+        kept = f"{record}-$(date -r {names.RECORD_FILE} +%Y%m%dT%H%M%S).{ending}"
+        lines.append(f'[ ! -e {names.RECORD_FILE} ] || mv -n {names.RECORD_FILE} "{kept}"  # it would be overwritten')
     lines += [*SECRET_FUNCTION, *mqtt_environment(broker)]
     lines += start_with_private_copies(rendering) or [f'exec "$app" -c {names.APP_FILE} "$@"']
     return ("\n".join(lines) + "\n").encode()

@@ -19,6 +19,7 @@ CONVERTER_FILE = "config_msgconv.txt"
 BROKER_FILE = "cfg_broker.txt"
 DECODE_FILE = "vedette_decode.txt"
 FACTS_FILE = "vedette.json"
+RECORD_FILE = "record.mkv"
 RUN_FILE, BUILD_FILE, README_FILE = "run.sh", "build_parser.sh", "README.md"
 ENGINE_BUILD_FILE = "build_engine.sh"
 
