@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from label_sets import write_picture
+from vedette.learn.data.check import check_data_set
 from vedette.learn.data.convert import convert_data_set
 from vedette.learn.data.errors import DataError
 from vedette.learn.data.ground_truth import ManifestSettings
@@ -75,6 +76,22 @@ def test_boxes_are_exact_and_classes_stand_in_the_order_of_their_sparse_ids(tmp_
     assert [[item.class_name for item in sample.objects] for sample in data.samples] == [["bone"], ["dog", "bone"]]
     assert data.samples[0].objects[0].box_xyxy_px == (3.0, 4.0, 13.0, 16.0)
     assert (data.samples[0].width_px, data.samples[0].height_px) == (40, 30)
+
+
+def test_what_check_finds_in_pictures_and_boxes_names_the_line(tmp_path: Path) -> None:
+    write_picture(tmp_path / "good.jpg")
+    empty = {**BOX, "width": 0}
+    write_manifest(
+        tmp_path,
+        [
+            "",
+            entry("s3://bucket/in/gone.jpg", [{"class_id": 1, **BOX}], {"1": "dog"}),
+            entry("s3://bucket/in/good.jpg", [{"class_id": 1, **empty}], {"1": "dog"}),
+        ],
+    )
+    found = check_data_set(inspect_data_set(tmp_path)).problems
+    assert [problem.message.partition(":")[0] for problem in found] == [f"line {n} of the manifest" for n in (2, 3)]
+    assert "its picture gone.jpg is not there" in found[0].message
 
 
 def test_every_bad_line_is_reported_with_its_number_and_the_good_ones_are_converted(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ half a pixel on, because text formats round.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -103,7 +103,10 @@ def _check_sample(data: DataSet, number: int, sample: Sample) -> list[Problem]:
         problems.append(Problem(ProblemKind.NO_OBJECTS, labels, f"no object is labelled in {sample.name}"))
     for index, item in enumerate(sample.objects):
         problems += _check_box(sample, item, index, labels, (width_px, height_px))
-    return problems + _check_duplicates(sample, labels)
+    problems += _check_duplicates(sample, labels)
+    if sample.line is None:
+        return problems
+    return [replace(one, message=f"line {sample.line} of the manifest: {one.message}") for one in problems]
 
 
 def _check_size(sample: Sample, shown: str, labels: str, size_px: tuple[int, int]) -> list[Problem]:

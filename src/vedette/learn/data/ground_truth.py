@@ -214,7 +214,7 @@ class _Reader:
         names = self._class_map(line, metadata)
         width_px, height_px = _size(label.get("image_size"))
         objects = tuple(self._object(line, index, one, names) for index, one in enumerate(label["annotations"]))
-        return Sample(name, picture, width_px, height_px, objects)
+        return Sample(name, picture, width_px, height_px, objects, line=line.number)
 
     def _locate(self, line: _Line) -> tuple[str, Path] | None:
         """Name and place of the picture: by the mapping, else below the root, or by its tail found again there."""

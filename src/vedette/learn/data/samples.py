@@ -47,6 +47,7 @@ class Sample:
     height_px: int
     objects: tuple[LabelledObject, ...]
     labels: Path | None = None  # the file the objects were read from
+    line: int | None = None  # where in that file, when it labels one picture a line; counted from 1
 
 
 @dataclass(frozen=True, slots=True)
