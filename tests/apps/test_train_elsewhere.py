@@ -20,10 +20,11 @@ from simulators.s3_servers import BUCKET, S3Server
 from simulators.scripted_aws import Answer, ScriptedAws, refusal, scripted_aws
 from vedette.apps import job_ending, train_elsewhere
 from vedette.apps.cli import run_command
-from vedette.apps.job_asking import plan_job
+from vedette.apps.job_asking import plan_job, send
 from vedette.apps.job_flags import JobFlags
 from vedette.apps.object_storage import open_place
-from vedette.contracts.errors import UsageError
+from vedette.contracts.errors import InputError, UsageError
+from vedette.contracts.ports import SilentProgress
 from vedette.learn.data.versions import find_version
 from vedette.learn.sagemaker.job_service import JobService
 
@@ -130,6 +131,22 @@ def test_local_data_is_pushed_and_the_job_trains_on_that_version(
     assert "12 of 12 files sent" in told.err
     assert "vedette jobs follow belt-1 --out run\n" in told.out
     assert not Path("run").exists()
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_stored_under_its_old_digest(place: str, tmp_path: Path) -> None:
+    wheel = tmp_path / "vedette-1-py3-none-any.whl"
+    wheel.write_bytes(b"as it was checked")
+    flags = JobFlags(role=ROLE, instance="ml.g5.xlarge", image=AWS_IMAGE, wheel=str(wheel), output=place)
+    plan = plan_job(flags, {"data": f"{place}/data"}, "us-east-1")
+    wheel.write_bytes(b"changed meanwhile")
+
+    with pytest.raises(InputError, match=r"vedette-1-py3-none-any\.whl changed while it was sent"):
+        send(plan, SilentProgress())
+
+    assert [*open_place(plan.files[0].folder).list()] == []
+    plan = plan_job(flags, {"data": f"{place}/data"}, "us-east-1")
+    send(plan, SilentProgress())
+    assert [one.size_bytes for one in open_place(plan.files[0].folder).list()] == [17]
 
 
 def test_what_is_there_already_is_not_sent_again(

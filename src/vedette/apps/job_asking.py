@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vedette.contracts.errors import UsageError
+from vedette.contracts.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from vedette.apps.job_flags import JobFlags
@@ -203,7 +203,7 @@ def _file_upload(path: Path, flag: str, bucket: str) -> FileUpload:
                 digest.update(block)
     except OSError as error:
         raise UsageError(f"{flag} {path}: cannot be read: {error.strerror or error}") from error
-    return FileUpload(path, f"{bucket}/uploads/{digest.hexdigest()[:32]}")
+    return FileUpload(path, f"{bucket}{_folder_name(digest.hexdigest())}")
 
 
 def send(plan: Plan, progress: Any) -> Pushed | None:
@@ -222,14 +222,23 @@ def send(plan: Plan, progress: Any) -> Pushed | None:
         if found is not None and found.size_bytes == size:
             continue
         progress.start(f"sending {upload.place.name}", size, "bytes")
-        store.upload(upload.place.name, _blocks(upload.place, progress))
+        store.upload(upload.place.name, _blocks(upload, progress))
     if plan.data is None:
         return None
     return push_version(plan.data, open_place(plan.data_address), DEFAULT_TAG, progress, digest_memory(plan.data))
 
 
-def _blocks(path: Path, progress: Any) -> Iterator[bytes]:
-    with path.open("rb") as file:
+def _blocks(upload: FileUpload, progress: Any) -> Iterator[bytes]:
+    """A file's bytes; an error at their end, which undoes the upload, when they are not those that name its folder."""
+    digest = hashlib.sha256()
+    with upload.place.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
+            digest.update(block)
             yield block
             progress.advance(len(block))
+    if not upload.folder.endswith(_folder_name(digest.hexdigest())):
+        raise InputError(f"{upload.place} changed while it was sent; give the command again when nobody writes to it")
+
+
+def _folder_name(sha256: str) -> str:
+    return f"/uploads/{sha256[:32]}"

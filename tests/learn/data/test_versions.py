@@ -132,11 +132,11 @@ def test_digests_are_remembered_only_while_a_file_cannot_have_changed(
     found = file.stat()
 
     memory = DigestMemory(place)
-    memory.remember("a.jpg", found, digest_file(file))
+    memory.remember("a.jpg", found, digest_file(file)[0])
     assert memory.find("a.jpg", found) is None  # written a moment ago: it could change unseen
 
     monkeypatch.setattr("vedette.learn.data.versions_digests.SETTLED_S", -1.0)
-    memory.remember("a.jpg", found, digest_file(file))
+    memory.remember("a.jpg", found, digest_file(file)[0])
     memory.save()
     again = DigestMemory(place)
     assert again.find("a.jpg", file.stat()) == SHA

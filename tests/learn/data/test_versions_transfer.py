@@ -345,12 +345,18 @@ def test_nothing_is_written_through_a_link_that_leads_outside(tmp_path: Path) ->
     push(tmp_path / "data", store)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "copy").mkdir()
-    (tmp_path / "copy" / "JPEGImages").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "data" / "deep" / "er" / "one.txt").write_bytes(b"deep")
+    push(tmp_path / "data", store)
+    for name in ("JPEGImages", "deep"):
+        link = tmp_path / "copy" / name
+        link.symlink_to(tmp_path / "elsewhere")
 
-    with pytest.raises(DataError, match="link"):
-        pull(store, tmp_path / "copy")
+        with pytest.raises(DataError, match="link"):
+            pull(store, tmp_path / "copy")
 
-    assert [*(tmp_path / "elsewhere").iterdir()] == []
+        assert [*(tmp_path / "elsewhere").iterdir()] == []
+        link.unlink()
 
 
 def test_a_large_file_that_changes_while_it_is_pushed_is_not_stored(
@@ -360,7 +366,7 @@ def test_a_large_file_that_changes_while_it_is_pushed_is_not_stored(
     film = tmp_path / "data" / "film.mp4"
     film.write_bytes(bytes(PART_BYTES + 1))
 
-    def digest_then_change(path: Path) -> str:
+    def digest_then_change(path: Path) -> tuple[str, int]:
         digest = digest_file(path)
         with path.open("r+b") as file:
             file.write(b"changed")
@@ -372,6 +378,26 @@ def test_a_large_file_that_changes_while_it_is_pushed_is_not_stored(
         push(tmp_path / "data", store)
 
     assert [*store.list()] == []
+
+
+def test_a_large_file_that_grew_since_it_was_looked_at_has_the_size_of_what_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    film = tmp_path / "data" / "film.mp4"
+    film.write_bytes(bytes(PART_BYTES + 1))
+
+    def grow_then_digest(path: Path) -> tuple[str, int]:
+        with path.open("ab") as file:
+            file.write(b"more")
+        return digest_file(path)
+
+    monkeypatch.setattr("vedette.learn.data.versions_push.digest_file", grow_then_digest)
+    store = open_store(tmp_path / "store")
+    push(tmp_path / "data", store)
+    pull(store, tmp_path / "copy")
+
+    assert (tmp_path / "copy" / "film.mp4").read_bytes() == film.read_bytes()
 
 
 def test_what_cannot_be_pushed_is_told(tmp_path: Path) -> None:

@@ -63,16 +63,17 @@ class DigestMemory:
         self._changed = False
 
 
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal.
+def digest_file(path: Path) -> tuple[str, int]:
+    """SHA-256 of a file's bytes, in hexadecimal, and how many these were.
 
     Raises:
         DataError: it cannot be read.
     """
-    digest = hashlib.sha256()
+    digest, size_bytes = hashlib.sha256(), 0
     for block in file_blocks(path):
         digest.update(block)
-    return digest.hexdigest()
+        size_bytes += len(block)
+    return digest.hexdigest(), size_bytes
 
 
 def file_blocks(path: Path) -> Iterator[bytes]:

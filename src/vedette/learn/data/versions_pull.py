@@ -146,7 +146,7 @@ def _judge(root: Path, file: VersionedFile, there: set[str], memory: DigestMemor
         return "changed"
     digest = memory.find(file.path, found) if memory is not None else None
     if digest is None:
-        digest = digest_file(place)
+        digest, _ = digest_file(place)
         if memory is not None:
             memory.remember(file.path, found, digest)
     return "right" if digest == file.sha256 else "changed"
@@ -252,10 +252,10 @@ class _Receiver:
 
     def _make_parent(self, place: Path) -> None:
         """The folder of a file, refused when a link leads it out of the folder that is pulled into."""
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if not place.parent.resolve().is_relative_to(self._real_root):
+        if not place.parent.resolve().is_relative_to(self._real_root):  # of what is there; the rest is made below it
             raise DestinationError(
                 f"{place.parent} is a link that leads outside {self._root}; nothing is written there"
             )
+        place.parent.mkdir(parents=True, exist_ok=True)
         if place.is_dir() and not place.is_symlink():
             raise DestinationError(f"{place} is a folder; the version has a file there")

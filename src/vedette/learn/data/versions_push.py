@@ -202,10 +202,9 @@ class _Sender:
 
     def push_large(self, file: _LocalFile) -> _Done:
         """Send one file under its own digest."""
-        size = file.found.st_size
-        content = b"".join(file_blocks(file.place)) if size <= PART_BYTES else None
+        content = b"".join(file_blocks(file.place)) if file.found.st_size <= PART_BYTES else None
         if content is None:
-            sha256 = digest_file(file.place)
+            sha256, size = digest_file(file.place)
         else:
             sha256, size = hashlib.sha256(content).hexdigest(), len(content)
         done = (self._noted(file, sha256, size),)
