@@ -20,6 +20,7 @@ from simulators.s3_servers import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 from simulators.scripted_aws import Answer, refusal, scripted_aws
 from vedette.apps import job_ending, job_following
 from vedette.apps.cli import run_command
+from vedette.apps.followed_run import FollowedRun
 from vedette.apps.object_storage import open_place
 from vedette.learn.sagemaker.job_logs import GROUP
 from vedette.learn.sagemaker.metrics import metrics_line
@@ -253,6 +254,25 @@ def test_an_archive_that_cannot_be_unpacked_leaves_the_curves(
 
     assert "can be no name in a run" in capsys.readouterr().err
     assert {"job.json", "results.csv", "report.html"} <= set(files_of(tmp_path / "run"))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_a_person_hid_in_a_followed_folder_stays_there(
+    say: Say, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = "noted"
+    say(f"{name}/algo-1-1", epoch_line(1))
+    open_place(f"s3://{BUCKET}/jobs/{name}/output").write("model.tar.gz", archive(RUN))
+    FollowedRun(tmp_path / "run", name)
+    for path in (".notes", ".git/HEAD", ".results.7.partial.csv"):  # the last one is of a following that was killed
+        (tmp_path / "run" / path).parent.mkdir(exist_ok=True)
+        (tmp_path / "run" / path).write_text("mine")
+    (tmp_path / "run" / ".link").symlink_to("nowhere")
+
+    assert follow(name, monkeypatch, completed(name), flags=("--out", "run")) == 0
+
+    assert files_of(tmp_path / "run") == {**RUN, ".notes": b"mine", ".git/HEAD": b"mine"}
+    assert (tmp_path / "run" / ".link").is_symlink()
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 

@@ -39,6 +39,8 @@ def artefact_of(state: JobState) -> str:
 def fetch_run(state: JobState, run: Path, progress: Progress) -> Unpacked:
     """Unpack what the job has left into `run`: a new or empty folder, or one in which the job was followed.
 
+    Hidden files that a person has put into that stay there.
+
     Raises:
         VedetteError: there is nothing, it is damaged or hostile, or the folder is taken; the folder is as before.
     """
@@ -54,6 +56,7 @@ def fetch_run(state: JobState, run: Path, progress: Progress) -> Unpacked:
             if leftover.exists():
                 shutil.rmtree(leftover)
         unpacked = _bring(address, fetched, progress)
+        _keep_hidden(place, fetched)
         place.rename(followed)
         try:
             fetched.rename(place)
@@ -64,6 +67,17 @@ def fetch_run(state: JobState, run: Path, progress: Progress) -> Unpacked:
     except OSError as error:
         raise InputError(f"{run} cannot be replaced: {error.strerror or error}") from error
     return unpacked
+
+
+def _keep_hidden(followed: Path, fetched: Path) -> None:
+    """Copy what is not following's own: its temporary files end as `followed_run` writes them."""
+    for path in followed.iterdir():
+        if not path.name.startswith(".") or ".partial" in path.suffixes or path.suffix == ".part":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, fetched / path.name, symlinks=True)
+        else:
+            shutil.copy2(path, fetched / path.name, follow_symlinks=False)
 
 
 def warn_of_left_out(unpacked: Unpacked) -> None:
