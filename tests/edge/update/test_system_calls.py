@@ -92,6 +92,38 @@ def test_refused_by_the_disk_at_the_first_call_of_a_kind(
     assert digest_of(box / "current") == old
 
 
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO", "EDQUOT", "EROFS"])
+def test_refused_by_the_disk_at_every_single_call(error: str, bundles: list[Path], tmp_path: Path) -> None:
+    """One call fails and those after it work again, as on a disk that fills up for a moment."""
+    old, new = (digest_of(bundle) for bundle in bundles)
+    base = prepared(tmp_path / "base", bundles[0])
+    points = refused = 0
+    for call in ("mkdir", "rename", "symlink", "fsync", "write", "chmod"):
+        number = 0
+        while True:
+            number += 1
+            box, log = tmp_path / f"{call}-{number}", tmp_path / "log"
+            shutil.copytree(base, box, symlinks=True)
+            done = traced(["-e", f"inject={call}:error={error}:when={number}"], box, bundles[1], log)
+            if "(INJECTED)" not in log.read_text():
+                assert digest_of(box / "current") == new
+                break
+            points += 1
+            if done.returncode:
+                refused += 1
+                assert done.stderr.startswith("refused: "), done.stderr
+                assert "cannot be written" in done.stderr
+            assert digest_of(box / "current") in ({old} if done.returncode and call != "fsync" else {old, new})
+            if digest_of(box / "current") == old:
+                again = traced(["-e", "trace=none"], box, bundles[1], log)
+                assert again.returncode == 0, again.stderr
+            assert digest_of(box / "current") == new
+            shutil.rmtree(box)
+        assert number > 1 or call == "chmod"
+    sys.stdout.write(f"{error}: {points} points, {refused} refused, the others of no consequence\n")
+    assert refused > 10
+
+
 def test_everything_is_flushed_before_the_link_points_at_it(bundles: list[Path], tmp_path: Path) -> None:
     """A kill cannot find a missing flush: the order of the calls can."""
     box = prepared(tmp_path / "box", bundles[0])
