@@ -1,6 +1,7 @@
 """Several processes train as one: the same weights, one end for all, and a run that any number of them goes on with."""
 
 import csv
+import os
 import shutil
 import signal
 import sys
@@ -271,6 +272,15 @@ def test_processes_with_unlike_data_and_batches_that_do_not_reach_are_refused(tm
     assert code == 1
     assert printed.count("--batch 1 is shared out among 2 processes: it must be at least 2") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_name_that_is_no_utf8_is_told_like_any_other(tmp_path: Path) -> None:
+    missing = tmp_path / os.fsdecode(b"data\xff")
+    code, printed = torchrun.run(torchrun.several(2, [f"--data={missing}", f"--out={tmp_path / 'run'}"]))
+    assert code == 1
+    assert "data\\udcff does not exist" in printed
+    assert "UnicodeEncodeError" not in printed
 
 
 def test_a_process_by_itself_joins_nobody() -> None:

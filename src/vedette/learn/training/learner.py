@@ -20,7 +20,7 @@ from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.training.arithmetic import Arithmetic
 from vedette.learn.training.errors import DivergedError, ResumeError
 from vedette.learn.training.loading import Batch
-from vedette.learn.training.peers import ALONE, Peers
+from vedette.learn.training.peers import ALONE, PATHS, Peers
 from vedette.learn.training.schedule import average_decay
 from vedette.learn.training.settings import Recipe
 from vedette.learn.training.shared_norm import share_norms
@@ -112,8 +112,8 @@ class Learner:
             gradient.copy_(summed.view(gradient.shape))
 
     def _diverged(self, what: str, batch: Batch) -> DivergedError:
-        parts = self.peers.collect("\n".join(batch.names).encode())
-        names = dict.fromkeys(name for part in parts for name in part.decode().split("\n"))
+        parts = self.peers.collect("\n".join(batch.names).encode(errors=PATHS))
+        names = dict.fromkeys(name for part in parts for name in part.decode(errors=PATHS).split("\n"))
         return _diverged(what, batch, list(names))
 
     def _follow(self) -> None:

@@ -20,6 +20,7 @@ from vedette.learn.training.errors import PeerError
 from vedette.learn.training.lifeline import Kind, Lifeline
 
 REASON_S = 10.0  # for the news of a loss, once an operation has failed
+PATHS = "surrogateescape"  # names of files need not be UTF-8; Python keeps their bytes so
 Result = TypeVar("Result")
 
 
@@ -120,12 +121,12 @@ class Peers:
             result = work()
         except VedetteError as error:
             failed = error
-        told = self.collect(b"" if failed is None else f"{self.name}: {failed}".encode())
+        told = self.collect(b"" if failed is None else f"{self.name}: {failed}".encode(errors=PATHS))
         if failed is not None:
             raise failed
         for problem in told:
             if problem:
-                raise PeerError(problem.decode())
+                raise PeerError(problem.decode(errors=PATHS))
         return result
 
     def agree(self, facts: dict[str, Any]) -> None:
