@@ -180,8 +180,25 @@ def test_kafka_is_carried_over_and_triton_is_told(app: Path) -> None:
     imported = import_app(app, None)
 
     assert imported.document["events"] == [{"kind": "kafka", "brokers": ["broker:1884"], "topic": "cars"}]
-    assert any("settings of the Kafka adaptor" in note for note in imported.notes)
     assert any("runs on Triton" in note for note in imported.notes)
+
+
+def test_kafkas_user_is_carried_over_and_its_password_is_not(app: Path) -> None:
+    app.write_text(APP.replace("libnvds_mqtt", "libnvds_kafka").replace("site/cars", "cars"))
+    (app.parent / "mqtt.txt").write_text(
+        '[message-broker]\nproto-cfg="security.protocol=sasl_ssl;sasl.mechanism=SCRAM-SHA-256;sasl.username=u;'
+        'sasl.password=hunter2;ssl.ca.location=/ca.pem"\n'
+    )
+    imported = import_app(app, None)
+
+    (target,) = imported.document["events"]
+    assert target == {
+        "kind": "kafka", "brokers": ["broker:1884"], "topic": "cars", "tls": True, "username": "u",
+        "mechanism": "SCRAM-SHA-256", "password_env": "KAFKA_PASSWORD",
+    }  # fmt: skip
+    assert any("mqtt.txt:2: settings of librdkafka not carried over: ssl.ca.location" in one for one in imported.notes)
+    assert any("put it into $KAFKA_PASSWORD" in note for note in imported.notes)
+    assert "hunter2" not in str(imported)
 
 
 def test_other_brokers_are_told(app: Path) -> None:

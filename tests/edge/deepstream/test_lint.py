@@ -141,6 +141,8 @@ def test_a_secret_is_not_repeated() -> None:
     assert "hunter2" not in str(findings(text))
     assert "hunter2" not in str(findings("[message-broker]\nusername=a\npassword=hunter2\n"))
     assert findings("[message-broker]\npassword=hunter2\n")[0][:2] == (2, "warning")
+    kafka = findings('[message-broker]\nproto-cfg="sasl.username=a;sasl.password=hunter2"\n')
+    assert kafka == [(2, "warning", "[message-broker] 'proto-cfg' holds a password; others may read the file")]
 
 
 @pytest.mark.parametrize(

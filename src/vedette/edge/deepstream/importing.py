@@ -5,14 +5,11 @@ something is shown or recorded. Vedette's own: tracker, muxer, memory, drawing. 
 the command for it is among the notes.
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from vedette.contracts.pipeline import KafkaTarget, MqttTarget
 from vedette.edge.deepstream.errors import DeepStreamError
+from vedette.edge.deepstream.import_brokers import import_broker
 from vedette.edge.deepstream.import_rules import import_rules
 from vedette.edge.deepstream.import_settings import Group, Imported, group_of, groups_of, read_config, read_named
 from vedette.edge.deepstream.import_sources import import_cameras
@@ -136,51 +133,6 @@ def _import_sinks(file: KeyFile, imported: Imported) -> None:
             imported.document["show"] = {}
             imported.leave(file, sink.line, f"[{sink.name}]: the live page takes the place of the window or stream")
         elif kind == 6:
-            _import_broker(sink, imported)
+            import_broker(sink, imported)
         else:
             imported.leave(file, sink.line, f"[{sink.name}] of type {kind} left out")
-
-
-def _import_broker(sink: Group, imported: Imported) -> None:
-    library, address = sink.text("msg-broker-proto-lib") or "", sink.text("msg-broker-conn-str") or ""
-    parts = address.split(";")
-    topic = sink.text("topic") or (parts[2] if len(parts) > 2 else None)
-    protocol = re.search(r"libnvds_(\w+)_proto", library)
-    kind = protocol[1] if protocol else "its broker"
-    if kind not in {"mqtt", "kafka"} or len(parts) < 2 or not re.fullmatch(r"\d{1,5}", parts[1]) or not topic:
-        imported.leave(sink.file, sink.line, f"[{sink.name}]: {kind} at '{parts[0]}' is not carried over")
-        return
-    if kind == "kafka":
-        target: dict[str, Any] = {"kind": "kafka", "brokers": [f"{parts[0]}:{parts[1]}"], "topic": topic}
-        if sink.text("msg-broker-config") is not None:
-            imported.leave(
-                sink.file, sink.line_of("msg-broker-config"), "settings of the Kafka adaptor were not carried over"
-            )
-    else:
-        target = {"kind": "mqtt", "host": parts[0], "port": int(parts[1]), "topic": topic}
-        _import_mqtt_settings(sink, target, imported)
-    try:
-        TypeAdapter(KafkaTarget if kind == "kafka" else MqttTarget).validate_python(target)
-    except ValidationError:
-        imported.leave(sink.file, sink.line, f"[{sink.name}]: no topic or address of {kind} that can be; left out")
-        return
-    imported.document.setdefault("events", []).append(target)
-    imported.leave(
-        sink.file, sink.line, f"[{sink.name}]: events are Vedette's own (CloudEvents), not NVIDIA's messages"
-    )
-
-
-def _import_mqtt_settings(sink: Group, target: dict[str, Any], imported: Imported) -> None:
-    config = read_named(sink, "msg-broker-config", imported)
-    broker = group_of(config, "message-broker") if config is not None else None
-    if broker is None:
-        return
-    if broker.integer("enable-tls") == 1:
-        target["tls"] = True
-    if broker.text("username") is not None:
-        target["username"] = broker.text("username")
-    if broker.text("password") is not None:
-        target["password_env"] = "MQTT_PASSWORD"
-        imported.leave(
-            broker.file, broker.line_of("password"), "the password was not copied: put it into $MQTT_PASSWORD"
-        )

@@ -12,6 +12,7 @@ from vedette.edge.deepstream.key_tables import ENDED, LATER, FileKind, KeyTable,
 from vedette.edge.deepstream.key_values import ValueKind, read_value
 
 _SECRET_KEYS = {"password", "connection_str", "tls-keyfile-password"}
+_SECRET_SETTINGS = re.compile(r"(sasl|ssl\.key)\.password=[^;\"\s]")  # librdkafka's, in proto-cfg
 _CREDENTIALS = re.compile(r"://[^/@\s:]+:[^/@\s]+@")
 _CHECKED_PATHS = {"config-file", "ll-config-file", "labelfile-path", "msg-conv-config", "msg-broker-config"}
 _WORDS = {"yes": 1, "on": 1, "True": 1, "TRUE": 1, "no": 0, "off": 0, "False": 0, "FALSE": 0}
@@ -41,6 +42,8 @@ def check_lines(file: KeyFile) -> Iterator[Finding]:
             )
         if entry.key.lower() in _SECRET_KEYS and entry.value.strip() and not entry.value.startswith("<"):
             yield _finding(file, entry, Severity.WARNING, f"'{entry.key}' is a secret in a file that others may read")
+        if _SECRET_SETTINGS.search(entry.value):
+            yield _finding(file, entry, Severity.WARNING, f"'{entry.key}' holds a password; others may read the file")
         if _CREDENTIALS.search(entry.value):
             yield _finding(
                 file, entry, Severity.WARNING, f"'{entry.key}' holds a user name and password in the address"
