@@ -33,6 +33,13 @@ def found(*boxes: Box) -> Detections:
 )
 def test_what_was_here_and_is_there_has_moved(before: list[Box], now: list[Box], moved: bool) -> None:
     witness = StillnessWitness()
-    assert not witness.has_moved(found(*before))
-    assert witness.has_moved(found(*now)) is moved
-    assert not witness.has_moved(found(*now))
+    assert not witness.has_moved(found(*before), after_stillness=True)
+    assert witness.has_moved(found(*now), after_stillness=True) is moved
+    assert not witness.has_moved(found(*now), after_stillness=True)
+
+
+def test_what_moved_while_the_gate_was_open_says_nothing_against_it() -> None:
+    witness = StillnessWitness()
+    places = [100.0, 200.0, 300.0]
+    assert not any(witness.has_moved(found((x, 0, 0.9)), after_stillness=False) for x in places)
+    assert witness.has_moved(found((100, 0, 0.9)), after_stillness=True)

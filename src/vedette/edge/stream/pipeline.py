@@ -170,7 +170,7 @@ class StreamPipeline:
             counters.objects += len(detections)
             if stamp.camera in self._witnessed:
                 witness, worker = self._witnessed[stamp.camera]
-                if witness.has_moved(detections):
+                if witness.has_moved(detections, after_stillness=stamp.still_s > 0):
                     worker.tell_moved(stamp.media_time_s)
             self._handler.on_result(slot.frame, slot.picture, detections)
 

@@ -21,10 +21,10 @@ class StillnessWitness:
     def __init__(self) -> None:
         self._before: Detections | None = None
 
-    def has_moved(self, now: Detections) -> bool:
-        """Whether something that was detected the last time is somewhere else."""
+    def has_moved(self, now: Detections, *, after_stillness: bool) -> bool:
+        """Whether something that was detected the last time is elsewhere, though nothing moved in between."""
         before, self._before = self._before, now
-        if before is None or not len(before) or not len(now):
+        if not after_stillness or before is None or not len(before) or not len(now):
             return False
         same_class = before.class_ids[:, None] == now.class_ids[None, :]  # (before, now) bool
         same = same_class & (iou_matrix(before.boxes_xyxy_px, now.boxes_xyxy_px) > SAME_IOU)
