@@ -149,6 +149,12 @@ def test_sources_that_are_none_are_one_sentence(
     assert not (box / "current").exists()
 
 
+def test_going_back_where_nothing_was_installed_makes_no_folder(box: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["rollback", "--to", str(box)]) == 1
+    assert "nothing was ever installed here" in capsys.readouterr().err
+    assert not box.exists()
+
+
 def test_whatever_is_damaged_is_refused_and_nothing_changes(bundles: list[Path], box: Path, tmp_path: Path) -> None:
     assert install(bundles[0], box) == 0
     before = sorted(box.rglob("*"))

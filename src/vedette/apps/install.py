@@ -77,9 +77,12 @@ def rollback(
     The release is verified first, byte by byte; a damaged one is refused and nothing changes.
     """
     from vedette.apps.console import print_json, print_line
+    from vedette.edge.update.errors import NoReleaseError
     from vedette.edge.update.releases import Releases
 
     releases = Releases(to if to is not None else default_folder())
+    if not releases.folder.is_dir():  # a name mistyped makes no folders
+        raise NoReleaseError(f"{releases.folder}: nothing was ever installed here; name the folder with --to")
     with releases.locked():
         releases.roll_back()
     report = _report(releases)
