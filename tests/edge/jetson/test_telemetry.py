@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,14 @@ def test_a_program_that_is_not_there_or_ends_tells_nothing() -> None:
         assert reader.newest() is None
     with TegraStatsReader([sys.executable, "-c", "pass"]) as reader:
         assert reader.newest() is None
+
+
+def test_what_a_script_has_started_ends_with_it() -> None:
+    script = f"(while :; do echo {LINE!r}; sleep 0.05; done) & wait"
+    with TegraStatsReader(["sh", "-c", script]) as reader:
+        for _ in range(6000):
+            if reader.newest() is not None:
+                break
+            time.sleep(0.01)
+        assert reader.newest() is not None
+    assert "vedette-tegrastats" not in {thread.name for thread in threading.enumerate()}

@@ -5,6 +5,8 @@ every `LOOK_EVERY_S`, whoever asks; a counter of throttling that has grown is to
 """
 
 import contextlib
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -120,7 +122,8 @@ class TegraStatsReader:
     def __exit__(self, *_: object) -> None:
         if self._process is None or self._thread is None or self._process.stdout is None:
             return
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):  # all of it may have gone already
+            os.killpg(self._process.pid, signal.SIGKILL)  # a script's children hold the pipe, too
         self._process.wait()
         self._thread.join()
         self._process.stdout.close()
