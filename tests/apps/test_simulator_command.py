@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -55,6 +56,7 @@ def test_wrong_usage_is_one_line_and_starts_nothing() -> None:
 PATIENT = """
 import signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(4))
+signal.signal(signal.SIGHUP, lambda *_: sys.exit(5))
 try:
     sys.stdout.write("ready"); sys.stdout.flush()
     while True:
@@ -64,27 +66,44 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 3), (signal.SIGTERM, 4)])
-def test_ctrl_c_and_sigterm_are_for_the_command(number: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 3), (signal.SIGTERM, 4), (signal.SIGHUP, 5)])
+def test_ctrl_c_and_sigterm_are_for_the_command_and_leave_nothing(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "vedette", "simulator", "--", sys.executable, "-c", PATIENT],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.read(5) == "ready"
+    assert len([*tmp_path.iterdir()]) == 1
     if number is signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does: to all of the foreground
     else:
         process.send_signal(number)
     _, told = process.communicate(timeout=120)
     assert (process.returncode, told) == (code, "")
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_while_it_starts_it_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vedette", "simulator", "--", "true"], env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    while not [*tmp_path.glob("*/moto.log")]:
+        assert process.poll() is None
+    process.send_signal(number)
+    assert process.wait(120) == 128 + number
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are tied to their parents on Linux")
-def test_killed_at_once_it_leaves_no_server() -> None:
+def test_killed_at_once_it_leaves_no_server_and_its_folder_to_the_next_one(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "vedette", "simulator", "--", sys.executable, "-c", f"{SHOWN}; sys.stdin.read()"],
-        stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
     )  # fmt: skip
     assert process.stdout is not None
     assert process.stdin is not None
@@ -97,3 +116,6 @@ def test_killed_at_once_it_leaves_no_server() -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert psutil.wait_procs(servers, 60)[1] == []
+    assert len([*tmp_path.iterdir()]) == 1
+    assert simulator("--", "true", TMPDIR=str(tmp_path)).returncode == 0
+    assert [*tmp_path.iterdir()] == []

@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from vedette.apps.simulator_opening import LAST_SIGNAL, simulated
 from vedette.contracts.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 NO_PROXY = dict.fromkeys(
     ("NO_PROXY", "no_proxy"), "127.0.0.1,localhost"
 )  # a proxy cannot reach this computer's servers
-LAST_SIGNAL = 128  # shells tell a program that signal N ended as 128 + N
 
 
 def simulator(
@@ -45,7 +44,7 @@ def simulator(
         Where machines' disks are. Default: a temporary folder.
     """
     from vedette.apps.durations import parse_duration
-    from vedette.learn.sagemaker.simulator.opening import GRACE_S, SimulatorOptions, open_simulator
+    from vedette.learn.sagemaker.simulator.opening import GRACE_S, SimulatorOptions
 
     if interrupt_after_epoch is not None and interrupt_after_epoch < 1:
         raise UsageError(f"--interrupt-after-epoch {interrupt_after_epoch}: the first epoch is 1")
@@ -54,10 +53,7 @@ def simulator(
     )
     os.environ.update(NO_PROXY)  # for the machines' own way to S3
     arguments = list(command) or [os.environ.get("SHELL") or "/bin/sh"]
-    with (
-        tempfile.TemporaryDirectory(prefix="vedette-simulator-", ignore_cleanup_errors=True) as scratch,
-        open_simulator(folder or Path(scratch), options) as running,
-    ):
+    with simulated(options, folder) as running:
         return _run(arguments, environment_in(running, os.environ))
 
 
@@ -81,7 +77,7 @@ def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 @contextmanager
 def _leaving_signals_to() -> Iterator[list["subprocess.Popen[bytes]"]]:
-    """For the child in the list: the terminal sends Ctrl-C to both; SIGTERM comes here alone, and is passed on."""
+    """For the child in the list: the terminal sends Ctrl-C to both; SIGTERM and SIGHUP may come here alone."""
     children: list[subprocess.Popen[bytes]] = []
 
     def pass_on(number: int, _: FrameType | None) -> None:
@@ -91,6 +87,7 @@ def _leaving_signals_to() -> Iterator[list["subprocess.Popen[bytes]"]]:
     before = {
         signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),
         signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on),
+        signal.SIGHUP: signal.signal(signal.SIGHUP, pass_on),
     }
     try:
         yield children

@@ -7,15 +7,12 @@ SageMaker's interface on this computer: the same code asks it for the same job.
 from __future__ import annotations
 
 import os
-import signal
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from vedette.apps.job_flags import JobFlags
@@ -130,28 +127,24 @@ def _rehearse(flags: JobFlags, trained: Mapping[str, Any], out: Path, json: bool
     from vedette.apps.console import warn
     from vedette.apps.job_ending import Ending, follow_to_end
     from vedette.apps.object_storage import local_data
-    from vedette.learn.sagemaker.simulator.opening import open_simulator
+    from vedette.apps.simulator_opening import simulated
 
     if not flags.wait:
         raise UsageError("--detach: the simulator ends with this command, and its job with it; leave it out")
     trained = dict(trained)
     if trained.get("data") is not None:
         trained["data"] = local_data(trained["data"])  # from the true S3, which the simulator has not
-    with (
-        _leaving_on_sigterm(),
-        tempfile.TemporaryDirectory(prefix="vedette-simulator-", ignore_cleanup_errors=True) as folder,
-    ):
-        warn("simulator: SageMaker, S3 and logs on this computer, until the job has ended")
-        with open_simulator(Path(folder)) as simulator, _environment(simulator.environment):
-            service = _service(None)
-            simulated = {"image": simulator.image, "output": f"s3://{simulator.bucket}/jobs"}
-            here = replace(flags, region=None, instance=flags.instance or SIMULATED_INSTANCE)
-            if flags.job is None:
-                here = replace(here, role=flags.role or simulator.role)
-            name = _create(service, here, trained, out, simulated)
-            ending = Ending(None, flags.price_per_hour, json, SIMULATOR_LOOK_S)
-            stop = partial(_stop_simulated, service, simulator, out, ending)
-            return follow_to_end(service, name, out, replace(ending, interrupted=stop))
+    warn("simulator: SageMaker, S3 and logs on this computer, until the job has ended")
+    with simulated() as simulator, _environment(simulator.environment):
+        service = _service(None)
+        there = {"image": simulator.image, "output": f"s3://{simulator.bucket}/jobs"}
+        here = replace(flags, region=None, instance=flags.instance or SIMULATED_INSTANCE)
+        if flags.job is None:
+            here = replace(here, role=flags.role or simulator.role)
+        name = _create(service, here, trained, out, there)
+        ending = Ending(None, flags.price_per_hour, json, SIMULATOR_LOOK_S)
+        stop = partial(_stop_simulated, service, simulator, out, ending)
+        return follow_to_end(service, name, out, replace(ending, interrupted=stop))
 
 
 def _stop_simulated(service: JobService, simulator: Simulator, out: Path, ending: Ending, name: str) -> int:
@@ -169,20 +162,6 @@ def _stop_simulated(service: JobService, simulator: Simulator, out: Path, ending
         return INTERRUPTED
     tell_end(service.describe(name), out, ending)
     return INTERRUPTED
-
-
-@contextmanager
-def _leaving_on_sigterm() -> Iterator[None]:
-    """SIGTERM leaves every block, so that jobs end and no machine's disk stays behind."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -195,6 +195,22 @@ def test_an_interrupted_spot_job_goes_on_with_its_checkpoints_on_new_machines(re
             rehearsal.simulator.interrupt(name)
 
 
+def test_every_machine_of_every_attempt_has_temporary_files_of_its_own(rehearsal: Rehearsal) -> None:
+    rehearsal.create("apart", {"waits": "yes", "writes": '{"checkpoints/x": "1"}'}, {**SPOT, "instances": 2})
+    while sum("started" in lines for lines in rehearsal.streams("apart").values()) < 2:
+        assert not rehearsal.simulator.wait("apart", 0.05), rehearsal.describe("apart")
+    running = [one.environ() for one in psutil.Process().children() if "training_program" in " ".join(one.cmdline())]
+    seen = {one["TMPDIR"] for one in running if one["TRAINING_JOB_NAME"] == "apart"}
+    assert len(seen) == 2
+    assert all(Path(one).is_dir() for one in seen)
+    rehearsal.simulator.interrupt("apart")
+    assert rehearsal.ended("apart")["TrainingJobStatus"] == "Completed"
+    model = rehearsal.model("apart")
+    seen |= {model[f"algo-{number}/environment.json"]["TMPDIR"] for number in (1, 2)}
+    assert len(seen) == 4
+    assert not any(Path(one).exists() for one in seen)
+
+
 def test_a_spot_job_that_waits_too_long_ends(rehearsal: Rehearsal) -> None:
     told = rehearsal.run("waited", {"spot": True, "max_run": 1, "max_wait": 1}, waits="yes")
     assert told["SecondaryStatus"] == "MaxWaitTimeExceeded"

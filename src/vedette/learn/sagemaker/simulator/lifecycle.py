@@ -22,6 +22,7 @@ from vedette.learn.sagemaker.simulator.moto_server import HOST, free_port
 from vedette.learn.sagemaker.simulator.records import JobRecord, Phase
 from vedette.learn.sagemaker.simulator.results import has_files, upload_results
 from vedette.learn.sagemaker.simulator.s3_places import remove_tree
+from vedette.learn.sagemaker.simulator.scratch import scratch_folder
 from vedette.storage.address import S3Settings
 
 LOOK_S = 0.1
@@ -72,7 +73,7 @@ class JobRun:
         self._stream_s = 0  # the newest streams' number
         self._machines: list[Machine] = []
         self._streams: list[LogStream] = []
-        self._temporary = ""
+        self._temporary = Path()  # a folder for each attempt's machines
 
     def ask_to_stop(self) -> None:
         """As StopTrainingJob: it is Stopping from now on, whatever its thread is about."""
@@ -88,8 +89,7 @@ class JobRun:
                 tempfile.TemporaryDirectory(
                     prefix=f"{self.record.name[:30]}-", dir=self._around.folder, ignore_cleanup_errors=True
                 ) as scratch,
-                # not in there: sockets lie in it, whose names must be short
-                tempfile.TemporaryDirectory(prefix="vedette-", ignore_cleanup_errors=True) as self._temporary,
+                scratch_folder("vedette-") as self._temporary,  # not in there: sockets' names must be short
             ):
                 number = 1
                 while self._attempt(Path(scratch), number) is _Ending.INTERRUPTED:
@@ -121,7 +121,7 @@ class JobRun:
                     machine.checkpoints.restore()
             if (early := self._early_ending()) is not None:
                 return self._finish(early)
-            self._start()
+            self._start(number)
             ending = self._watch(begun_s)
             self._shut_down(ending)
             return self._finish(ending, folder, begun_s)
@@ -132,6 +132,7 @@ class JobRun:
                 self.record.training_s += time.monotonic() - begun_s
             self._machines = []
             remove_tree(folder)
+            remove_tree(self._temporary / str(number))  # though programs may have been killed
 
     def _early_ending(self) -> _Ending | None:
         if self.close.is_set():
@@ -143,7 +144,7 @@ class JobRun:
             return _Ending.WAITED_TOO_LONG
         return None
 
-    def _start(self) -> None:
+    def _start(self, number: int) -> None:
         """Start the program on every machine."""
         algorithm = self.record.request["AlgorithmSpecification"]
         self._stream_s = max(int(time.time()), self._stream_s + 1)
@@ -158,11 +159,13 @@ class JobRun:
             "TRAINING_JOB_ARN": self.record.arn,
             "MASTER_ADDR": HOST,
             "MASTER_PORT": str(free_port()),
-            "TMPDIR": self._temporary,  # goes with the machine, though its program may be killed
         }
         self._enter(Phase.TRAINING)
-        for machine, stream in zip(self._machines, self._streams, strict=True):
-            process = start(machine, self._around.command, self.record.request, given)
+        for index, (machine, stream) in enumerate(zip(self._machines, self._streams, strict=True)):
+            temporary = self._temporary / str(number) / str(index)
+            temporary.mkdir(parents=True)
+            own = {**given, "TMPDIR": str(temporary)}
+            process = start(machine, self._around.command, self.record.request, own)
             assert process.stdout is not None
             machine.reader = LogReader(process.stdout, stream, self._note_line)
 

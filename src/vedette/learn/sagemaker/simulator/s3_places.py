@@ -6,6 +6,7 @@ An S3Prefix is the beginning of a key, as SageMaker takes it: `s3://b/parts` bri
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -75,7 +76,8 @@ def make_read_only(folder: Path) -> None:
 def remove_tree(folder: Path) -> None:
     """Remove a folder, though parts of it may be read-only."""
     for path, _, _ in os.walk(folder):
-        Path(path).chmod(0o755)
+        with suppress(FileNotFoundError):
+            Path(path).chmod(0o755)
     shutil.rmtree(folder, ignore_errors=True)
 
 
