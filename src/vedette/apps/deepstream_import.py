@@ -15,7 +15,7 @@ def import_config(
     bundle: Annotated[str | None, Parameter(help="the bundle that detects; its folder or s3://BUCKET/PREFIX")] = None,
     json: Annotated[bool, Parameter(help="print pipeline and notes as one JSON document")] = False,
 ) -> int:
-    """Turn a deepstream-app configuration (key file) into a pipeline file for `vedette run`.
+    """Turn a deepstream-app configuration (key file or YAML) into a pipeline file for `vedette run`.
 
     Reads the application file and the nvinfer, nvdsanalytics, message converter and broker files it names. Sources,
     interval, thresholds, lines, zones and an MQTT or Kafka broker are carried over; everything that is not is told on

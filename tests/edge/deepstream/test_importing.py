@@ -259,6 +259,43 @@ def test_what_was_rendered_comes_back(tmp_path: Path) -> None:
     assert [zone.name for zone in back.cameras[2].zones] == ["yard"]
 
 
+def write_yaml(path: Path) -> Path:
+    """A key file as the YAML file that says the same, sources in their CSV file."""
+    file = read_key_file(path.read_bytes(), "x")
+    groups = {group: {key: one.value for key, one in file.of_group(group).items()} for group in file.groups}
+    sources = [groups.pop(name) for name in list(groups) if name.startswith("source")]
+    text = "".join(
+        f"{group}:\n" + "".join(f"  {key}: {value.replace('.txt', '.yml')}\n" for key, value in keys.items())
+        for group, keys in groups.items()
+    )
+    if sources:
+        headers = sorted({key for source in sources for key in source})
+        rows = [",".join(source.get(key, "0") for key in headers) for source in sources]
+        path.with_name("sources.csv").write_text("\n".join([",".join(headers), *rows]) + "\n")
+        text += "source:\n  csv-file-path: sources.csv\n"
+    path.with_suffix(".yml").write_text(text.replace("broker-config: mqtt.yml", "broker-config: mqtt.txt"))
+    return path.with_suffix(".yml")
+
+
+def test_yaml_files_say_the_same_as_key_files(app: Path) -> None:
+    (app.parent / "mqtt.txt").write_text("[message-broker]\nusername=box\npassword=hunter2\nenable-tls=1\n")
+    for name in ("infer.txt", "conv.txt"):
+        write_yaml(app.parent / name)
+    told = import_app(write_yaml(app), None)
+
+    assert told.document == document(app)
+    assert any("infer.yml:" in note for note in told.notes)
+    assert "hunter2" not in str(told)
+
+
+def test_sources_that_cannot_be_read_are_refused(app: Path) -> None:
+    path = write_yaml(app)
+    (app.parent / "sources.csv").unlink()
+
+    with pytest.raises(DeepStreamError, match="cannot be read"):
+        import_app(path, None)
+
+
 @given(st.tuples(*[st.integers(0, 700)] * 4).filter(lambda ends: ends[:2] != ends[2:]))
 def test_a_line_comes_back_with_the_same_sides(ends: tuple[int, int, int, int]) -> None:
     line = {"name": "l", "start": ends[:2], "end": ends[2:]}

@@ -76,7 +76,7 @@ def test_every_board_and_version_gets_files_without_a_finding(target: str, versi
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(("target", "version"), [("jetson-nano", "6.0.1"), ("orin-nano", "7.1"), ("x86", "9.1")])
+@pytest.mark.parametrize(("target", "version"), PAIRS)
 def test_glib_itself_loads_every_key_file(glib: ModuleType, target: str, version: str) -> None:
     files = render(make(target, version), b"model")
 

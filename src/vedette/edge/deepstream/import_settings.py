@@ -1,14 +1,15 @@
 """What an import reads from and hands over: the files of a configuration, the pipeline as a document, what was left."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vedette.edge.deepstream.errors import DeepStreamError, KeyFileError
 from vedette.edge.deepstream.key_file import Entry, KeyFile, read_key_file
-from vedette.edge.deepstream.key_values import ValueKind, read_value
+from vedette.edge.deepstream.key_values import ValueKind, escape_string, read_value
 from vedette.edge.deepstream.lint_app import integer_of, is_on
+from vedette.edge.deepstream.yaml_file import read_yaml_file
 
 MOST_BYTES = 4 << 20
 
@@ -77,14 +78,30 @@ def group_of(file: KeyFile, name: str) -> Group | None:
 
 
 def read_config(path: Path) -> KeyFile:
-    """A key file.
+    """A key file, or a YAML file as one; sources that stand in its CSV file become groups of their own.
 
     Raises:
         DeepStreamError: it cannot be read.
-        KeyFileError: GLib would refuse it.
+        KeyFileError: GLib, or yaml-cpp, would refuse it.
     """
-    if path.suffix in {".yml", ".yaml"}:
-        raise DeepStreamError(f"{path}: YAML configurations are not read, only key files (INI)")
+    content = _read(path)
+    if path.suffix not in {".yml", ".yaml"}:
+        return read_key_file(content, str(path))
+    file = read_yaml_file(content, str(path)).file
+    groups, entries = dict(file.groups), [replace(one, value=escape_string(one.value)) for one in file.entries]
+    named = file.get("source", "csv-file-path")
+    if named is not None and named.value:
+        lines = _read(path.parent / named.value).decode("utf-8", "replace").splitlines()
+        kept = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        headers = kept[0].split(",") if kept else []
+        for number, line in enumerate(kept[1:]):
+            groups[f"source{number}"] = named.line
+            for key, value in zip(headers, line.split(","), strict=False):
+                entries.append(Entry(f"source{number}", key.strip(), escape_string(value.strip()), named.line))
+    return KeyFile(file.source, groups, tuple(entries))
+
+
+def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
@@ -92,7 +109,7 @@ def read_config(path: Path) -> KeyFile:
         raise DeepStreamError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) > MOST_BYTES:
         raise DeepStreamError(f"{path}: is larger than {MOST_BYTES} bytes; that is no configuration")
-    return read_key_file(content, str(path))
+    return content
 
 
 def read_named(group: Group, key: str, imported: Imported) -> KeyFile | None:

@@ -27,7 +27,7 @@ def import_app(path: Path, bundle: str | None) -> Imported:
 
     Raises:
         DeepStreamError: it is no deepstream-app configuration, or has no source that Vedette can watch.
-        KeyFileError: it is no key file.
+        KeyFileError: it is no key file or YAML.
     """
     file = read_config(path)
     if kind_of_file(file) is not FileKind.APP:
