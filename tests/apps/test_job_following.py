@@ -243,6 +243,17 @@ def test_a_folder_of_something_else_is_not_touched(
     assert files_of(run) == {"job.json": before["job.json"]}
 
 
+def test_a_job_that_has_ended_is_not_said_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "mine.txt").write_text("kept")
+    assert follow("over", monkeypatch, completed("over"), flags=("--out", "taken")) == 1
+    told = capsys.readouterr().err
+    assert "taken is not empty; choose another folder" in told
+    assert "has not" not in told and "come back" not in told
+
+
 def test_an_archive_that_cannot_be_unpacked_leaves_the_curves(
     say: Say, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

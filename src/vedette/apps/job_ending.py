@@ -54,7 +54,8 @@ def follow_to_end(service: JobService, job: str, run: Path, ending: Ending) -> i
         warn(f"\ndetached; {job} goes on\n{way_back(job, run, ending.region)}")
         return INTERRUPTED
     except VedetteError:  # AWS, or this computer's disk
-        warn(f"following has ended, {job} has not\n{way_back(job, run, ending.region)}")
+        if not state.has_ended:
+            warn(f"following has ended, {job} has not\n{way_back(job, run, ending.region)}")
         raise
     return tell_end(state, run, ending)
 
