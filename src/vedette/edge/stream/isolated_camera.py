@@ -42,46 +42,6 @@ RING_SLOTS = 2  # one is written while the other is copied out; of a live camera
 # Of a file that waits for the detector: it decodes in bursts of 8 slots, with every 5th 40 frames. Bursts save up to a
 # twentieth of all processor time where decoding is cheap, since reference frames stay in the caches; 8 MB at 416x416
 LOSSLESS_RING_SLOTS = 16
-MOST_DEATHS` times without having come a frame further is given up. A bug in our own code there is raised here.
-"""
-
-import array
-import contextlib
-import json
-import logging
-import os
-import socket
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from vedette.contracts.bundle import InputSpec
-from vedette.contracts.frame import FittedFrame
-from vedette.contracts.ports import FullPicture
-from vedette.edge.stream.camera_spec import CameraSpec
-from vedette.edge.stream.decoder_messages import (
-    MESSAGE_BYTES,
-    EndMessage,
-    Message,
-    Order,
-    Report,
-    SlotMessage,
-    decode_message,
-)
-from vedette.edge.stream.errors import CameraError
-from vedette.edge.stream.mailbox import Mailbox, Slot
-from vedette.edge.stream.placing import Placing
-from vedette.edge.stream.position import BEGINNING, Position
-from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
-from vedette.edge.stream.shared_picture import NoPicture, SharedPicture
-from vedette.edge.stream.spawner import DecoderProcess, Spawner
-from vedette.edge.stream.statistics import CameraCounters, CameraState
-
-RING_SLOTS = 2  # one is written while the other is copied out; of a live camera none may grow old
-# Of a file that waits for the detector: it decodes in bursts of 6 slots, 30 frames, about one time slice. Bursts save a
-# twentieth of all processor time where decoding is cheap, since reference frames stay in the caches; 3 MB at 416x416
-LOSSLESS_RING_SLOTS = 12
 MOST_DEATHS = 3
 PAUSE_S = 0.1  # before another try at a place that killed a decoder
 FD_BYTES = socket.CMSG_SPACE(array.array("i").itemsize)  # one descriptor
