@@ -49,7 +49,7 @@ from vedette.edge.stream.pipeline import StreamPipeline
 from vedette.edge.stream.position import BEGINNING, Position
 from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
 from vedette.edge.stream.shared_picture import NoPicture, PictureForm, SharedPicture
-from vedette.edge.stream.spawner import Spawner
+from vedette.edge.stream.spawner import DecoderProcess, Spawner
 from vedette.edge.stream.statistics import CameraCounters, CameraState
 
 TESTS = Path(__file__).resolve().parents[2]
@@ -262,6 +262,30 @@ def test_a_run_goes_on_when_the_spawner_itself_is_killed(tmp_path: Path):
     for camera in pipeline.snapshot():
         assert (camera.state, camera.restarts) == (CameraState.ENDED, 1)
         assert camera.frames + camera.skipped == 60
+
+
+def test_a_decoder_that_dies_before_it_is_told_what_to_do_is_replaced(tmp_path: Path):
+    class Deadly(Spawner):
+        """The first decoder is killed as soon as it is there, as by a kernel that is out of memory."""
+
+        died = False
+
+        def start_decoder(self, name: str, socket_fd: int, ring_fd: int) -> DecoderProcess:
+            process = super().start_decoder(name, socket_fd, ring_fd)
+            if not self.died:
+                self.died = True
+                assert process.pid
+                os.kill(process.pid, signal.SIGKILL)
+                assert process.ended.wait(60)
+            return process
+
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=60))
+    with Deadly() as spawner:
+        cameras = StreamPipeline(
+            [CameraSpec(name, clip) for name in "ab"], BlobDetector(), ResultLog(), spawner=spawner
+        ).run()
+    assert sorted(camera.restarts for camera in cameras) == [0, 1]
+    assert [(camera.state, camera.frames) for camera in cameras] == [(CameraState.ENDED, 60)] * 2
 
 
 def test_a_spawner_that_cannot_start_is_one_sentence(tmp_path: Path):

@@ -168,7 +168,8 @@ class IsolatedCamera:
                     process = self._settings.spawner.start_decoder(self.spec.name, theirs.fileno(), ring.fd)
                 with self._lock:
                     self._link, self._process = ours, process
-                    socket.send_fds(ours, [self._order(ring.slots).encode()], [their_credit.fileno()])
+                    with contextlib.suppress(ConnectionError):  # it has died already, which the first read says
+                        socket.send_fds(ours, [self._order(ring.slots).encode()], [their_credit.fileno()])
                     if self._stopped.is_set():
                         _hang_up(ours)
             try:
