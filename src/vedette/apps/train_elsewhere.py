@@ -102,7 +102,8 @@ def _create(
     try:
         arn = service.create(request)
     except KeyboardInterrupt:
-        warn(f"interrupted while {name} was being created; it may run: vedette jobs show {name}")
+        if simulated is None:  # else it ends with this command
+            warn(f"interrupted while {name} was being created; it may run: vedette jobs show {name}")
         raise
     warn(f"job:  {name} ({arn})")
     return name
