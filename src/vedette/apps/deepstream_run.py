@@ -43,6 +43,9 @@ def run_app(  # noqa: PLR0913 - the flags of a command
     ] = "30m",
     stop_within: Annotated[str, Parameter(help="how long it may take to end before it is killed")] = "10s",
     attempts: Annotated[int, Parameter(help="give up after so many starts in a row without one picture")] = 5,
+    prove: Annotated[
+        str | None, Parameter(help="the bundle: the engine must first reproduce its golden pictures, by trtexec")
+    ] = None,
     duration: Annotated[str | None, Parameter(help="stop after this long, for example 90s, 15m, 2h")] = None,
     json: Annotated[bool, Parameter(negative="", help="print one JSON document at the end")] = False,
 ) -> int:
@@ -56,7 +59,8 @@ def run_app(  # noqa: PLR0913 - the flags of a command
     Exit code 0 when the films are over or it was told to stop, 1 when deepstream-app cannot be kept running; 130 after
     Ctrl-C.
     """
-    from vedette.apps.console import print_json
+    from vedette.apps.console import print_json, warn
+    from vedette.apps.deepstream_proving import prove_engine
     from vedette.apps.durations import parse_duration
     from vedette.edge.deepstream.rendered import read_facts
     from vedette.edge.deepstream.supervising import Outcome, Patience
@@ -71,6 +75,8 @@ def run_app(  # noqa: PLR0913 - the flags of a command
         attempts=attempts,
     )
     limit_s = None if duration is None else parse_duration(duration)
+    if prove is not None:
+        prove_engine(folder, facts, prove, warn)
     watch, outcome, interrupted = _run_to_the_end(folder, facts, patience, limit_s)
     summary = watch.summary()
     if json:

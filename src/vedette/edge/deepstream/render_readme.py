@@ -99,9 +99,11 @@ def _choices(rendering: Rendering) -> str:
     if builds_engine(rendering):
         lines.append(
             "- the INT8 engine is built by trtexec from the bundle's own 8-bit model (Q/DQ), since nvinfer would make "
-            "FP16 of it. The rates above are FP16's; INT8 is at least as fast. `vedette detect --engine tensorrt "
-            "--precision int8` on the board proves the model by its golden pictures."
+            "FP16 of it. The rates above are FP16's; INT8 is at least as fast."
         )
+    lines.append(
+        "- `vedette deepstream run --prove BUNDLE` on the board holds the engine to the bundle's golden pictures."
+    )
     if broker is not None:
         lines.append(
             f"- messages to {broker.kind} {broker.host}, topic `{broker.topic}`, one a detected frame, minimal "
