@@ -75,7 +75,7 @@ def _measure_shapes(boxes_xyxy: Floats) -> NDArray[np.float64]:
         np.maximum(shapes[4:6], 0, out=shapes[4:6])
         np.multiply(shapes[4], shapes[5], out=shapes[6])
         shapeless = ~((shapes[6] > 0) & (shapes[6] < np.inf))
-    if shapeless.any():
+    if np.count_nonzero(shapeless):
         shapes[:, shapeless] = 0
     return shapes
 

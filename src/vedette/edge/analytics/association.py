@@ -58,7 +58,7 @@ def pair_gains(
     gains = overlap * OVERLAP_WEIGHT
     gains += closeness
     candidate &= gains > LEAST_GAIN
-    if same_class is not None and not same_class.all():
+    if same_class is not None and np.count_nonzero(same_class) < same_class.size:
         candidate &= same_class | (overlap > OTHER_CLASS_OVERLAP)
         gains *= np.where(same_class, 1.0, OTHER_CLASS_FACTOR)
     gains *= candidate
@@ -85,7 +85,7 @@ def take_unrivalled(gains: Floats) -> tuple[Indices, Indices, Indices, Indices]:
     row_rivals = np.bincount(rows, minlength=gains.shape[0])
     column_rivals = np.bincount(columns, minlength=gains.shape[1])
     alone = row_rivals[rows] + column_rivals[columns] == 2
-    if alone.all():
+    if np.count_nonzero(alone) == len(alone):
         return rows, columns, NO_INDICES, NO_INDICES
     row_rivals[rows[alone]] = 0
     column_rivals[columns[alone]] = 0
@@ -100,7 +100,7 @@ def assign(gains: Floats) -> tuple[Indices, Indices]:
         return (np.array([row]), np.array([column])) if gains[row, column] > 0 else (NO_INDICES, NO_INDICES)
     left = np.maximum(gains, 0)  # (rows, columns), what is still to be had
     rows, columns = [NO_INDICES], [NO_INDICES]
-    while left.any():
+    while np.count_nonzero(left):
         sure_rows, sure_columns = _unbeatable(left)
         if not len(sure_rows):
             row_ids, column_ids = np.flatnonzero(left.any(axis=1)), np.flatnonzero(left.any(axis=0))

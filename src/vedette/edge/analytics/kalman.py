@@ -108,8 +108,9 @@ def smooth(values: Floats, measured: Floats, areas_px: Floats) -> Floats:
 
     So a box given out is steady, and never far from what was seen in this very frame.
     """
-    most = np.repeat(MOST_CORRECTION, len(areas_px), axis=1)  # (4, k)
-    most[:2] *= np.sqrt(areas_px)
+    most = np.empty_like(values)  # (4, k)
+    np.multiply(MOST_CORRECTION[:2], np.sqrt(areas_px), out=most[:2])
+    most[2:] = MOST_CORRECTION[2:]
     change = values - measured
     np.minimum(change, most, out=change)
     np.maximum(change, np.negative(most, out=most), out=change)
