@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_rendering import make
 
+from vedette.apps.cli import run_command
 from vedette.contracts.pipeline import Pipeline
 from vedette.edge.deepstream.errors import DeepStreamError, KeyFileError
 from vedette.edge.deepstream.import_rules import import_rules
@@ -345,3 +346,22 @@ def test_any_words_become_names_that_a_pipeline_takes(words: list[str]) -> None:
 
     if cameras:
         Pipeline.model_validate({"bundle": "b", "cameras": cameras})
+
+
+def test_sources_and_groups_of_any_number_are_no_trap(app: Path) -> None:
+    rules = app.with_name("rules.txt")
+    rules.write_text(f"[property]\nenable=1\n[roi-filtering-stream-{'9' * 5000}]\nenable=1\nroi-a=1;2;3;4;5;6\n")
+    app.with_name("conv.txt").write_text(f"[sensor{'9' * 5000}]\nenable=1\nid=Gate 1\n")
+    many = "[source9]\nenable=1\ntype=3\nuri=file:///films/%d.mp4\nnum-sources=2000000000\n"
+    app.write_text(f"{APP}[nvds-analytics]\nenable=1\nconfig-file={rules.name}\n{many}")
+    imported = import_app(app, None)
+    assert any("2000000000 sources are too many; left out" in note for note in imported.notes)
+    assert not any(camera["url"].startswith("/films/") for camera in imported.document["cameras"])
+
+
+def test_an_address_that_is_none_is_refused_without_being_shown(app: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app.write_text("[source0]\nenable=1\ntype=4\nuri=rtsp://user:hunter2@[bad/stream\n[application]\n")
+    assert run_command(["deepstream", "import", str(app)]) == 1
+    told = capsys.readouterr()
+    assert "cameras[0]" in told.err and "Traceback" not in told.err
+    assert "hunter2" not in told.out + told.err

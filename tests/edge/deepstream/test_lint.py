@@ -354,3 +354,26 @@ def test_the_table_of_deepstream_app_holds_every_key_that_it_reads(real_data: Pa
         assert {key: kinds[key] for key, kind in expected.items() if kind.isidentifier()} == {
             key: kind for key, kind in expected.items() if kind.isidentifier()
         }
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"[source0]\nenable=1\n[primary-gie]\nenable=1\nconfig-file={'a' * 300}\n",
+        f"[property]\nnet-scale-factor=1\nnum-detected-classes=2\nlabelfile-path={'a' * 300}\n",
+        f"[property]\nnet-scale-factor=1\nnum-detected-classes=2\n[class-attrs-{'9' * 5000}]\nthreshold=1\n",
+        "[property]\nnet-scale-factor=0x1p99999\ngpu-id=0\n",
+    ],
+)
+def test_names_and_numbers_of_any_length_are_checked(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.txt"
+    path.write_text(content)
+    (_, findings) = check_path(path)[path]
+    assert all(len(str(finding)) > len(str(path)) for finding in findings)
+
+
+def test_a_large_file_beside_configurations_is_none(tmp_path: Path) -> None:
+    (tmp_path / "app.txt").write_text(GOOD_APP)
+    for name in ("log.txt", "log.yml"):
+        (tmp_path / name).write_bytes(b"[source0]\n" * 500_000)
+    assert set(check_path(tmp_path)) == {tmp_path / "app.txt"}

@@ -17,7 +17,7 @@ _OTHER = {"overcrowding": "crowding", "direction-detection": "direction"}
 def import_rules(file: KeyFile, cameras: list[dict[str, Any]], imported: Imported) -> None:
     """Add lines and zones to the cameras that the streams are."""
     size = [_size(file, key) for key in ("config-width", "config-height")]
-    for group in groups_of(file, r"(roi-filtering|overcrowding|line-crossing|direction-detection)-stream-\d+"):
+    for group in groups_of(file, r"(roi-filtering|overcrowding|line-crossing|direction-detection)-stream-\d{1,9}"):
         kind, _, number = group.name.rpartition("-stream-")
         if not group.is_on:
             continue

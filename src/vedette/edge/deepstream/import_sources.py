@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 from vedette.edge.deepstream.import_settings import Group, Imported, camera_name, group_of, groups_of
 from vedette.edge.deepstream.key_file import KeyFile
 
+MOST_SOURCES = 1024  # of one group; a board decodes a few dozen
 _KINDS = {6: "an audio file", 7: "audio", 8: "a sound card", 9: "another process"}
 _CARRIED = {
     "enable", "type", "uri", "num-sources", "camera-v4l2-dev-node", "camera-csi-sensor-id", "gpu-id", "latency",
@@ -55,6 +56,11 @@ def _urls(file: KeyFile, imported: Imported) -> list[tuple[str, Group, str]]:
             found.append((f"csi:{group.integer('camera-csi-sensor-id') or 0}", group, "camera-csi-sensor-id"))
         elif kind in {2, 3, 4} and uri is not None:
             count = max(group.integer("num-sources") or 1, 1) if kind == 3 else 1
+            if count > MOST_SOURCES:
+                imported.leave(
+                    file, group.line_of("num-sources"), f"[{group.name}]: {count} sources are too many; left out"
+                )
+                continue
             uris = [re.sub(r"%0?\d*d", str(number), uri) for number in range(count)]
             found += [(_address(one, file), group, "uri") for one in uris]
         else:
@@ -73,7 +79,10 @@ def _address(uri: str, file: KeyFile) -> str:
 
 def _take_secret(camera: dict[str, Any], group: Group, key: str, imported: Imported) -> None:
     """Move user and password out of an address; the password itself is not kept anywhere."""
-    parts = urlsplit(camera["url"]) if "://" in camera["url"] else None
+    try:
+        parts = urlsplit(camera["url"]) if "://" in camera["url"] else None
+    except ValueError:  # whoever checks the pipeline says so, without the address
+        return
     if parts is None or (parts.username is None and parts.password is None):
         return
     camera["url"] = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -62,7 +62,7 @@ def _sensor_names(file: KeyFile, imported: Imported) -> dict[int, str]:
         converter = read_named(sink, "msg-conv-config", imported) if sink.is_on else None
         if converter is None:
             continue
-        for sensor in groups_of(converter, r"sensor\d+"):
+        for sensor in groups_of(converter, r"sensor\d{1,9}"):
             identity = sensor.text("id")
             if identity is not None:
                 found.setdefault(int(sensor.name.removeprefix("sensor")), identity)

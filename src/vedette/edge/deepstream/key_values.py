@@ -89,12 +89,20 @@ def read_double(raw: str) -> float:
         raise ValueError(f"'{raw}' is no number" + ("; nothing may follow it, not even a blank" if raw else ""))
     sign, hexadecimal, decimal, infinite, _ = match.groups()
     if hexadecimal:
-        number = float.fromhex(hexadecimal)
+        number = _from_hexadecimal(hexadecimal)
     elif decimal:
         number = float(decimal)
     else:
         number = math.inf if infinite else math.nan
     return -number if sign == "-" else number
+
+
+def _from_hexadecimal(text: str) -> float:
+    """Too large is infinite, as for decimal numbers."""
+    try:
+        return float.fromhex(text)
+    except OverflowError:
+        return math.inf
 
 
 def read_string(raw: str) -> str:

@@ -72,11 +72,11 @@ def check_path(
                 "message converter)"
             )
         return {path: checked}
-    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _is_too_large(file)]
     chosen = [file for file in files if file.suffix in ENDINGS and any(mark in _read(file) for mark in _FOLDER_MARKS)]
     found = {file: _check_file(file, dialect, target) for file in chosen}
     for file in _yaml_files(path):
-        if _YAML_MARKS.search(_read(file)):
+        if not _is_too_large(file) and _YAML_MARKS.search(_read(file)):
             kind, findings = _check_file(file, dialect, target)
             if kind is not FileKind.OTHER or any(one.severity is Severity.ERROR for one in findings):
                 found[file] = kind, findings
@@ -92,6 +92,11 @@ def unchecked_files(path: Path, checked: Collection[Path]) -> list[Path]:
 
 def _yaml_files(path: Path) -> list[Path]:
     return sorted(one for one in path.rglob("*") if one.suffix in YAML_ENDINGS and one.is_file())
+
+
+def _is_too_large(path: Path) -> bool:
+    """Beside configurations lie logs and label files, which are none of them."""
+    return path.stat().st_size > MOST_BYTES
 
 
 def _check_file(path: Path, dialect: Dialect | None, target: Target | None) -> tuple[FileKind, list[Finding]]:

@@ -32,7 +32,7 @@ def check_nvinfer(file: KeyFile, folder: Path | None) -> Iterator[Finding]:
             yield _say(file, entries[key], Severity.ERROR, f"{key}={number} means nothing: {meaning}")
     classes = integer_of(entries.get("num-detected-classes"))
     for group, line in file.groups.items():
-        one = re.fullmatch(r"class-attrs-(\d+)", group)
+        one = re.fullmatch(r"class-attrs-(\d{1,9})", group)
         if one and classes is not None and int(one[1]) >= classes:
             yield Finding(
                 file.source, line, Severity.ERROR,
@@ -89,10 +89,13 @@ def _check_scale(file: KeyFile, entry: Entry | None) -> Iterator[Finding]:
 
 
 def _check_labels(file: KeyFile, entry: Entry | None, classes: int, folder: Path) -> Iterator[Finding]:
-    path = None if entry is None else folder / entry.value
-    if entry is None or path is None or Path(entry.value).is_absolute() or not path.is_file():
+    if entry is None or Path(entry.value).is_absolute():
         return
-    count = len([line for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()])
+    try:
+        text = (folder / entry.value).read_text("utf-8", errors="replace")
+    except OSError:  # that it is not there is told with the other paths
+        return
+    count = len([line for line in text.splitlines() if line.strip()])
     if count < classes:
         yield _say(
             file, entry, Severity.WARNING, f"{entry.value} names {count} classes, num-detected-classes={classes}"
