@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from small_bundle import make_manifest
+from trained_nets import find_trained
 from vedette.contracts.bundle import (
     BoxForm,
     BoxLayout,
@@ -31,9 +32,7 @@ from vedette.contracts.bundle import (
 )
 from vedette.edge.deepstream.render_nvinfer import render_decode
 from vedette.edge.deepstream.rendering import parser_sources
-from vedette.learn.darknet.cfg import read_cfg
-from vedette.learn.darknet.plan import decode_spec, plan_network
-from vedette.learn.darknet.weights import read_weights
+from vedette.learn.darknet.plan import decode_spec
 from vedette.learn.export.onnx import export_onnx
 from vedette.vision.candidates import Candidates
 from vedette.vision.decoded_boxes import decode_boxes
@@ -276,17 +275,17 @@ def test_too_few_configured_classes_and_no_file_are_refused(built: Built) -> Non
     assert done.returncode == 3 and "/nowhere/else.txt: cannot be read" in done.stderr
 
 
-NETS = [("yolo-fastest", "yolo-fastest-1.1"), ("yolo-fastest", "yolo-fastest-1.1-xl")]
+NETS = ("yolo-fastest-1.1", "yolo-fastest-1.1-xl", "tiny-yolov2-trial3")  # the last one has a region head
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("net", NETS, ids=lambda net: net[1])
-def test_real_nets_on_real_pictures_give_the_same_boxes(built: Built, real_data: Path, net: tuple[str, str]) -> None:
-    found = sorted((real_data / "weights").rglob(f"{net[1]}.cfg"))
-    if not found:
-        pytest.skip(f"the data folder has no {net[1]}.cfg")
-    plan = plan_network(read_cfg(found[0]))
-    model = export_onnx(plan, read_weights(found[0].with_suffix(".weights"), plan))
+@pytest.mark.parametrize("name", NETS)
+def test_real_nets_on_real_pictures_give_the_same_boxes(built: Built, real_data: Path, name: str) -> None:
+    net = find_trained(real_data / "weights", name)
+    if net is None:
+        pytest.skip(f"the data folder has no {name}")
+    plan = net.plan
+    model = export_onnx(plan, net.weights)
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     decode, size_px = decode_spec(plan), (plan.input_width, plan.input_height)
     classes = plan.heads[0].classes
