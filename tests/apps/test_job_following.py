@@ -364,7 +364,7 @@ def test_a_broken_line_does_not_end_the_following(
 
     told = capsys.readouterr().err
     assert code == 0
-    assert told.count("SageMaker fails at DescribeTrainingJob (500 InternalFailure)") == 1
+    assert told.count("SageMaker fails at DescribeTrainingJob (500 InternalFailure") == 1
     assert "the job goes on" in told
 
 

@@ -310,7 +310,7 @@ def test_being_asked_to_wait_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
     ("answer", "told"),
     [
         (refusal("ThrottlingException", "Rate exceeded"), "is asked too often"),
-        (refusal("InternalFailure", "x", 500), "SageMaker fails at DescribeTrainingJob (500 InternalFailure)"),
+        (refusal("InternalFailure", "x", 500), "SageMaker fails at DescribeTrainingJob (500 InternalFailure: x)"),
     ],
 )
 def test_what_does_not_pass_by_is_told_after_six_attempts(

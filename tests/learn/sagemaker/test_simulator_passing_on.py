@@ -22,7 +22,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from simulators.s3_servers import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
-from vedette.learn.sagemaker.errors import SimulatorError
+from vedette.learn.sagemaker.aws_client import translated
+from vedette.learn.sagemaker.errors import ServiceUnreachableError, SimulatorError
 from vedette.learn.sagemaker.simulator.front import serve_front
 from vedette.learn.sagemaker.simulator.service import TrainingJobs
 from vedette.storage.errors import AccessDeniedError, UnreachableError
@@ -162,6 +163,16 @@ def test_that_moto_is_gone_is_said(service: str, free_port: int) -> None:
             settings = S3Server(port_of(address)).settings(max_retries=0)
             with pytest.raises(UnreachableError, match="503 ServiceUnavailable"):
                 open_store(f"s3://{BUCKET}", settings).write("x", b"x")
+
+
+def test_vedettes_own_commands_say_that_moto_is_gone(free_port: int) -> None:
+    gone = f"http://127.0.0.1:{free_port}"
+    with (
+        front_before(gone, gone) as address,
+        pytest.raises(ServiceUnreachableError, match=r"CloudWatch fails .*moto, .* does not answer .*start it again"),
+        translated("CloudWatch", "DescribeLogStreams", "belt-1"),
+    ):
+        client("logs", address).describe_log_groups()
 
 
 def test_another_kind_of_address_is_refused() -> None:

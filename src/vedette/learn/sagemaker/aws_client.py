@@ -107,7 +107,8 @@ def _explain(service: str, operation: str, job: str, error: Any) -> JobError:
             f"{service} is asked too often ({operation}, {MOST_ATTEMPTS} attempts); try again in a minute"
         )
     if status >= 500:
-        return ServiceUnreachableError(f"{service} fails at {operation} ({status} {code}); try again later")
+        told = f": {_one_line(text)}" if text else ""  # of the service's own trouble, or a simulator's
+        return ServiceUnreachableError(f"{service} fails at {operation} ({status} {code}{told}); try again later")
     if code == "ResourceLimitExceeded":
         return QuotaError(f"the account's quota does not hold this: {_one_line(text)}")
     if code == "ResourceInUse":
