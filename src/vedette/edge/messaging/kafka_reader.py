@@ -55,6 +55,7 @@ class KafkaReader(BrokerReader):
         self._next: dict[int, int] = {}  # partition -> offset to read next
         self._has_looked = False
         ours = {"group.id": "vedette", "enable.auto.commit": False, "error_cb": self._on_error}
+        ours["auto.offset.reset"] = "earliest"  # what the brokers have thrown away is lost, what is behind it is not
         try:
             self._consumer = Consumer(connection_settings(target, password) | ours, logger=quiet_log())
         except KafkaException as error:
