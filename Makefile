@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-all check bench fuzz dist setup servers clean
+.PHONY: demo test test-all test-arm64 check bench fuzz dist setup servers clean
 
 setup: $(VENV)/.installed
 
@@ -34,6 +34,10 @@ test: setup servers check
 test-all: setup servers check
 	$(BIN)/pytest --ignore=tests/learn
 	$(BIN)/pytest tests/learn
+
+# In a real arm64 root, run by qemu: doctor, detect, run and the box parser. VEDETTE_ARM64 names the folder that keeps it.
+test-arm64: dist
+	$(BIN)/python tests/arm64/run.py dist
 
 bench: setup
 	$(BIN)/python -m benchmarks

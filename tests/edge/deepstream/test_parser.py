@@ -1,6 +1,7 @@
 """The C++ box parser, compiled against each header and for each processor: the boxes of Vedette's own decoding."""
 
 import os
+import shlex
 import shutil
 import struct
 import subprocess
@@ -43,6 +44,8 @@ HERE = Path(__file__).parent
 FLAGS = ["-std=c++14", "-O3", "-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Werror"]
 FLOAT, HALF, INT32 = 0, 1, 3
 WIDTH_PX, HEIGHT_PX = 96, 64
+# `make test-arm64` names a program that runs others in a real arm64 root.
+AARCH64 = tuple(shlex.split(os.environ.get("VEDETTE_AARCH64_RUNNER", "qemu-aarch64 -L /usr/aarch64-linux-gnu")))
 
 Tensors = Mapping[str, NDArray[np.generic]]
 
@@ -80,7 +83,7 @@ def build(folder: Path, compiler: str, header: str, flags: Sequence[str] = ()) -
 def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
     processor, header = request.param.split("-")
     compiler = "g++" if processor == "native" else "aarch64-linux-gnu-g++"
-    runner = () if processor == "native" else ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
+    runner = () if processor == "native" else AARCH64
     for program in (compiler, *runner[:1]):
         if shutil.which(program) is None:
             pytest.skip(f"no {program}: apt-get install g++ g++-aarch64-linux-gnu qemu-user")
