@@ -17,6 +17,7 @@ from botocore import xform_name
 from documented_commands import REPOSITORY, TUTORIAL, commands_of
 from drawn_shapes import draw_data, write_cfg
 from simulators import aws_tool
+from vedette.learn.training.checkpoint import load_checkpoint
 
 PATIENCE_S = 900
 FAST = ("--batch", "4", "--device", "cpu", "--precision", "fp32")
@@ -52,7 +53,13 @@ def test_a_rehearsed_job_leaves_the_run_that_training_here_leaves(tmp_path: Path
 
     assert here.returncode == 0, here.stderr
     assert rehearsed.returncode == 0, rehearsed.stderr
-    assert names_of(tmp_path / "there") == names_of(tmp_path / "here") - {"checkpoints"} | {"bundle"}
+    assert names_of(tmp_path / "there") == names_of(tmp_path / "here") | {"bundle"}
+    assert names_of(tmp_path / "there" / "checkpoints") == names_of(tmp_path / "here" / "checkpoints")
+    kept, ours = (load_checkpoint(tmp_path / one) for one in ("there", "here"))
+    assert kept.document["step"] == ours.document["step"] == 6
+    assert {name: tuple(one.shape) for name, one in kept.tensors.items()} == {
+        name: tuple(one.shape) for name, one in ours.tensors.items()
+    }
     for name in ("best.weights", "model.cfg", "names.txt"):
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes(), name
     told = rehearsed.stderr
@@ -88,6 +95,29 @@ def test_ctrl_c_ends_a_rehearsal_with_what_was_learnt(tmp_path: Path) -> None:
     assert "On SageMaker vedette-" in "".join(said)
     assert ": Stopped\n" in told
     assert {"best.weights", "bundle", "report.html"} <= names_of(tmp_path / "run")
+    assert "resume: vedette train --out run --resume --data DATA\n" in told
+    resumes_from_where_it_was(tmp_path)
+
+
+def resumes_from_where_it_was(folder: Path) -> None:
+    """Go on with the fetched run here, for an epoch, and stop."""
+    before = load_checkpoint(folder / "run").document["step"]
+    command = [sys.executable, "-m", "vedette", "train", "--out", "run", "--resume", "--data", "parts"]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith("epoch ") and any("resuming in" in one for one in said):
+                process.send_signal(signal.SIGINT)
+                break
+        said += process.stderr
+    assert process.returncode == 130, "".join(said)
+    epoch, batch = divmod(before, 2)  # batches of four; eight of the pictures train
+    assert f"resuming in epoch {epoch + 1}, batch {batch + 1}\n" in said
+    assert load_checkpoint(folder / "run").document["step"] > before
 
 
 @pytest.mark.slow

@@ -73,9 +73,11 @@ def state_document(state: JobState, price_per_hour: float | None) -> dict[str, o
     }
 
 
-def run_lines(run: Path, unpacked: Unpacked) -> list[str]:
+def run_lines(run: Path, unpacked: Unpacked, *, resumable: bool = False) -> list[str]:
     """What was fetched, and what to do with it."""
     lines = [f"run:    {run} ({unpacked.files} files, {unpacked.size_bytes / 1e6:.1f} MB)"]
+    if resumable and checkpoints_in(run):
+        lines.append(f"resume: vedette train --out {run} --resume --data DATA")
     if unpacked.has_bundle:
         return [*lines, f"bundle: {run / 'bundle'}", f"next:   vedette detect {run / 'bundle'} PICTURES"]
     return [*lines, f"next:   vedette pack --run {run} --out BUNDLE"]
@@ -88,8 +90,15 @@ def run_document(run: Path, unpacked: Unpacked) -> dict[str, object]:
         "files": unpacked.files,
         "size_bytes": unpacked.size_bytes,
         "left_out": list(unpacked.left_out),
+        "checkpoints": checkpoints_in(run),
         "bundle": str(run / "bundle") if unpacked.has_bundle else None,
     }
+
+
+def checkpoints_in(run: Path) -> int:
+    """How many there are to resume from."""
+    folder = run / "checkpoints"
+    return sum(path.is_dir() for path in folder.iterdir()) if folder.is_dir() else 0
 
 
 def iso(moment: datetime | None) -> str | None:

@@ -27,6 +27,7 @@ class Ending:
     json: bool = False
     look_every_s: float = field(default_factory=lambda: LOOK_EVERY_S)
     interrupted: Callable[[str], int] | None = None
+    checkpoints: bool = True  # fetch them too
 
 
 def follow_to_end(service: JobService, job: str, run: Path, ending: Ending) -> int:
@@ -72,7 +73,7 @@ def tell_end(state: JobState, run: Path, ending: Ending) -> int:
         lines += bill_lines(state, ending.price_per_hour)
         raise JobFailedError("\n".join([*lines, *last_words(state.name, ending.region)]))
     with ConsoleProgress() as progress:
-        unpacked = fetch_run(state, run, progress)
+        unpacked = fetch_run(state, run, progress, checkpoints=ending.checkpoints)
     warn_of_left_out(unpacked)
     if ending.json:
         print_json({**state_document(state, ending.price_per_hour), **run_document(run, unpacked)})
@@ -81,7 +82,7 @@ def tell_end(state: JobState, run: Path, ending: Ending) -> int:
     for line in [
         *bill_lines(state, ending.price_per_hour),
         f"report: {run / 'report.html'}",
-        *run_lines(run, unpacked),
+        *run_lines(run, unpacked, resumable=state.status == "Stopped"),
     ]:
         print_line(line)
     return 0

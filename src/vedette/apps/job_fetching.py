@@ -1,8 +1,10 @@
-"""Brings the RUN that a job has left: model.tar.gz from S3 into a folder, whole or not at all."""
+"""Brings the RUN that a job has left: model.tar.gz and checkpoints from S3 into a folder, whole or not at all."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,10 +38,10 @@ def artefact_of(state: JobState) -> str:
     return state.artefact
 
 
-def fetch_run(state: JobState, run: Path, progress: Progress) -> Unpacked:
+def fetch_run(state: JobState, run: Path, progress: Progress, *, checkpoints: bool = True) -> Unpacked:
     """Unpack what the job has left into `run`: a new or empty folder, or one in which the job was followed.
 
-    Hidden files that a person has put into that stay there.
+    Hidden files that a person has put into that stay there. Without `checkpoints` it cannot be resumed.
 
     Raises:
         VedetteError: there is nothing, it is damaged or hostile, or the folder is taken; the folder is as before.
@@ -47,15 +49,16 @@ def fetch_run(state: JobState, run: Path, progress: Progress) -> Unpacked:
     from vedette.apps.followed_run import job_of
 
     address = artefact_of(state)
+    complete = partial(_complete, state, progress) if checkpoints else None
     if job_of(run) != state.name:
-        return _bring(address, run, progress)
+        return _bring(address, run, progress, complete)
     place = run.absolute()
     fetched, followed = (place.with_name(f".{place.name}.{word}") for word in ("fetched", "followed"))
     try:
         for leftover in (fetched, followed):
             if leftover.exists():
                 shutil.rmtree(leftover)
-        unpacked = _bring(address, fetched, progress)
+        unpacked = _bring(address, fetched, progress, complete)
         _keep_hidden(place, fetched)
         place.rename(followed)
         try:
@@ -88,7 +91,25 @@ def warn_of_left_out(unpacked: Unpacked) -> None:
         warn(f"left out {len(unpacked.left_out)} hidden files of the archive: {', '.join(unpacked.left_out[:5])}")
 
 
-def _bring(address: str, run: Path, progress: Progress) -> Unpacked:
+def _complete(state: JobState, progress: Progress, run: Path) -> None:
+    """The checkpoints, as far as the job has kept any."""
+    from vedette.apps.job_checkpoints import bring_checkpoints
+    from vedette.storage.errors import StorageError
+
+    if state.checkpoints is None:
+        progress.say(f"{state.name} has kept no checkpoints (no CheckpointConfig): its run cannot be resumed")
+        return
+    if (run / "checkpoints").exists():  # an archive of somebody's own making
+        return
+    try:
+        bring_checkpoints(state.checkpoints, run, progress)
+    except (StorageError, InputError) as error:
+        raise type(error)(
+            f"checkpoints: {error}; without them: vedette jobs fetch {state.name} --no-checkpoints"
+        ) from error
+
+
+def _bring(address: str, run: Path, progress: Progress, complete: Callable[[Path], None] | None = None) -> Unpacked:
     from vedette.apps.object_storage import open_place
     from vedette.learn.sagemaker.artefact import unpack_run
     from vedette.storage.address import parse_address
@@ -99,4 +120,4 @@ def _bring(address: str, run: Path, progress: Progress) -> Unpacked:
     found = store.stat(name)
     if found is None:
         raise ObjectNotFoundError(f"{address}: there is no such object; was it deleted, or the job stopped too early?")
-    return unpack_run(store.blocks(name, MOST_ARCHIVE_BYTES), found.size_bytes, run, progress)
+    return unpack_run(store.blocks(name, MOST_ARCHIVE_BYTES), found.size_bytes, run, progress, complete)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Region = Annotated[str | None, Parameter(help="AWS region. Default: AWS_REGION, AWS_DEFAULT_REGION, the profile's.")]
 Json = Annotated[bool, Parameter(negative="", help="Print one JSON document.")]
+Checkpoints = Annotated[
+    bool, Parameter(negative="--no-checkpoints", help="Bring the checkpoints too, so that --resume can go on here.")
+]
 Job = Annotated[str, Parameter(help="The job's name.")]
 Status = Literal["InProgress", "Completed", "Failed", "Stopping", "Stopped"]
 
@@ -93,6 +96,7 @@ def follow(
     price_per_hour: Annotated[
         float | None, Parameter(help="What one machine costs in an hour; the cost is shown only with it.")
     ] = None,
+    checkpoints: Checkpoints = True,
     region: Region = None,
     json: Json = False,
 ) -> int:
@@ -108,7 +112,7 @@ def follow(
     run = out if out is not None else Path(job)
     refuse_s3(run, "--out")
     check_price(price_per_hour)
-    return follow_to_end(_service(region), job, run, Ending(region, price_per_hour, json))
+    return follow_to_end(_service(region), job, run, Ending(region, price_per_hour, json, checkpoints=checkpoints))
 
 
 def stop(job: Job, /, *, region: Region = None, json: Json = False) -> None:
@@ -134,13 +138,14 @@ def fetch(
     /,
     *,
     out: Annotated[Path | None, Parameter(help="Folder for the run; new or empty. Default: the job's name.")] = None,
+    checkpoints: Checkpoints = True,
     region: Region = None,
     json: Json = False,
 ) -> None:
     """Bring what a training job has left: a run folder as `vedette train` writes it here.
 
-    It appears whole or not at all, and is of the same layout; the bundle that the job has packed is in `bundle/`. Every
-    name and size in the archive is checked before anything is written.
+    It appears whole or not at all, and is of the same layout, checkpoints included; the bundle that the job has packed
+    is in `bundle/`. Every name and size in the archive is checked before anything is written.
     """
     from vedette.apps.console import ConsoleProgress, print_json, print_line
     from vedette.apps.job_describing import run_document, run_lines
@@ -151,12 +156,12 @@ def fetch(
     refuse_s3(run, "--out")
     state = _service(region).describe(job)
     with ConsoleProgress() as progress:
-        unpacked = fetch_run(state, run, progress)
+        unpacked = fetch_run(state, run, progress, checkpoints=checkpoints)
     warn_of_left_out(unpacked)
     if json:
         print_json({"job": job, "from": state.artefact, **run_document(run, unpacked)})
         return
-    for line in run_lines(run, unpacked):
+    for line in run_lines(run, unpacked, resumable=state.status == "Stopped"):
         print_line(line)
 
 

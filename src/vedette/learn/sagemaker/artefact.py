@@ -6,7 +6,7 @@ Hidden files are leftovers of a machine that was lost: they are left out and cou
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +31,16 @@ class Unpacked:
     has_bundle: bool
 
 
-def unpack_run(blocks: Iterable[bytes], size_bytes: int, run: Path, progress: Progress) -> Unpacked:
+def unpack_run(
+    blocks: Iterable[bytes],
+    size_bytes: int,
+    run: Path,
+    progress: Progress,
+    complete: Callable[[Path], object] | None = None,
+) -> Unpacked:
     """Write the RUN that an archive of `size_bytes` holds; `run` must not exist, or be an empty folder.
+
+    `complete` may add to the folder before it appears; what it raises leaves nothing.
 
     Raises:
         ArtefactError: the archive is truncated, damaged, hostile, or holds no run; nothing is left of it.
@@ -44,6 +52,8 @@ def unpack_run(blocks: Iterable[bytes], size_bytes: int, run: Path, progress: Pr
         missing = [name for name in NEEDED if not (folder / name).is_file()]
         if missing:
             raise ArtefactError(f"the archive holds no run of Vedette: {missing[0]} is not at its root")
+        if complete is not None:
+            complete(folder)
         return unpacked
 
 

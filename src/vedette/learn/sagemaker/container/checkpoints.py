@@ -33,13 +33,14 @@ def settle_run(run: Path, say: Say) -> bool:
             say(f"{run} holds only the first files of a run: it begins anew")
             shutil.rmtree(run)
             return False
-        _point_to_whole(run, say)
+        point_to_whole(run, say)
     except OSError as error:
         raise ContractError(f"{run} cannot be read and written: {error.strerror or error}") from error
     return True
 
 
-def _point_to_whole(run: Path, say: Say) -> None:
+def point_to_whole(run: Path, say: Say) -> None:
+    """Make the newest whole checkpoint the latest; without one there is no latest."""
     folder = run / CHECKPOINTS
     if not folder.is_dir():
         say(f"{run} has no checkpoint yet: the run begins again")
