@@ -262,6 +262,20 @@ def test_kafkas_password_is_read_where_the_pipeline_says(tmp_path: Path, monkeyp
     open_reader(facts, lambda _: None).close()
 
 
+def test_any_broker_of_the_cluster_holds_deepstreams_messages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = "{kind: kafka, brokers: ['127.0.0.1:1', '127.0.0.1:2'], topic: raw}"
+    out = render(tmp_path, CAMERAS + f"events: [{target}]\n")
+    reader = open_reader(read_facts(out), lambda _: None)
+    reader.close()
+    assert "127.0.0.1:1,127.0.0.1:2" in reader.name
+    capsys.readouterr()
+
+    assert run_command(["deepstream", "run", str(out), "--events", "kafka://127.0.0.1:2/raw"]) == 2
+    assert "give another topic" in capsys.readouterr().err
+
+
 def test_requests_that_cannot_be_are_one_message(tmp_path: Path, mqtt: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = render(tmp_path, CAMERAS + mqtt)
     port = mqtt.partition("port: ")[2].partition(",")[0]

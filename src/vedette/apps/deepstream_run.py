@@ -117,7 +117,7 @@ def _holds_messages(target: EventTarget, facts: RenderedFacts) -> bool:
     if messages is None or target.kind == "file" or (target.kind, target.topic) != (messages.kind, messages.topic):
         return False
     brokers = target.brokers if target.kind == "kafka" else (f"{target.host}:{target.port}",)
-    return f"{messages.host}:{messages.port}" in brokers
+    return not set(messages.addresses).isdisjoint(brokers)
 
 
 def _run_to_the_end(
@@ -218,10 +218,9 @@ def _target(facts: RenderedFacts) -> KafkaTarget | MqttTarget:
     messages = facts.messages
     assert messages is not None
     if messages.kind == "kafka":
-        brokers = (f"{messages.host}:{messages.port}",)
         return KafkaTarget(
             kind="kafka",
-            brokers=brokers,
+            brokers=messages.addresses,
             topic=messages.topic,
             tls=messages.tls,
             username=messages.username,

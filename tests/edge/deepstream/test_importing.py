@@ -184,6 +184,16 @@ def test_kafka_is_carried_over_and_triton_is_told(app: Path) -> None:
     assert any("runs on Triton" in note for note in imported.notes)
 
 
+def test_every_broker_of_kafka_is_carried_over(app: Path) -> None:
+    app.write_text(APP.replace("libnvds_mqtt", "libnvds_kafka").replace("site/cars", "cars"))
+    listed = 'proto-cfg="bootstrap.servers=one:9093, two;enable.idempotence=true"'
+    (app.parent / "mqtt.txt").write_text(f"[message-broker]\n{listed}\n")
+
+    imported = import_app(app, None)
+    assert imported.document["events"] == [{"kind": "kafka", "brokers": ["one:9093", "two:9092"], "topic": "cars"}]
+    assert not [note for note in imported.notes if "librdkafka" in note]
+
+
 def test_kafkas_user_is_carried_over_and_its_password_is_not(app: Path) -> None:
     app.write_text(APP.replace("libnvds_mqtt", "libnvds_kafka").replace("site/cars", "cars"))
     (app.parent / "mqtt.txt").write_text(

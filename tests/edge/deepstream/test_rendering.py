@@ -203,6 +203,7 @@ def test_a_kafka_target_is_rendered_without_its_password() -> None:
 
     assert found is not None
     assert (found.kind, found.host, found.port, found.topic) == ("kafka", "one", 9093, "cars")
+    assert b"bootstrap.servers=one:9093,two:9093;" in render_broker(found)
     assert b"security.protocol=ssl" in render_broker(found)
     with_user = choose_broker(Pipeline.model_validate({**PIPELINE, "events": [secret]}), dialect("7.1"), None)
     assert with_user is not None
@@ -211,6 +212,19 @@ def test_a_kafka_target_is_rendered_without_its_password() -> None:
     assert b"password" not in render_broker(with_user).partition(b"[message-broker]")[2]
     with pytest.raises(DeepStreamError, match="one broker"):
         choose_broker(Pipeline.model_validate({**PIPELINE, "events": [target, target]}), dialect("7.1"), None)
+
+
+def test_one_broker_of_kafka_needs_no_list_and_too_long_a_list_is_refused() -> None:
+    def rendered(*brokers: str) -> bytes:
+        target = {"kind": "kafka", "brokers": brokers, "topic": "cars"}
+        found = choose_broker(Pipeline.model_validate({**PIPELINE, "events": [target]}), dialect("7.1"), None)
+        assert found is not None
+        return render_broker(found)
+
+    assert b"bootstrap.servers" not in rendered("one:9093")
+    assert b"bootstrap.servers=b0.example:9092,b1.example:9092" in rendered(*(f"b{n}.example:9092" for n in range(50)))
+    with pytest.raises(DeepStreamError, match="name fewer"):
+        rendered(*(f"b{n}.example:9092" for n in range(80)))
 
 
 def test_no_broker_means_no_message_sink() -> None:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from vedette.contracts.pipeline import KafkaTarget, MqttTarget
 from vedette.edge.deepstream.import_settings import Group, Imported, group_of, read_named
 
+_BROKER_LISTS = ("bootstrap.servers", "metadata.broker.list")  # two names of one setting of librdkafka
 _OURS = {"enable.idempotence", "security.protocol", "sasl.mechanism", "sasl.mechanisms", "sasl.username"}
 
 
@@ -68,6 +69,10 @@ def _import_kafka_settings(sink: Group, target: dict[str, Any], imported: Import
         pairs = (one.partition("=") for one in (broker.text(key) or "").strip('"').split(";") if one.strip())
         settings |= {name.strip(): value for name, _, value in pairs}
     line = broker.line_of("proto-cfg")
+    listed = [settings.pop(name, "") for name in _BROKER_LISTS]
+    more = [one.strip() for names in listed for one in names.split(",") if one.strip()]
+    if more:  # set after the connection string's, and so in its place
+        target["brokers"] = [one if ":" in one else f"{one}:9092" for one in more]
     if "ssl" in settings.get("security.protocol", "").lower():
         target["tls"] = True
     if "sasl.username" in settings:

@@ -1,8 +1,10 @@
 """The message converter's file, by which a message names its camera, and the broker adaptor's, without secrets."""
 
+from vedette.edge.deepstream.errors import DeepStreamError
 from vedette.edge.deepstream.key_file_text import Value, write_key_file
 from vedette.edge.deepstream.render_settings import Broker, Rendering
 
+MOST_SETTINGS_BYTES = 1023  # MAX_FIELD_LEN of NVIDIA's Kafka adaptor, less the NUL; it cuts off what is longer
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # where Ubuntu, and so every JetPack, keeps them
 
 
@@ -16,8 +18,17 @@ def render_converter(rendering: Rendering) -> bytes:
 
 
 def render_broker(broker: Broker) -> bytes:
-    """`cfg_broker.txt`; run.sh puts MQTT's password into the environment, Kafka's into a private copy of this file."""
+    """`cfg_broker.txt`; run.sh puts MQTT's password into the environment, Kafka's into a private copy of this file.
+
+    Raises:
+        DeepStreamError: the list of brokers is longer than the adaptor reads.
+    """
     if broker.kind == "kafka":
+        if len(";".join(_kafka_settings(broker))) + 2 > MOST_SETTINGS_BYTES:
+            raise DeepStreamError(
+                f"DeepStream's Kafka adaptor reads {MOST_SETTINGS_BYTES} bytes of settings; {len(broker.addresses)} brokers "
+                "are more than that: name fewer, they tell the others"
+            )
         keys: dict[str, Value | None] = {
             "partition-key": "sensorId",  # a camera's messages stay in order
             "proto-cfg": f'"{";".join(_kafka_settings(broker))}"',
@@ -37,8 +48,14 @@ def render_broker(broker: Broker) -> bytes:
 
 
 def _kafka_settings(broker: Broker) -> list[str]:
-    """What the adaptor hands to librdkafka. Source: Security_Setup.md of NVIDIA's kafka_protocol_adaptor."""
+    """What the adaptor hands to librdkafka. Source: Security_Setup.md of NVIDIA's kafka_protocol_adaptor.
+
+    Its nvds_kafka_proto.cpp makes `bootstrap.servers` of the connection string, which holds one broker, and sets what
+    stands here after that: a list of all of them.
+    """
     settings = ["enable.idempotence=true"]
+    if broker.others:
+        settings.append(f"bootstrap.servers={','.join(broker.addresses)}")
     layers = "_".join(["sasl"] * (broker.username is not None) + ["ssl" if broker.tls else "plaintext"])
     if layers != "plaintext":
         settings.append(f"security.protocol={layers}")

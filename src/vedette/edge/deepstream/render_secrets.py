@@ -9,9 +9,9 @@ import shlex
 
 from vedette.edge.deepstream import render_settings as names
 from vedette.edge.deepstream.render_app import needs_password
+from vedette.edge.deepstream.render_messages import MOST_SETTINGS_BYTES
 from vedette.edge.deepstream.render_settings import Broker, Rendering
 
-MOST_SETTINGS_BYTES = 1023  # MAX_FIELD_LEN of NVIDIA's adaptor, less the NUL
 _PRIVATE_APP, _PRIVATE_BROKER = "./.app.????????.txt", "./.broker.????????.txt"
 _INSERT = r"""
 import os, sys, urllib.parse

@@ -37,10 +37,16 @@ class Broker:
     password_file: str | None = None
     password_env: str | None = None
     mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"  # of Kafka: how user and password are shown
+    others: tuple[str, ...] = ()  # of Kafka: host:port of further brokers of the same cluster
 
     @property
     def library(self) -> str:
         return f"libnvds_{self.kind}_proto.so"
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """host:port of every broker, that of the connection string first."""
+        return f"{self.host}:{self.port}", *self.others
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,4 +120,5 @@ def _kafka(target: KafkaTarget) -> Broker:
         target.password_file,
         target.password_env,
         target.mechanism,
+        target.brokers[1:],
     )
