@@ -3,6 +3,7 @@
 import json
 import platform
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from box_images import IMAGES, write_image
+from vedette.apps.camera_reach import listening_ports
 from vedette.apps.cli import run_command
 from vedette.apps.doctor import installing, with_own_python, without_pyav
 from vedette.edge.jetson.box_files import BoxFiles
@@ -92,9 +94,19 @@ cameras:
         "good": "good", "web": "gap", "dead": "gap", "page": "good", "file": "good", "nofile": "gap", "usb": "gap"
     }  # fmt: skip
     assert "does not speak RTSP" in found["camera web"]["text"]
+    assert found["camera web"]["remedy"] == [listening_ports("127.0.0.1")]
+    assert all(one["remedy"] for one in found.values() if one["verdict"] == "gap" and one["topic"].startswith("camera"))
     assert "cannot be reached" in found["camera dead"]["text"]
     assert found["camera dead"]["remedy"] == ["ping -c 3 127.0.0.1"]
     assert found["camera nofile"]["remedy"] == [f"ls -l {tmp_path}"]
+
+
+def test_the_command_for_a_wrong_port_finds_the_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(b"") as port:
+        monkeypatch.setattr("vedette.apps.camera_reach.CAMERA_PORTS", ("1", str(port)))
+        command = listening_ports("127.0.0.1")
+        done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == [str(port)]
 
 
 def test_the_commands_are_for_the_python_that_runs() -> None:

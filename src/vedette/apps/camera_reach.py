@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vedette.edge.jetson.findings import Finding
 
 PATIENCE_S = 5.0
+CAMERA_PORTS = ("554", "8554", "10554", "5554", "7070")  # of RTSP: assigned, and as cameras and servers come
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
 
@@ -47,8 +48,15 @@ def reach_camera(camera: Camera) -> Finding:
         words = f"{host}:{port} cannot be reached ({error.strerror or error})"
         return gap(topic, f"{words}; is it on, in this network, with this address?", f"ping -c 3 {host}")
     if answer is not None and not answer.startswith("RTSP/1."):
-        return gap(topic, f"{host}:{port} takes connections and does not speak RTSP; is the port right?")
+        words = f"{host}:{port} takes connections and does not speak RTSP; of the ports that cameras use it listens on:"
+        return gap(topic, words, listening_ports(host))
     return good(topic, f"{host}:{port} answers")
+
+
+def listening_ports(host: str) -> str:
+    """The command that says on which of the usual ports a host takes connections; it needs bash alone."""
+    tried = f"for port in {' '.join(CAMERA_PORTS)}; do (: < /dev/tcp/$0/$port) 2>/dev/null && echo $port; done"
+    return f"timeout 20 bash -c {shlex.quote(tried)} {shlex.quote(host)}"
 
 
 def _ask_rtsp(line: socket.socket, url: str) -> str:
