@@ -26,8 +26,8 @@ def render_broker(broker: Broker) -> bytes:
     if broker.kind == "kafka":
         if len(";".join(_kafka_settings(broker))) + 2 > MOST_SETTINGS_BYTES:
             raise DeepStreamError(
-                f"DeepStream's Kafka adaptor reads {MOST_SETTINGS_BYTES} bytes of settings; {len(broker.addresses)} brokers "
-                "are more than that: name fewer, they tell the others"
+                f"DeepStream's Kafka adaptor reads {MOST_SETTINGS_BYTES} bytes of settings; the addresses of "
+                f"{len(broker.addresses)} brokers are more: name fewer, they tell the others"
             )
         keys: dict[str, Value | None] = {
             "partition-key": "sensorId",  # a camera's messages stay in order
