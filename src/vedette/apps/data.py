@@ -75,7 +75,7 @@ def check(
 
     wanted = _repairs(repair)
     if wanted:
-        refuse_s3(source, "SOURCE of --repair")
+        refuse_s3(source, "SOURCE of --repair", "`vedette data pull` it, repair that, and `vedette data push` it again")
     manifest = _manifest_settings(mapping, attribute)
     inspection = _inspect(source, format, classes, split_file, manifest)
     if wanted and inspection.data.layout is Layout.MANIFEST:
@@ -98,7 +98,7 @@ def check(
 
 def convert(  # noqa: PLR0913 - one parameter for each flag
     source: Source,
-    dest: Annotated[Path, Parameter(help="Folder to write; must not exist, or be empty.")],
+    dest: Annotated[Path, Parameter(help="Folder to write, or s3://BUCKET/PREFIX; must not exist, or be empty.")],
     /,
     *,
     to: Annotated[WrittenLayoutName, Parameter(help="The format to write.")],
@@ -119,21 +119,21 @@ def convert(  # noqa: PLR0913 - one parameter for each flag
     are copied, splits go along. DEST appears whole or not at all.
     """
     from vedette.apps.console import ConsoleProgress, print_json, warn
-    from vedette.apps.object_storage import refuse_s3
+    from vedette.apps.folder_upload import written_folder
     from vedette.learn.data.convert import VocOffset, convert_data_set
     from vedette.learn.data.samples import Layout
+    from vedette.storage.address import is_s3_address, parse_address
 
-    refuse_s3(dest, "DEST")
     inspection = _inspect(source, format, classes, split_file, _manifest_settings(mapping, attribute))
     lines = inspection.problems if inspection.data.layout is Layout.MANIFEST else ()
     for problem in lines:
         warn(f"{problem.file}: {problem.message}")
-    with ConsoleProgress() as progress:
-        conversion = convert_data_set(inspection, dest, Layout(to), VocOffset(voc_offset), progress)
+    with written_folder(dest) as folder, ConsoleProgress() as progress:
+        conversion = convert_data_set(inspection, folder, Layout(to), VocOffset(voc_offset), progress)
     if json:
         print_json(conversion.as_document() | {"problems": [problem.as_document() for problem in lines]})
     else:
-        _print_conversion(conversion, dest)
+        _print_conversion(conversion, str(parse_address(dest)) if is_s3_address(dest) else str(dest))
 
 
 def split(
@@ -306,7 +306,7 @@ def _print_check(result: "CheckResult") -> None:
     )
 
 
-def _print_conversion(conversion: "Conversion", dest: Path) -> None:
+def _print_conversion(conversion: "Conversion", dest: str) -> None:
     from vedette.apps.console import print_line
 
     splits = ", ".join(f"{name} {count}" for name, count in conversion.splits.items())

@@ -110,7 +110,7 @@ def follow(
     from vedette.apps.object_storage import refuse_s3
 
     run = out if out is not None else Path(job)
-    refuse_s3(run, "--out")
+    refuse_s3(run, "--out", "in S3 the run is already: `vedette jobs show` tells where")
     check_price(price_per_hour)
     return follow_to_end(_service(region), job, run, Ending(region, price_per_hour, json, checkpoints=checkpoints))
 
@@ -153,7 +153,7 @@ def fetch(
     from vedette.apps.object_storage import refuse_s3
 
     run = out if out is not None else Path(job)
-    refuse_s3(run, "--out")
+    refuse_s3(run, "--out", "in S3 the run is already: `vedette jobs show` tells where")
     state = _service(region).describe(job)
     with ConsoleProgress() as progress:
         unpacked = fetch_run(state, run, progress, checkpoints=checkpoints)

@@ -191,7 +191,7 @@ def place_of(folder: Path) -> str:
     return _uploads.get(folder, str(folder))
 
 
-def refuse_s3(out: Path, flag: str) -> None:
+def refuse_s3(out: Path, flag: str, instead: str | None = None) -> None:
     """Keep a command that writes local files from making a folder called `s3:`.
 
     Raises:
@@ -200,7 +200,8 @@ def refuse_s3(out: Path, flag: str) -> None:
     from vedette.storage.address import is_s3_address
 
     if is_s3_address(out):
-        raise UsageError(f"{flag} must be on this computer; only `vedette pack` and `vedette data push` write to S3")
+        writers = "only `vedette train`, `vedette pack`, `vedette data convert` and `vedette data push` write to S3"
+        raise UsageError(f"{flag} must be on this computer; {instead or writers}")
 
 
 def digest_memory(folder: Path) -> DigestMemory:

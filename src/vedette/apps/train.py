@@ -11,6 +11,9 @@ from vedette.apps.job_flags import JobFlags
 from vedette.contracts.errors import UsageError, VedetteError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vedette.apps.folder_upload import Uploaded
     from vedette.learn.training.loop import TrainResult
     from vedette.learn.training.peers import Peers
     from vedette.learn.training.settings import TrainSettings
@@ -45,7 +48,8 @@ def train(  # noqa: PLR0913
     Parameters
     ----------
     out
-        Folder for the run: weights, cfg, names, curves, pictures, report.html. Must be new, or empty.
+        Folder for the run: weights, cfg, names, curves, pictures, report.html. Must be new, or empty. With
+        s3://BUCKET/PREFIX the run is sent there, verified, when it is finished.
     data
         Labelled pictures, a folder or s3://BUCKET/PREFIX: VOC, Darknet, YOLO or COCO, detected. Not for --resume.
     model
@@ -88,10 +92,8 @@ def train(  # noqa: PLR0913
     # Before torch is imported: threads that wait for each other sleep instead of spinning, which is three times as fast
     # where other processes want the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from vedette.apps.console import print_json, print_line
     from vedette.apps.durations import parse_duration
-    from vedette.learn.training.errors import PeerError
-    from vedette.learn.training.joining import join_peers
+    from vedette.storage.address import is_s3_address
 
     given: dict[str, Any] = {
         "data": None if data is None else str(data),
@@ -110,6 +112,38 @@ def train(  # noqa: PLR0913
     asked = {key: value for key, value in given.items() if value is not None}
     if epochs is not None and time_budget is not None:
         raise UsageError("give --epochs or --time-budget, not both: each says when the run ends")
+    if is_s3_address(out):
+        return _into_s3(asked, out, resume=resume, json=json)
+    return _train_here(asked, out, resume, lambda settings, result: _show(settings, result, str(out), json))
+
+
+def _into_s3(asked: dict[str, Any], out: Path, *, resume: bool, json: bool) -> int:
+    from vedette.apps.console import print_json, print_line
+    from vedette.apps.train_into_s3 import train_into_s3
+
+    shown: list[tuple[TrainSettings, TrainResult]] = []
+
+    def told(address: str, sent: "Uploaded") -> None:
+        if shown:
+            _show(*shown[0], address, json)
+        elif json:
+            print_json({"run": address, "files": sent.files, "size_bytes": sent.size_bytes})
+        else:
+            print_line(f"{address}: {sent.files} files, {sent.size_bytes / 1e6:.1f} MB")
+
+    def train_in(folder: Path) -> int:
+        return _train_here(asked, folder, resume, lambda settings, result: shown.append((settings, result)))
+
+    return train_into_s3(out, train_in, resume=resume, told=told)
+
+
+def _train_here(
+    asked: dict[str, Any], out: Path, resume: bool, show: "Callable[[TrainSettings, TrainResult], None]"
+) -> int:
+    """Train in a folder of this computer, maybe as one of several processes; the exit code."""
+    from vedette.learn.training.errors import PeerError
+    from vedette.learn.training.joining import join_peers
+
     speaks = True
     try:
         with join_peers(os.environ) as peers:
@@ -120,11 +154,19 @@ def train(  # noqa: PLR0913
         if speaks or isinstance(error, PeerError):
             raise
         return error.exit_code  # what failed in all processes alike is said once on each host
-    if result is not None and json:
-        print_json(_document(result))
-    elif result is not None:
-        _print_result(settings, result.run / "report.html", print_line)
+    if result is not None:
+        show(settings, result)
     return 0
+
+
+def _show(settings: "TrainSettings", result: "TrainResult", run: str, json: bool) -> None:
+    from vedette.apps.console import print_json, print_line
+
+    if json:
+        print_json({**_document(result), "run": run})
+        return
+    print_line(f"report: {run}/report.html")
+    print_line(f"next:   vedette pack --run {run} --out BUNDLE --data {settings.data}")
 
 
 def _settings(asked: dict[str, Any], out: Path, resume: bool, peers: "Peers") -> "TrainSettings":
@@ -181,15 +223,9 @@ def _train(settings: "TrainSettings", out: Path, resume: bool, peers: "Peers") -
 
 def _document(result: "TrainResult") -> dict[str, object]:
     return {
-        "run": str(result.run),
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
         "elapsed_s": round(result.elapsed_s, 1),
         "stopped_early": result.stopped_early,
         "evaluation": result.evaluation.to_json(),
     }
-
-
-def _print_result(settings: "TrainSettings", report: Path, say: Any) -> None:
-    say(f"report: {report}")
-    say(f"next:   vedette pack --run {report.parent} --out BUNDLE --data {settings.data}")

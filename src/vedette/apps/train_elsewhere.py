@@ -47,7 +47,7 @@ def train_elsewhere(
         raise UsageError("flags of a job are given, but not where: add --on sagemaker, or --on simulator to rehearse")
     if resume:
         raise UsageError("--resume goes on with a run on this computer; a job that is interrupted goes on by itself")
-    refuse_s3(out, "--out")
+    refuse_s3(out, "--out", "the job itself keeps its model and checkpoints in S3, below --output")
     check_price(asked.price_per_hour)
     if on == "simulator":
         return _rehearse(asked, trained, out, json)
