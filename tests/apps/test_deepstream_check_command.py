@@ -44,15 +44,27 @@ def test_yaml_files_beside_are_told(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_yaml_configurations_are_checked_with_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path, tracker = tmp_path / "infer.yml", tmp_path / "config_tracker.yml"
+    path, other = tmp_path / "infer.yml", tmp_path / "other.yml"
     path.write_text("property:\n  network-mode: 2\n  batch-size: four\n")
-    tracker.write_text("%YAML:1.0\nBaseConfig:\n  minDetectorConfidence: 0.1\n")
+    other.write_text("services:\n  broker: 0.1\n")
 
     for asked in (path, tmp_path):
         assert run_command(["deepstream", "check", str(asked)]) == 1
         assert capsys.readouterr().out.startswith(f"{path}:3: error: [property] batch-size: 'four' is no integer\n")
-    assert run_command(["deepstream", "check", str(tracker)]) == 1
+    assert run_command(["deepstream", "check", str(other)]) == 1
     assert "is none of the YAML configurations that are checked" in capsys.readouterr().err
+
+
+def test_a_trackers_file_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config_tracker.yml"
+    path.write_text("%YAML:1.0\nBaseConfig:\n  minDetectorConfidence: much\nTargetManagment:\n  probationAge: 1\n")
+
+    for asked in (path, tmp_path):
+        assert run_command(["deepstream", "check", str(asked)]) == 1
+        told = capsys.readouterr()
+        assert told.out.startswith(f"{path}:3: error: [BaseConfig] minDetectorConfidence: 'much' is no number\n")
+        assert f"{path}:4: warning: 'TargetManagment' is no group; did you mean 'TargetManagement'?" in told.out
+        assert told.err == ""
 
 
 def test_json_is_one_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

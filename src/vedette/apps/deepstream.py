@@ -25,11 +25,11 @@ def check(
     """Check DeepStream configurations, line by line, without DeepStream.
 
     A file, or every key file and YAML file of a folder and the folders below it: deepstream-app (with the CSV file of
-    its sources), nvinfer, nvdsanalytics, message converter and broker. Each is read as DeepStream reads it, by the
-    rules of GLib's GKeyFile or of yaml-cpp, and every key is held against the keys and types of the program that asks
-    for it. Errors keep the pipeline from starting or make it do something else than what is written (blanks behind a
-    path, a comment behind a value, `True`); warnings are parts without effect (unknown keys, keys given twice). The
-    exit code is 1 when there is an error.
+    its sources), nvinfer, nvdsanalytics, message converter, broker, tracker. Each is read as DeepStream reads it, by
+    the rules of GLib's GKeyFile or of yaml-cpp, and every key is held against the keys and types of the program
+    that asks for it. Errors keep the pipeline from starting or make it do something else than what is written
+    (blanks behind a path, a comment behind a value, `True`); warnings are parts without effect (unknown keys, keys
+    given twice). The exit code is 1 when there is an error.
     """
     from vedette.apps.console import warn
     from vedette.edge.deepstream.dialects import dialect as find_dialect

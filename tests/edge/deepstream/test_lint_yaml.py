@@ -1,6 +1,7 @@
 """The check of DeepStream's YAML configurations: every trap is found in its line, good files give no finding."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,6 +186,36 @@ def corpus() -> list[Path]:
     if not known:
         pytest.skip("the folder has no YAML configuration")
     return known
+
+
+TRACKER = """\
+%YAML:1.0
+TargetManagement:
+  probationAge: 4
+  maxTargetsPerStream: 150
+VisualTracker:
+  useHog: 0
+  somethingOfAnotherVersion: 1
+ReID:
+  inferDims: [256, 128, 3]
+"""
+
+
+@pytest.mark.parametrize(
+    ("good", "wrong", "line", "told"),
+    [
+        ("probationAge", "probatoinAge", 3, "did you mean 'probationAge'"),
+        ("VisualTracker", "VisualTraker", 5, "did you mean 'VisualTracker'"),
+        ("useHog: 0", "useHog: false", 6, "'false' is no integer|'false' is no number"),
+        ("  maxTargetsPerStream", "\tmaxTargetsPerStream", 4, "no tab"),
+    ],
+)
+def test_mistakes_in_a_trackers_file_are_found(good: str, wrong: str, line: int, told: str) -> None:
+    for version in ("6.0", "9.1"):
+        assert check_yaml(TRACKER.encode(), "x", dialect(version)) == (FileKind.TRACKER, [])
+    found = check_yaml(TRACKER.replace(good, wrong).encode(), "x")[1]
+    assert [one.line for one in found] == [line]
+    assert re.search(told, found[0].message)
 
 
 def test_public_yaml_configurations_give_no_error() -> None:

@@ -16,8 +16,10 @@ from vedette.edge.analytics.line import CountingLine
 from vedette.edge.deepstream.dialects import dialect
 from vedette.edge.deepstream.errors import DeepStreamError
 from vedette.edge.deepstream.key_file import read_key_file
+from vedette.edge.deepstream.key_tables import FileKind, key_table
 from vedette.edge.deepstream.key_values import read_integer_list
 from vedette.edge.deepstream.lint import check_content
+from vedette.edge.deepstream.lint_yaml import check_yaml
 from vedette.edge.deepstream.render_messages import render_broker
 from vedette.edge.deepstream.render_settings import Rendering
 from vedette.edge.deepstream.rendering import choose_broker, render
@@ -225,6 +227,16 @@ def test_one_broker_of_kafka_needs_no_list_and_too_long_a_list_is_refused() -> N
     assert b"bootstrap.servers=b0.example:9092,b1.example:9092" in rendered(*(f"b{n}.example:9092" for n in range(50)))
     with pytest.raises(DeepStreamError, match="name fewer"):
         rendered(*(f"b{n}.example:9092" for n in range(80)))
+
+
+@pytest.mark.parametrize("target", ["jetson-nano", "agx-orin"])
+def test_every_key_of_the_tracker_is_known(target: str) -> None:
+    content = render(make(target), b"")["config_tracker.yml"]
+    table = key_table(FileKind.TRACKER).groups
+    groups = yaml.safe_load(content.partition(b"\n")[2])
+
+    assert check_yaml(content, "config_tracker.yml") == (FileKind.TRACKER, [])
+    assert [(group, key) for group, keys in groups.items() for key in keys if key not in table[group]] == []
 
 
 def test_no_broker_means_no_message_sink() -> None:

@@ -23,6 +23,7 @@ class FileKind(str, Enum):
     ANALYTICS = "nvdsanalytics"
     CONVERTER = "message converter"
     BROKER = "message broker"
+    TRACKER = "tracker"
     OTHER = "key file"
 
 
@@ -32,6 +33,7 @@ _FILES = {
     FileKind.ANALYTICS: "analytics_keys.json",
     FileKind.CONVERTER: "message_keys.json",
     FileKind.BROKER: "message_keys.json",
+    FileKind.TRACKER: "tracker_keys.json",
 }
 _NVINFER_MARKS = {
     "net-scale-factor", "onnx-file", "model-engine-file", "num-detected-classes", "network-mode", "labelfile-path",

@@ -1,8 +1,7 @@
 """Checks DeepStream configurations: a text, a file, a folder. Reads, never writes.
 
 Guarantees: whatever GLib, or yaml-cpp, would refuse is an error with its line, and of a file that loads every key is
-held against the table of its kind. What it leaves to others: the tracker's files, nvinferserver's text format and the
-models themselves.
+held against the table of its kind. What it leaves to others: nvinferserver's text format and the models themselves.
 """
 
 import re
@@ -23,7 +22,9 @@ from vedette.edge.deepstream.targets import Target
 MOST_BYTES = 4 << 20  # a thousand sources with ten keys each are about 0.4 MB
 ENDINGS = (".txt", ".ini", ".cfg", ".conf")
 YAML_ENDINGS = (".yml", ".yaml")
-_YAML_MARKS = re.compile(rb"(?m)^(application|property|streammux|primary-gie|class-attrs-all|sensor0)\s*:")
+_YAML_MARKS = re.compile(
+    rb"(?m)^(application|property|streammux|primary-gie|class-attrs-all|sensor0|BaseConfig|TargetManagement)\s*:"
+)
 _FOLDER_MARKS = (
     b"[application]", b"[property]", b"[message-broker]", b"[sensor0]", b"[primary-gie]", b"[source0]",
     b"[source-list]",
@@ -69,7 +70,7 @@ def check_path(
         if path.suffix in YAML_ENDINGS and checked[0] is FileKind.OTHER and not checked[1]:
             raise DeepStreamError(
                 f"{path}: is none of the YAML configurations that are checked (deepstream-app, nvinfer, nvdsanalytics, "
-                "message converter)"
+                "message converter, tracker)"
             )
         return {path: checked}
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _is_too_large(file)]
@@ -86,7 +87,7 @@ def check_path(
 
 
 def unchecked_files(path: Path, checked: Collection[Path]) -> list[Path]:
-    """YAML files of a folder that are none of the kinds known here: the tracker's, and other programs'."""
+    """YAML files of a folder that are none of the kinds known here: other programs'."""
     return [one for one in _yaml_files(path) if one not in checked] if path.is_dir() else []
 
 

@@ -17,6 +17,7 @@ from vedette.edge.deepstream.key_tables import FileKind, KeyTable, key_table, ki
 from vedette.edge.deepstream.key_values import ValueKind
 from vedette.edge.deepstream.lint_app import check_app, integer_of
 from vedette.edge.deepstream.lint_nvinfer import check_analytics, check_nvinfer
+from vedette.edge.deepstream.lint_tracker import check_tracker
 from vedette.edge.deepstream.lint_values import check_lines, check_paths, unknown_group, unknown_key, wrong_version
 from vedette.edge.deepstream.targets import Target
 from vedette.edge.deepstream.yaml_file import read_yaml_file
@@ -30,6 +31,7 @@ _NVINFER_MARKS = {
     "onnx-file", "model-engine-file", "model-file", "uff-file", "tlt-encoded-model", "custom-network-config",
     "net-scale-factor", "network-mode",
 }  # fmt: skip
+_TRACKER_MARKS = {"BaseConfig", "TargetManagement", "TrajectoryManagement", "DataAssociator", "StateEstimator"}
 _MOST_BYTES = 4 << 20
 
 
@@ -49,6 +51,8 @@ def check_yaml(
     kind = _kind_of(file)
     if kind is FileKind.OTHER:
         return kind, sorted(check_lines(file))
+    if kind is FileKind.TRACKER:  # since 6.0, and lists and maps are read there
+        return kind, sorted([*check_tracker(file), *check_lines(file)])
     findings = [Finding(source, line, Severity.ERROR, problem) for line, problem in read.odd]
     if dialect is not None and dialect.order < version_order(FIRST_VERSION):
         told = f"DeepStream {dialect.version} reads no YAML; that came with {FIRST_VERSION}"
@@ -102,6 +106,8 @@ def check_csv(content: bytes, source: str, yaml_source: str) -> tuple[int, list[
 
 def _kind_of(file: KeyFile) -> FileKind:
     """As for a key file, but that in YAML other programs have groups and keys of the same names too."""
+    if _TRACKER_MARKS & set(file.groups):
+        return FileKind.TRACKER
     kind = kind_of_file(file)
     if kind is FileKind.NVINFER:  # nvdspostprocess has network-type and the like, but no network
         return kind if set(file.of_group("property")) & _NVINFER_MARKS else FileKind.OTHER
