@@ -89,11 +89,16 @@ def local_folder(folder: Path) -> Path:
 
 
 def tensorrt_settings(progress: Progress | None = None) -> TensorRtSettings:
-    """Engines that were built here lie in the cache too."""
+    """Engines built here lie in the cache too; a calibration table is what $VEDETTE_TENSORRT_CALIBRATION names."""
     from vedette.contracts.ports import SilentProgress
     from vedette.edge.engines.tensorrt.settings import TensorRtSettings
 
-    return TensorRtSettings(cache=cache_folder() / "engines", progress=progress or SilentProgress())
+    table = os.environ.get("VEDETTE_TENSORRT_CALIBRATION")
+    return TensorRtSettings(
+        cache=cache_folder() / "engines",
+        calibration=Path(table).expanduser() if table else None,
+        progress=progress or SilentProgress(),
+    )
 
 
 def local_bundle(bundle: str | Path) -> Path:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+import vedette
 from golden_squares import write_golden_bundle
 from simulators.tensorrt_boxes import VERSIONS, become_box
 from small_bundle import make_bundle, make_picture
@@ -163,6 +164,22 @@ def test_too_little_memory_is_said_before_anything_is_built(
     monkeypatch.setenv("STANDIN_FREE_BYTES", str(50 << 20))
     with pytest.raises(EngineError, match="52 MB of the GPU's memory are free"):
         open_heard(bundle, settings)
+
+
+def test_commands_take_ranges_where_the_environment_says(
+    bundle: OpenBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranges = tmp_path / "ranges"
+    ranges.write_text("TRT-8201-EntropyCalibration2\ninput: 3c010a14\n")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("VEDETTE_TENSORRT_CALIBRATION", str(ranges))
+    become_box(VERSIONS["8.2"], tmp_path, monkeypatch)
+
+    detector = vedette.load(bundle.path, engine="tensorrt", precision="int8")
+    assert detector.engine_description.startswith("tensorrt 8.2.1.8 int8")
+    monkeypatch.delenv("VEDETTE_TENSORRT_CALIBRATION")
+    with pytest.raises(EngineError):
+        vedette.load(bundle.path, engine="tensorrt", precision="int8")
 
 
 def test_ranges_found_elsewhere_make_int8_where_the_bundle_has_none(
