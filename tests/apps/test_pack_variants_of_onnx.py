@@ -1,5 +1,7 @@
 """Variants of ONNX detectors of other programs: what decodes inside the model stays as it is, the layers do not."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -11,6 +13,19 @@ from vedette.apps.cli import run_command
 from vedette.bundle_folder import open_bundle
 from vedette.learn.darknet.plan import decode_spec
 from vedette.learn.export.onnx import export_onnx
+
+
+@pytest.fixture(autouse=True)
+def nobody_else_is_silenced() -> Iterator[None]:
+    """Handlers of somebody else, hung where NNCF writes, too, keep their levels."""
+    theirs = logging.NullHandler(logging.INFO)
+    loggers = logging.getLogger("nncf"), logging.root
+    for logger in loggers:
+        logger.addHandler(theirs)
+    yield
+    for logger in loggers:
+        logger.removeHandler(theirs)
+    assert theirs.level == logging.INFO
 
 
 @pytest.mark.parametrize("layout", ["objectness_rows", "scores_columns", "chosen"])

@@ -96,7 +96,7 @@ def _imports() -> tuple[Any, Any]:
             del os.environ[NO_TELEMETRY]
         else:
             os.environ[NO_TELEMETRY] = before
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # its own function would change other people's handlers, too
     return nncf, openvino
 
 
