@@ -63,7 +63,10 @@ def prove_engine(folder: Path, facts: RenderedFacts, source: str, say: Callable[
         return
     proved = _prove(bundle, builder, content, precision, batch)
     say(f"{engine.name}: reproduces {proved} golden detections")
-    note.write_text(json.dumps(key))
+    try:
+        note.write_text(json.dumps(key))
+    except OSError as error:
+        say(f"{note}: cannot be written ({error.strerror}); the next start proves the engine again")
 
 
 def _named_engine(folder: Path) -> tuple[Path, Precision, int]:

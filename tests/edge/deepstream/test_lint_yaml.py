@@ -104,7 +104,7 @@ def test_good_files_give_no_finding(text: str, kind: FileKind, folder: Path) -> 
         ("type: 6", "type: 7", 18, "error", "type=7 means nothing"),
         ("msg-conv-msg2p-new-api: 1\n  ", "", 18, "warning", "sends no message at all"),
         ("broker;9092", "broker:9092", 21, "error", "write host;port"),
-        ("sources.csv", "others.csv", 4, "error", "others.csv cannot be read"),
+        ("sources.csv", "others.csv", 4, "error", "others.csv: cannot be read"),
         ("infer.yml", "other.yml", 11, "warning", "other.yml is not there"),
         ("tracker-width: 640", "tracker-width: 600", 15, "warning", "NvDCF wants multiples of 32"),
         ("  csv-file-path: sources.csv", "  type: 4", 3, "error", "names no sources"),

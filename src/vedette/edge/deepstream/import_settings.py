@@ -5,13 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vedette.edge.deepstream.config_bytes import read_config_bytes
 from vedette.edge.deepstream.errors import DeepStreamError, KeyFileError
 from vedette.edge.deepstream.key_file import Entry, KeyFile, read_key_file
 from vedette.edge.deepstream.key_values import ValueKind, escape_string, read_value
 from vedette.edge.deepstream.lint_app import integer_of, is_on
 from vedette.edge.deepstream.yaml_file import read_yaml_file
-
-MOST_BYTES = 4 << 20
 
 
 @dataclass(slots=True)
@@ -84,14 +83,14 @@ def read_config(path: Path) -> KeyFile:
         DeepStreamError: it cannot be read.
         KeyFileError: GLib, or yaml-cpp, would refuse it.
     """
-    content = _read(path)
+    content = read_config_bytes(path)
     if path.suffix not in {".yml", ".yaml"}:
         return read_key_file(content, str(path))
     file = read_yaml_file(content, str(path)).file
     groups, entries = dict(file.groups), [replace(one, value=escape_string(one.value)) for one in file.entries]
     named = file.get("source", "csv-file-path")
     if named is not None and named.value:
-        lines = _read(path.parent / named.value).decode("utf-8", "replace").splitlines()
+        lines = read_config_bytes(path.parent / named.value).decode("utf-8", "replace").splitlines()
         kept = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
         headers = kept[0].split(",") if kept else []
         for number, line in enumerate(kept[1:]):
@@ -99,17 +98,6 @@ def read_config(path: Path) -> KeyFile:
             for key, value in zip(headers, line.split(","), strict=False):
                 entries.append(Entry(f"source{number}", key.strip(), escape_string(value.strip()), named.line))
     return KeyFile(file.source, groups, tuple(entries))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise DeepStreamError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(content) > MOST_BYTES:
-        raise DeepStreamError(f"{path}: is larger than {MOST_BYTES} bytes; that is no configuration")
-    return content
 
 
 def read_named(group: Group, key: str, imported: Imported) -> KeyFile | None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from vedette.edge.deepstream.config_bytes import MOST_BYTES, read_config_bytes
 from vedette.edge.deepstream.dialects import Dialect
 from vedette.edge.deepstream.errors import DeepStreamError, KeyFileError
 from vedette.edge.deepstream.findings import Finding, Severity
@@ -19,7 +20,6 @@ from vedette.edge.deepstream.lint_values import check_keys, check_lines, check_p
 from vedette.edge.deepstream.lint_yaml import check_yaml
 from vedette.edge.deepstream.targets import Target
 
-MOST_BYTES = 4 << 20  # a thousand sources with ten keys each are about 0.4 MB
 ENDINGS = (".txt", ".ini", ".cfg", ".conf")
 YAML_ENDINGS = (".yml", ".yaml")
 _YAML_MARKS = re.compile(
@@ -74,10 +74,14 @@ def check_path(
             )
         return {path: checked}
     files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _is_too_large(file)]
-    chosen = [file for file in files if file.suffix in ENDINGS and any(mark in _read(file) for mark in _FOLDER_MARKS)]
+    chosen = [
+        file
+        for file in files
+        if file.suffix in ENDINGS and any(mark in read_config_bytes(file) for mark in _FOLDER_MARKS)
+    ]
     found = {file: _check_file(file, dialect, target) for file in chosen}
     for file in _yaml_files(path):
-        if not _is_too_large(file) and _YAML_MARKS.search(_read(file)):
+        if not _is_too_large(file) and _YAML_MARKS.search(read_config_bytes(file)):
             kind, findings = _check_file(file, dialect, target)
             if kind is not FileKind.OTHER or any(one.severity is Severity.ERROR for one in findings):
                 found[file] = kind, findings
@@ -102,15 +106,4 @@ def _is_too_large(path: Path) -> bool:
 
 def _check_file(path: Path, dialect: Dialect | None, target: Target | None) -> tuple[FileKind, list[Finding]]:
     check = check_yaml if path.suffix in YAML_ENDINGS else check_content
-    return check(_read(path), str(path), dialect, target, path.parent)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise DeepStreamError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(content) > MOST_BYTES:
-        raise DeepStreamError(f"{path}: is larger than {MOST_BYTES} bytes; that is no configuration")
-    return content
+    return check(read_config_bytes(path), str(path), dialect, target, path.parent)

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from vedette.edge.deepstream.config_bytes import read_config_bytes
 from vedette.edge.deepstream.dialects import Dialect, version_order
-from vedette.edge.deepstream.errors import KeyFileError
+from vedette.edge.deepstream.errors import DeepStreamError, KeyFileError
 from vedette.edge.deepstream.findings import Finding, Severity
 from vedette.edge.deepstream.key_file import Entry, KeyFile
 from vedette.edge.deepstream.key_tables import FileKind, KeyTable, key_table, kind_of_file
@@ -32,7 +33,6 @@ _NVINFER_MARKS = {
     "net-scale-factor", "network-mode",
 }  # fmt: skip
 _TRACKER_MARKS = {"BaseConfig", "TargetManagement", "TrajectoryManagement", "DataAssociator", "StateEstimator"}
-_MOST_BYTES = 4 << 20
 
 
 def check_yaml(
@@ -171,11 +171,9 @@ def _check_sources(file: KeyFile, folder: Path | None) -> Iterator[Finding]:
         return
     path = folder / entry.value
     try:
-        with path.open("rb") as opened:
-            content = opened.read(_MOST_BYTES)
-    except OSError as error:
-        told = f"[source] csv-file-path: {entry.value} cannot be read: {error.strerror}"
-        yield Finding(file.source, entry.line, Severity.ERROR, told)
+        content = read_config_bytes(path)
+    except DeepStreamError as error:
+        yield Finding(file.source, entry.line, Severity.ERROR, f"[source] csv-file-path: {error}")
         return
     count, findings = check_csv(content, str(path), file.source)
     yield from findings

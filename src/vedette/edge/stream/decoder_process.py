@@ -1,9 +1,10 @@
 """The body of a decoder process: runs one camera as `camera.CameraWorker` does, and hands its slots to the parent.
 
 The camera's own thread takes the credits for slots of the ring, and waits for them: nothing else wakes for a frame. A
-thread listens to the parent: another rate, and the end of the conversation, which means stop. When the camera does not
-end then, because a read inside FFmpeg blocks, the thread reports in its place. So there is always an `EndMessage` with
-the last counts, but when the process is killed or its native code dies: what it is there for.
+thread listens to the parent: another rate, what detections say against the gate, and the end of the conversation, which
+means stop. When the camera does not end then, because a read inside FFmpeg blocks, the thread reports in its place. So
+there is always an `EndMessage` with the last counts, but when the process is killed or its native code dies: what it is
+there for.
 """
 
 import contextlib
