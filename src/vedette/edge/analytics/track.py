@@ -157,9 +157,8 @@ class ByteTracker:
         if len(detections.class_names) > 1:
             same_class = book.notes["class_id"][:, None] == detections.class_ids
         gains, overlap = pair_gains(book.filters, self._time_s - seen_s, measured, same_class)
-        if count_nonzero(strong) < len(
-            strong
-        ):  # a weak detection continues only what was there in the frame before, in its place
+        if count_nonzero(strong) < len(strong):
+            # a weak detection continues only what was there in the frame before, in its place
             allowed = overlap >= self._settings.weak_overlap
             allowed &= (confirmed & (seen_s >= self._previous_s))[:, None]
             allowed |= strong
