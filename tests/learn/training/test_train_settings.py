@@ -14,6 +14,7 @@ from vedette.learn.training.arithmetic import (
 )
 from vedette.learn.training.augment import AugmentSettings
 from vedette.learn.training.errors import RunFolderError, SettingsError
+from vedette.learn.training.leaks import LeakChoice
 from vedette.learn.training.settings import Recipe, TrainSettings, differences, parse_size, settings_from_flat
 
 FULL = TrainSettings(
@@ -33,7 +34,18 @@ FULL = TrainSettings(
 )
 
 
-@pytest.mark.parametrize("settings", [FULL, TrainSettings(data=Path("d"), model="yolov3-tiny")])
+EXTRAS = TrainSettings(
+    data=Path("d"),
+    model="yolov3-tiny",
+    deterministic=True,
+    single_class="face",
+    leaks=LeakChoice.DROP,
+    fold=(2, 5),
+    tensorboard=True,
+)
+
+
+@pytest.mark.parametrize("settings", [FULL, EXTRAS, TrainSettings(data=Path("d"), model="yolov3-tiny")])
 def test_flat_settings_read_back_as_they_were(settings: TrainSettings) -> None:
     flat = settings.to_flat()
     assert all(isinstance(value, (str, int, float, bool)) for value in flat.values())
@@ -58,9 +70,13 @@ def test_other_sizes_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"epochs": 0}, {"batch": 0}, {"seed": -1}, {"patience": 0}, {"time_budget_s": float("nan")}]
+    "change",
+    [
+        *({"epochs": 0}, {"batch": 0}, {"seed": -1}, {"patience": 0}, {"time_budget_s": float("nan")}),
+        *({"deterministic": True}, {"single_class": " "}),  # the one beside a time budget
+    ],
 )
-def test_settings_out_of_range_are_refused(change: dict[str, float]) -> None:
+def test_settings_out_of_range_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="--"):
         replace(FULL, **change)
 
@@ -70,6 +86,9 @@ def test_settings_out_of_range_are_refused(change: dict[str, float]) -> None:
     [
         {"epochs": "many"},
         {"epochs": float("inf")},
+        {"deterministic": "yes"},
+        {"fold": "2"},
+        {"leaks": "some"},
         {"warm_up_steps": "many"},
         {"warm_up_steps": 1.5},
         {"learning_rate": None},

@@ -7,8 +7,9 @@ beyond the bound are read again each time. Pure NumPy and OpenCV: torch comes in
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from threading import Lock
 
@@ -85,29 +86,40 @@ class PictureStore:
         Raises:
             PictureError: some cannot be read; names the first few and says how many.
         """
+        refuse_broken(self.look_through(progress, workers))
+
+    def look_through(
+        self, progress: Progress, workers: int, seen: Callable[[int, StoredPicture], None] | None = None
+    ) -> list[str]:
+        """`read_all` that tells what is broken instead; every other picture is shown to `seen`, by several threads."""
         progress.start("reading pictures", len(self), "pictures")
         broken: list[str] = []
         with ThreadPoolExecutor(max(workers, 1)) as pool:
             try:
-                for problem in pool.map(self._problem, range(len(self))):
+                for problem in pool.map(lambda index: self._problem(index, seen), range(len(self))):
                     progress.advance()
                     if problem is not None:
                         broken.append(problem)
             finally:
                 pool.shutdown(cancel_futures=True)  # when interrupted, thousands may be left
-        if broken:
-            more = f"; and {len(broken) - SHOWN_BROKEN} more" if len(broken) > SHOWN_BROKEN else ""
-            raise PictureError(
-                f"{'; '.join(broken[:SHOWN_BROKEN])}{more}. Bring the pictures back, or take them out of the data set "
-                "(`vedette data check` lists every problem, `vedette data convert` leaves unreadable pictures out)"
-            )
+        return broken
 
-    def _problem(self, index: int) -> str | None:
+    def without(self, names: Set[str]) -> "PictureStore":
+        """The same pictures but for some; what was read stays read."""
+        rest = copy(self)
+        places = [index for index, sample in enumerate(self.samples) if sample.name not in names]
+        rest.samples = tuple(self.samples[index] for index in places)
+        rest._kept = {new: self._kept[old] for new, old in enumerate(places) if old in self._kept}
+        return rest
+
+    def _problem(self, index: int, seen: Callable[[int, StoredPicture], None] | None) -> str | None:
         """What is wrong with a picture, or None."""
         try:
-            self.get(index)
+            picture = self.get(index)
         except PictureError as error:
             return str(error)
+        if seen is not None:
+            seen(index, picture)
         return None
 
     def _read(self, sample: Sample) -> StoredPicture:
@@ -121,6 +133,20 @@ class PictureStore:
             np.where(truths.ignored, IGNORED_CLASS, truths.class_ids).astype(np.int64),
         )
         return StoredPicture(labelled, truths, placement)
+
+
+def refuse_broken(broken: Sequence[str]) -> None:
+    """Refuse pictures that `PictureStore.look_through` found broken.
+
+    Raises:
+        PictureError: there are some; names the first few and says how many.
+    """
+    if broken:
+        more = f"; and {len(broken) - SHOWN_BROKEN} more" if len(broken) > SHOWN_BROKEN else ""
+        raise PictureError(
+            f"{'; '.join(broken[:SHOWN_BROKEN])}{more}. Bring the pictures back, or take them out of the data set "
+            "(`vedette data check` lists every problem, `vedette data convert` leaves unreadable pictures out)"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,13 @@ from vedette.learn.darknet.loss import LossSettings
 from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
 from vedette.learn.training.augment import AugmentSettings
 from vedette.learn.training.errors import RunFolderError, SettingsError
+from vedette.learn.training.leaks import LeakChoice
 
 DEFAULT_MODEL = "yolov3-tiny"
 MAX_SIDE_PX = 4096
-FREE_ON_RESUME = frozenset({"data", "weights", "device", "precision"})  # what a resumed run may do otherwise
+FREE_ON_RESUME = frozenset(
+    {"data", "weights", "device", "precision", "tensorboard"}
+)  # what a resumed run may do otherwise
 
 Flat = dict[str, str | int | float | bool]
 
@@ -56,6 +59,11 @@ class TrainSettings:
     time_budget_s: float | None = None
     validate_every: int = 1
     patience: int | None = None
+    deterministic: bool = False
+    single_class: str | None = None  # all classes of the data are this one
+    leaks: LeakChoice = LeakChoice.REFUSE
+    fold: tuple[int, int] | None = None  # (number from 1, of how many): validate on that part, train on the others
+    tensorboard: bool = False
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
@@ -66,6 +74,14 @@ class TrainSettings:
             raise SettingsError(f"--patience must be at least 1, not {self.patience}")
         if self.time_budget_s is not None and not (math.isfinite(self.time_budget_s) and self.time_budget_s > 0):
             raise SettingsError(f"--time-budget must be longer than nothing, not {self.time_budget_s}")
+        if self.deterministic and self.time_budget_s is not None:
+            raise SettingsError(
+                "--deterministic and --time-budget exclude each other: a clock never runs the same twice"
+            )
+        if self.single_class is not None and not self.single_class.strip():
+            raise SettingsError("--class-name must not be empty")
+        if self.fold is not None and not (self.fold[1] >= 2 and 1 <= self.fold[0] <= self.fold[1]):
+            raise SettingsError(f"fold {self.fold[0]} of {self.fold[1]}: at least two, counted from 1")
         if not 0 <= self.seed < 2**63:
             raise SettingsError(f"--seed must be between 0 and 2^63 - 1, not {self.seed}")
 
@@ -83,11 +99,23 @@ class TrainSettings:
         flat["validate_every"] = self.validate_every
         if self.patience is not None:
             flat["patience"] = self.patience
+        flat |= self._extras()
         for key, value in asdict(self.recipe).items():
             if isinstance(value, dict):
                 flat |= {f"{key}_{inner}": number for inner, number in value.items()}
             else:
                 flat[key] = value
+        return flat
+
+    def _extras(self) -> Flat:
+        """What few runs are asked for; left out where it is not, as runs begun before it came have it."""
+        flat: Flat = {name: True for name in ("deterministic", "tensorboard") if getattr(self, name)}
+        if self.single_class is not None:
+            flat["single_class"] = self.single_class
+        if self.leaks is not LeakChoice.REFUSE:
+            flat["leaks"] = self.leaks.value
+        if self.fold is not None:
+            flat["fold"] = f"{self.fold[0]}/{self.fold[1]}"
         return flat
 
     def recipe_and_schedule(self) -> Flat:
@@ -116,10 +144,27 @@ def settings_from_flat(flat: Mapping[str, Any]) -> TrainSettings:
             time_budget_s=float(flat["time_budget_s"]) if "time_budget_s" in flat else None,
             validate_every=int(flat["validate_every"]),
             patience=int(flat["patience"]) if "patience" in flat else None,
+            deterministic=_switch(flat, "deterministic"),
+            single_class=str(flat["single_class"]) if "single_class" in flat else None,
+            leaks=LeakChoice(flat.get("leaks", LeakChoice.REFUSE)),
+            fold=_fold(flat["fold"]) if "fold" in flat else None,
+            tensorboard=_switch(flat, "tensorboard"),
             recipe=recipe,
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RunFolderError(f"the settings of this run cannot be read: {error!r}") from error
+
+
+def _switch(flat: Mapping[str, Any], name: str) -> bool:
+    value = flat.get(name, False)
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, not true or false")
+    return value
+
+
+def _fold(text: str) -> tuple[int, int]:
+    number, _, count = text.partition("/")
+    return int(number), int(count)
 
 
 def _recipe_from_flat(flat: Mapping[str, Any]) -> Recipe:
