@@ -21,6 +21,7 @@ from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import CameraError
 from vedette.edge.stream.fitting import FrameFitter, FullFrame
 from vedette.edge.stream.mailbox import Outbox, Slot
+from vedette.edge.stream.packet_tap import PacketTap
 from vedette.edge.stream.position import BEGINNING, Position
 from vedette.edge.stream.source import FrameSource, open_source
 from vedette.edge.stream.statistics import CameraCounters, CameraState
@@ -57,6 +58,7 @@ class CameraWorker:
         self.spec = spec
         self.counters = counters
         self.crash: BaseException | None = None
+        self.tap: PacketTap | None = None  # set before it runs, where somebody may want the packets
         self._settings = settings
         self._stop = settings.stop
         self._mailbox = mailbox
@@ -124,7 +126,7 @@ class CameraWorker:
         while True:
             gate = self._gate if self._gate is not None and self._gate.gates_packets else None
             settings = self._settings
-            source = open_source(self.spec, settings.open_timeout_s, settings.read_timeout_s, gate)
+            source = open_source(self.spec, settings.open_timeout_s, settings.read_timeout_s, gate, self.tap)
             try:
                 self._play(source)
             finally:
@@ -147,6 +149,8 @@ class CameraWorker:
                 self._pace = LivePace() if source.live else FilePace(self._start.pace_start_s)
             if self._start.index:
                 self._go_on(source, self._clock)
+        if self.tap is not None:
+            self.tap.clock = self._clock
         counters.state = CameraState.RUNNING
         self._errors_before = counters.decode_errors
         try:

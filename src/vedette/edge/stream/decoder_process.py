@@ -29,6 +29,8 @@ from vedette.edge.stream.decoder_messages import (
 )
 from vedette.edge.stream.fitting import FullFrame, quarter_turns
 from vedette.edge.stream.mailbox import Slot
+from vedette.edge.stream.packet_tap import PacketTap
+from vedette.edge.stream.packet_wire import SocketOutlet
 from vedette.edge.stream.shared_frames import FrameRing
 from vedette.edge.stream.shared_picture import share_picture
 from vedette.edge.stream.statistics import CameraCounters, CameraState
@@ -39,13 +41,14 @@ STUCK_S = 0.3  # for the camera to end by itself when it is asked to
 def decode_camera(socket_fd: int, ring_fd: int) -> NoReturn:
     """Take the order, run the camera to its end, say so, end the process."""
     link = socket.socket(fileno=socket_fd)
-    packet, fds, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 1)
+    packet, fds, _, _ = socket.recv_fds(link, MESSAGE_BYTES, 2)
     if packet:
-        _run(link, socket.socket(fileno=fds[0]), Order.decode(packet), ring_fd)
+        credit, *taps = (socket.socket(fileno=fd) for fd in fds)
+        _run(link, credit, Order.decode(packet), ring_fd, taps)
     os._exit(0)
 
 
-def _run(link: socket.socket, credit: socket.socket, order: Order, ring_fd: int) -> None:
+def _run(link: socket.socket, credit: socket.socket, order: Order, ring_fd: int, taps: list[socket.socket]) -> None:
     counters = CameraCounters(order.spec.name)
     counters.adopt(order.tally, time.monotonic())
     stop = threading.Event()
@@ -55,6 +58,8 @@ def _run(link: socket.socket, credit: socket.socket, order: Order, ring_fd: int)
     settings = CameraSettings(order.network_input, order.every, *timeouts_s, stop, order.fps)
     worker = CameraWorker(order.spec, settings, outbox, counters, order.position, order.heard_s)
     outbox.worker = worker
+    for tap in taps:  # one, where somebody may want the packets
+        worker.tap = PacketTap(SocketOutlet(tap, waits=order.spec.is_lossless))
     threading.Thread(target=outbox.listen, name="listener", daemon=True).start()
     worker.run()
     crash = None if worker.crash is None else "".join(traceback.format_exception(worker.crash))

@@ -31,6 +31,7 @@ from vedette.edge.stream.decoder_messages import (
 )
 from vedette.edge.stream.errors import CameraError
 from vedette.edge.stream.mailbox import Mailbox, Slot
+from vedette.edge.stream.packet_taps import PacketTaps
 from vedette.edge.stream.placing import Placing
 from vedette.edge.stream.position import BEGINNING, Position
 from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
@@ -64,6 +65,7 @@ class IsolationSettings:
     pictures: Callable[[str], bool]  # by camera: whether somebody wants to see its next frames
     spawner: Spawner
     fps: float | None = None  # detections a second of media time, instead of every Nth frame
+    taps: PacketTaps | None = None  # where somebody may want the cameras' own packets
 
 
 class IsolatedCamera:
@@ -162,14 +164,16 @@ class IsolatedCamera:
         """One decoder's life: how it ended by itself, or what it died of."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         credit, their_credit = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        taps = [] if self._settings.taps is None else [self._settings.taps.attach(self.spec.name)]
         with ours, credit:
-            with their_credit:
+            with their_credit, contextlib.ExitStack() as their_taps:
+                fds = [their_credit.fileno(), *(their_taps.enter_context(tap).fileno() for tap in taps)]
                 with theirs:
                     process = self._settings.spawner.start_decoder(self.spec.name, theirs.fileno(), ring.fd)
                 with self._lock:
                     self._link, self._process = ours, process
                     with contextlib.suppress(ConnectionError):  # it has died already, which the first read says
-                        socket.send_fds(ours, [self._order(ring.slots).encode()], [their_credit.fileno()])
+                        socket.send_fds(ours, [self._order(ring.slots).encode()], fds)
                     if self._stopped.is_set():
                         _hang_up(ours)
             try:

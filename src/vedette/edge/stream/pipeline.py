@@ -28,6 +28,7 @@ from vedette.edge.stream.camera_spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Came
 from vedette.edge.stream.feeding import Feeder
 from vedette.edge.stream.isolation import resolve_isolation
 from vedette.edge.stream.mailbox import Arrivals, LosslessQueue, Mailbox, NewestWins
+from vedette.edge.stream.packet_taps import PacketTaps
 from vedette.edge.stream.spawner import Spawner
 from vedette.edge.stream.statistics import CameraCounters, CameraState, CameraStatistics
 from vedette.edge.stream.witness import StillnessWitness
@@ -76,6 +77,7 @@ class StreamPipeline:
         spawner: Spawner | None = None,
         pictures: bool | Callable[[str], bool] = True,
         fps: float | Literal["auto"] | None = None,
+        taps: PacketTaps | None = None,
     ) -> None:
         """`isolation` is by processes where the system can, unless told otherwise.
 
@@ -83,6 +85,7 @@ class StreamPipeline:
         or of those that the function, asked before each frame, is false for) the handler gets no full picture, which
         saves copying them between processes. With `fps` that many detections a second of media time are due of each
         camera instead of every Nth frame; `auto` shares what the machine gives, and needs live or paced cameras.
+        `taps` hand the cameras' own packets on to whoever wants them.
         """
         names = [camera.name for camera in cameras]
         if not names or len(set(names)) < len(names) or every < 1 or batch < 1:
@@ -92,6 +95,7 @@ class StreamPipeline:
         if fps == "auto" and any(camera.is_lossless for camera in cameras):
             raise ValueError("files that are not paced take all that the machine gives: fps='auto' is not for them")
         self._detector = detector
+        self._taps = taps
         self._handler = handler
         self._batch = batch
         self._arrivals = Arrivals()
@@ -202,7 +206,7 @@ class StreamPipeline:
         if self._spawner is None:
             self._spawner = Spawner()
         settings = IsolationSettings(
-            self._detector.manifest.input, every, *timeouts_s, pictures, self._spawner, self._fps
+            self._detector.manifest.input, every, *timeouts_s, pictures, self._spawner, self._fps, self._taps
         )
         return [IsolatedCamera(camera, settings, box, counters) for camera, box, counters in parts]
 
@@ -210,9 +214,14 @@ class StreamPipeline:
         self, parts: "Sequence[Parts]", every: int, timeouts_s: tuple[float, float], _pictures: "Pictures"
     ) -> Sequence[Worker]:
         from vedette.edge.stream.camera import CameraSettings, CameraWorker
+        from vedette.edge.stream.packet_tap import PacketTap
 
         settings = CameraSettings(self._detector.manifest.input, every, *timeouts_s, threading.Event(), self._fps)
-        return [CameraWorker(camera, settings, box, counters) for camera, box, counters in parts]
+        workers = [CameraWorker(camera, settings, box, counters) for camera, box, counters in parts]
+        if self._taps is not None:
+            for worker in workers:
+                worker.tap = PacketTap(self._taps.local(worker.spec.name))
+        return workers
 
 
 def _patience_s(counters: CameraCounters) -> float:

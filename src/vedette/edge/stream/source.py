@@ -24,6 +24,7 @@ from vedette.edge.stream.camera_spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Came
 from vedette.edge.stream.diagnosis import check_file, explain_opening, explain_reading
 from vedette.edge.stream.errors import CameraInputError, CameraUnavailableError
 from vedette.edge.stream.gated_decoder import Gate, GatedDecoder
+from vedette.edge.stream.packet_tap import PacketTap
 from vedette.edge.stream.resuming import Resuming
 
 MAX_ERRORS_IN_A_ROW = 300  # damaged packets without one frame between them: 10 s at 30 frames a second
@@ -57,8 +58,9 @@ def open_source(
     open_timeout_s: float = OPEN_TIMEOUT_S,
     read_timeout_s: float = READ_TIMEOUT_S,
     gate: Gate | None = None,
+    tap: PacketTap | None = None,
 ) -> "FrameSource":
-    """Open a camera; blocks up to the timeout. Packets pass the gate where there is one.
+    """Open a camera; blocks up to the timeout. Packets pass the tap, then the gate, where there are such.
 
     Raises:
         CameraInputError: the address or file is wrong.
@@ -68,16 +70,22 @@ def open_source(
         from vedette.edge.stream.csi import CsiSource
 
         return CsiSource(spec)
-    return AvSource(spec, open_timeout_s, read_timeout_s, gate)
+    return AvSource(spec, open_timeout_s, read_timeout_s, gate, tap)
 
 
 class AvSource:
     """A file, RTSP, HTTP or USB camera by FFmpeg."""
 
     def __init__(
-        self, spec: CameraSpec, open_timeout_s: float, read_timeout_s: float, gate: Gate | None = None
+        self,
+        spec: CameraSpec,
+        open_timeout_s: float,
+        read_timeout_s: float,
+        gate: Gate | None = None,
+        tap: PacketTap | None = None,
     ) -> None:
         self._spec = spec
+        self._tap = tap
         self._read_timeout_s = read_timeout_s
         self.live = spec.kind is not SourceKind.FILE
         self.decode_errors = self.skipped = 0
@@ -97,6 +105,8 @@ class AvSource:
         flush = self._stream.codec_context.flush_buffers
         self.gated = None if gate is None else GatedDecoder(gate, self._send, flush)
         self.codec = self._stream.codec_context.name
+        if tap is not None:
+            tap.open(self._stream)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.interval_s = float(1 / rate) if rate else None
         self.expected_frames = None if self.live else self._count_expected()
@@ -148,6 +158,8 @@ class AvSource:
         while not ended:
             try:
                 for packet in self._container.demux(self._stream):
+                    if self._tap is not None:
+                        self._tap.take(packet)
                     if self._resuming is not None and not self._is_resumed(self._resuming, packet):
                         continue
                     yield from self._decode(packet)
