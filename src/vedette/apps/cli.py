@@ -59,6 +59,7 @@ def build_app() -> App:
     app.command("vedette.apps.detect:detect", name="detect", help="Detect in pictures with a bundle.")
     app.command("vedette.apps.label:label", name="label", help="Pre-label pictures with a bundle, as VOC with scores.")
     app.command("vedette.apps.run:run", name="run", help="Watch cameras: detect, track, count, send events.")
+    app.command("vedette.apps.counts:counts", name="counts", help="What was counted so far: a table, CSV, JSON.")
     _add_box_commands(app)
     app.command("vedette.apps.capacity:capacity", name="capacity", help="How many cameras this box can watch.")
     app.command("vedette.apps.simulator:simulator", name="simulator", help="Rehearse cloud training: AWS, simulated.")

@@ -166,5 +166,6 @@ def _below(pipeline: Pipeline, folder: Path) -> Pipeline:
             "cameras": tuple(place_camera(camera) for camera in pipeline.cameras),
             "events": tuple(place_target(target) for target in pipeline.events),
             "record": place(pipeline.record),
+            "counts": place(pipeline.counts) if pipeline.counts else pipeline.counts,
         }
     )

@@ -42,7 +42,7 @@ def flags_to_pipeline(
 ) -> Pipeline:
     """The pipeline that flags describe.
 
-    `settings`: anchor, isolation, every field of `detect`, and, for files, loop and realtime.
+    `settings`: anchor, counts (a path or `off`), isolation, every field of `detect`, and, for files, loop and realtime.
 
     Raises:
         UsageError: lists every mistake, each with its flag.
@@ -67,6 +67,8 @@ def flags_to_pipeline(
     for camera in files or document["cameras"]:  # live cameras beside files need neither; alone, they are refused below
         if loop or realtime:
             camera.update(loop=loop, realtime=realtime)
+    if (counts := settings.pop("counts", None)) is not None:
+        document["counts"] = False if str(counts) == "off" else str(counts)
     for name in ("anchor", "isolation"):
         if name in settings:
             document[name] = settings.pop(name)

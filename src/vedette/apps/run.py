@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vedette.contracts.box_health import BoxHealth
     from vedette.contracts.pipeline import Pipeline
     from vedette.contracts.ports import Detector, EventSink, Progress, View
+    from vedette.edge.counting.keeper import CountsKeeper
     from vedette.edge.live.page import LivePage
     from vedette.edge.stream.spawner import Spawner
 
@@ -50,6 +51,13 @@ def run(  # noqa: PLR0913 - the flags of a command
     show: Annotated[str | None, Parameter(help="[HOST]:PORT of the live page, for example :8080")] = None,
     events: Annotated[
         list[str] | None, Parameter(help="FILE, mqtt://HOST:PORT/TOPIC or kafka://HOST:PORT/TOPIC; repeat for more")
+    ] = None,
+    counts: Annotated[
+        str | None,
+        Parameter(
+            help="FILE that keeps the counts over restarts, or off (default: one of this user's for live cameras, off "
+            "for films)"
+        ),
     ] = None,
     record: Annotated[Path | None, Parameter(help="folder for annotated MP4 files")] = None,
     loop: Annotated[bool, Parameter(negative="", help="start camera files again at their end")] = False,
@@ -91,6 +99,7 @@ def run(  # noqa: PLR0913 - the flags of a command
         "anchor": anchor,
         "show": show,
         "events": events,
+        "counts": counts,
         "record": record,
         "loop": loop or None,
         "realtime": realtime or None,
@@ -125,6 +134,7 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
     """Open everything, run, close everything; true when Ctrl-C ended it."""
     from vedette.apps.box_watching import box_health
     from vedette.apps.console import ConsoleProgress, warn
+    from vedette.apps.kept_counts import kept_counts
     from vedette.apps.run_ending import stopped_by_signals, stopped_in_time
     from vedette.apps.run_progress import shown_progress
     from vedette.apps.service_notice import service_notices
@@ -140,7 +150,8 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
             closing.enter_context(page)
             warn(f"live page: {page.url}")
         health = closing.enter_context(box_health())
-        watch = build_watch(settings, opened, detector, page, spawner=spawner, health=health)
+        keeper = closing.enter_context(kept_counts(settings))
+        watch = build_watch(settings, opened, detector, page, spawner=spawner, health=health, keeper=keeper)
         interrupted = closing.enter_context(stopped_by_signals(watch.stop))
         closing.enter_context(stopped_in_time(watch.stop, duration_s))
         gc.freeze()  # what was imported stays: no collection needs to look through it again
@@ -193,7 +204,7 @@ def open_page(settings: Pipeline) -> LivePage | None:
     return LivePage(settings.show.host, settings.show.port)
 
 
-def build_watch(
+def build_watch(  # noqa: PLR0913 - what a run is wired from, by name
     settings: Pipeline,
     opened: OpenBundle,
     detector: Detector,
@@ -203,8 +214,12 @@ def build_watch(
     sinks: Sequence[EventSink] = (),
     spawner: Spawner | None = None,
     health: Callable[[], BoxHealth | None] = lambda: None,
+    keeper: CountsKeeper | None = None,
 ) -> Watch:
-    """Wire one run, with more views and sinks than the pipeline names; the caller closes the page, the run all else."""
+    """Wire one run, with more views and sinks than the pipeline names.
+
+    The caller closes the page and the keeper of counts, the run all else.
+    """
     from vedette.apps.console import warn
     from vedette.apps.pipeline_file import camera_specs
     from vedette.apps.watching import Watch, WatchOutlets
@@ -221,7 +236,11 @@ def build_watch(
             undo.callback(recorder.close)
             all_views.append(recorder)
         listeners = [] if page is None else [page.add_event]
-        outlets = WatchOutlets([*own_sinks, *sinks], all_views, page, listeners)
+        before = {}
+        if keeper is not None:
+            listeners.append(keeper.add)
+            before = keeper.store.totals()
+        outlets = WatchOutlets([*own_sinks, *sinks], all_views, page, listeners, before)
         watch = Watch(
             settings,
             specs,

@@ -7,9 +7,11 @@ block it, but for a lossless consumer (`watch_pipeline`, a recording of unpaced 
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from vedette.apps.kept_counts import add_to_totals, begin_totals
 from vedette.apps.run_report import CameraSummary, RunSummary
 from vedette.contracts.box_health import BoxHealth
 from vedette.contracts.bundle import BundleManifest
@@ -19,6 +21,7 @@ from vedette.contracts.frame import FittedFrame
 from vedette.contracts.pipeline import Anchor, Camera, Pipeline
 from vedette.contracts.ports import Detector, EventSink, FullPicture, SelectiveView, View
 from vedette.contracts.status import CameraState, CameraStatus, Status
+from vedette.edge.analytics.counts import Counts
 from vedette.edge.analytics.errors import GeometryError
 from vedette.edge.analytics.events import EventMaker
 from vedette.edge.analytics.rules import CameraRules
@@ -40,6 +43,7 @@ class _Watched:
 
     tracker: ByteTracker
     rules: CameraRules
+    totals: Counts  # with what was counted before this run
     slots: int = 0  # frames detected on
     first_s: float = 0.0  # media time of the first and the last of them
     last_s: float = 0.0
@@ -64,13 +68,15 @@ class _Watched:
 class WatchOutlets:
     """Where a run's events and frames go. The run closes sinks and views at its end, but not the page, which may go on.
 
-    `listeners` are called with every event, in order.
+    `listeners` are called with every event, in order. `counted_before`, by camera, is where the page's counts go on
+    from; the summary at the end is of this run alone.
     """
 
     sinks: Sequence[EventSink] = ()
     views: Sequence[View] = ()
     page: View | None = None
     listeners: Sequence[EventListener] = ()
+    counted_before: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def onlookers(self) -> tuple[View, ...]:
@@ -155,6 +161,7 @@ class Watch:
         for occurrence in occurrences:
             event = self._maker.make(occurrence)
             watched.events += 1
+            add_to_totals(watched.totals, event)
             for sink in self.outlets.sinks:
                 sink.publish(event)
             for listener in self.outlets.listeners:
@@ -183,7 +190,7 @@ class Watch:
         )
 
     def counts(self) -> dict[str, dict[str, object]]:
-        """What was counted so far, by camera."""
+        """What was counted in this run so far, by camera."""
         return {name: watched.rules.counts.to_json() for name, watched in self._watched.items()}
 
     def statistics(self) -> Sequence[CameraStatistics]:
@@ -201,7 +208,9 @@ class Watch:
         lines, zones = (*self.pipeline.lines, *camera.lines), (*self.pipeline.zones, *camera.zones)
         anchor: Anchor = self.pipeline.anchor
         tracker = ByteTracker(TrackerSettings(strong_score=self._least_score))
-        return _Watched(tracker, CameraRules(camera.name, lines, zones, anchor))
+        totals = Counts([line.name for line in lines], [zone.name for zone in zones])
+        begin_totals(totals, self.outlets.counted_before.get(camera.name))
+        return _Watched(tracker, CameraRules(camera.name, lines, zones, anchor), totals)
 
     def _wants_picture(self, camera: str) -> bool:
         return any(not isinstance(view, SelectiveView) or view.wants(camera) for view in self._onlookers)
@@ -209,7 +218,7 @@ class Watch:
     def _show(self, frame: FittedFrame, picture: FullPicture, tracks: Tracks, watched: _Watched) -> None:
         if not self._onlookers or isinstance(picture, NoPicture):
             return
-        labels = watched.rules.counts.labels()
+        labels = watched.totals.labels()
         for view in self._onlookers:
             view.show(frame.stamp, picture, tracks, labels)
 
@@ -233,7 +242,7 @@ class Watch:
             gated_slots=one.gated_slots,
             lines=watched.rules.placed_lines,
             zones=watched.rules.placed_zones,
-            counts=watched.rules.counts.labels(),
+            counts=watched.totals.labels(),
         )
 
     def _summary(self, seconds: float) -> RunSummary:

@@ -246,6 +246,11 @@ class Pipeline(_Value):
     )
     show: Show | None = None
     record: PathText | None = Field(default=None, description="a folder for annotated MP4 files")
+    counts: PathText | Literal[False] | None = Field(
+        default=None,
+        description="a file that keeps the counts over restarts; off: none. When left out, live cameras are counted "
+        "into one file of this user or service",
+    )
     box: Name | None = Field(default=None, description="this box's name in event sources; the host name when left out")
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 Every line and zone stands in it from the start, with zeroes, so that "nothing passed" can be told from "not watched".
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vedette.contracts.event import Direction
@@ -33,6 +33,17 @@ class Counts:
 
     def dwell(self, zone: str) -> None:
         self._zones[zone]["dwelled"] += 1
+
+    def go_on_from(self, before: Mapping[str, Any]) -> None:
+        """Add what was counted before, given as by `to_json`; what is watched no more is left out."""
+        for line in before["lines"].keys() & self._lines.keys():
+            for class_name, figures in before["lines"][line].items():
+                by_direction = self._lines[line].setdefault(class_name, dict.fromkeys(Direction, 0))
+                for direction in Direction:
+                    by_direction[direction] += figures.get(direction.value, 0)
+        for zone in before["zones"].keys() & self._zones.keys():
+            for name in ("entered", "exited", "dwelled"):
+                self._zones[zone][name] += before["zones"][zone].get(name, 0)
 
     def crossings(self, line: str, class_name: str, direction: Direction) -> int:
         """How many of a class have crossed a line that way."""
