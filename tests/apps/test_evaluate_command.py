@@ -256,3 +256,23 @@ def test_a_picture_without_a_result_is_named_by_several_processes_too(
     (squares / "JPEGImages" / "two.png").write_bytes(b"no picture")
     assert run_command(["evaluate", str(bundle), "--data", str(squares), "--processes", "2"]) == 1
     assert "two.png cannot be decoded" in capsys.readouterr().err
+
+
+def test_a_report_folder_holds_page_figures_and_detections(
+    squares: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report"
+    command = ["evaluate", str(bundle), "--data", str(squares), "--out", str(out)]
+    assert run_command([*command, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert json.loads((out / "evaluation.json").read_text()) == printed
+    assert printed["errors"]["missed"] == 1  # a label where nothing is
+    assert [size["objects"] for size in printed["sizes"][:3]] == [4, 0, 0]
+    assert printed["worst_pictures"][0]["picture"] == "two"
+    page = (out / "report.html").read_text()
+    for shown in ("The worst picture", "worst/01.jpg", "score_calibration.png", "up to 32² px", "coloured-squares"):
+        assert shown in page
+    assert {"detections.json", "PR_curve.png", "val_batch0.jpg"} <= {path.name for path in out.iterdir()}
+    assert not list(tmp_path.glob(".report*"))
+    assert run_command(command) == 1
+    assert f"--out: {out} is not empty" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from vedette.apps.evaluation_folder import check_free, write_folder
 from vedette.apps.many_pictures import On, Processes, check_processes, everywhere, outcomes_elsewhere, threads_of_each
 from vedette.contracts.errors import InputError, UsageError
 
@@ -37,6 +38,7 @@ def evaluate(  # noqa: PLR0913 - one parameter for each flag
     precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32",
     processes: Processes = 1,
     on: On = "local",
+    out: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Measure a bundle (`vedette evaluate BUNDLE --data SOURCE`) or weights (`--cfg C --weights W --names N`).
@@ -77,36 +79,49 @@ def evaluate(  # noqa: PLR0913 - one parameter for each flag
         For a bundle: auto is OpenVINO where it is installed, else ONNX Runtime.
     precision
         For a bundle: int8 and fp16 where it was packed with them; bf16 and fp16 need a processor that has them.
+    out
+        A new folder for a report: report.html with curves, what scores are worth, AP by size and the 20 worst pictures;
+        `vedette compare` takes such folders.
     json
         Print the figures as JSON on standard output.
     """
+    if out is not None:
+        check_free(out)
     if nms is not None and not 0 <= nms <= 1:
         raise UsageError(f"--nms must lie between 0 and 1; got {nms}")
     check_processes(processes)
     source = _source(bundle, (cfg, weights, names), engine, precision)
     mapping = {} if class_map is None else read_class_map(class_map)
 
-    from vedette.apps.console import ConsoleProgress, print_json
+    from vedette.apps.console import ConsoleProgress, print_json, print_line
     from vedette.apps.object_storage import local_data
     from vedette.learn.data.reading import read_data_set
     from vedette.learn.data.samples import Layout
-    from vedette.learn.training.evaluate import choose_split, evaluate_outcomes, evaluate_pictures
+    from vedette.learn.predicting.outcomes import outcomes_here
+    from vedette.learn.training.diagnosis.diagnose import diagnose, evaluation_of
+    from vedette.learn.training.evaluate import choose_split, judge_outcomes
 
     labelled = choose_split(read_data_set(local_data(data), None if format is None else Layout(format)), split)
     judged = source.open(resize, nms, nms_kind)
     with ConsoleProgress() as progress:
         progress.say(f"{judged.name} on {judged.engine}, {judged.resize.value}")
+        pictures = [sample.picture for sample in labelled.samples]
         if (processes, on) == (1, "local"):
-            result = evaluate_pictures(judged.predict, labelled, judged.classes, class_map=mapping, progress=progress)
+            outcomes = outcomes_here(judged.predict, pictures)
         else:
             opener = JudgedOpener(source, resize, nms, nms_kind, threads_of_each(processes, on))
-            pictures = [sample.picture for sample in labelled.samples]
             outcomes = outcomes_elsewhere(opener, pictures, processes, on, progress)
-            result = evaluate_outcomes(outcomes, labelled, judged.classes, class_map=mapping, progress=progress)
+        found = judge_outcomes(outcomes, labelled, judged.classes, class_map=mapping, progress=progress)
+    result = evaluation_of(found)
+    facts = judged.to_json() | {"data": str(data), "split": split}
+    if out is not None:
+        write_folder(out, found, result, facts)
     if json:
-        print_json(result.to_json() | judged.to_json() | {"data": str(data), "split": split})
+        print_json(result.to_json() | diagnose(found, result.best_score).to_json(found) | facts)
     else:
         print_evaluation(judged.name, result)
+        if out is not None:
+            print_line(f"report: {out}/report.html")
     return 0
 
 

@@ -58,9 +58,24 @@ def draw_boxes(
         if line_px > 1:  # a dark edge, to be seen on any ground; in small pictures it would hide too much
             cv2.rectangle(image_hwc_bgr_u8, (x1, y1), (x2, y2), (0, 0, 0), line_px + 2)
         cv2.rectangle(image_hwc_bgr_u8, (x1, y1), (x2, y2), colour, line_px)
-    style = _LabelStyle.for_picture(width_px, height_px)
+    draw_labels(image_hwc_bgr_u8, corners, labels, colours)
+
+
+def draw_labels(
+    image_hwc_bgr_u8: NDArray[np.uint8],
+    corners_px: Sequence[Sequence[int]],
+    labels: Sequence[str],
+    colours: Sequence[Bgr],
+    *,
+    letter_px: float | None = None,
+) -> None:
+    """Filled labels at boxes (x1, y1, x2, y2), clear of each other where there is room; earlier ones choose first and
+    lie on top. `letter_px` is the height of a capital; by the picture's size when left out.
+    """
+    height_px, width_px = image_hwc_bgr_u8.shape[:2]
+    style = _LabelStyle.for_picture(width_px, height_px) if letter_px is None else _LabelStyle.of_height(letter_px)
     taken: list[Area] = []
-    for box, label in zip(corners, labels, strict=True):
+    for box, label in zip(corners_px, labels, strict=True):
         taken.append(_place_label(style.size_px(label), box, (width_px, height_px), taken))
     for area, label, colour in zip(reversed(taken), reversed(labels), reversed(colours), strict=True):
         style.draw(image_hwc_bgr_u8, area, label, colour)
@@ -82,7 +97,10 @@ class _LabelStyle:
 
     @classmethod
     def for_picture(cls, width_px: int, height_px: int) -> "_LabelStyle":
-        letter_px = min(max(8.0, max(width_px, height_px) / 85), 60.0)
+        return cls.of_height(min(max(8.0, max(width_px, height_px) / 85), 60.0))
+
+    @classmethod
+    def of_height(cls, letter_px: float) -> "_LabelStyle":
         return cls(letter_px / FONT_HEIGHT_PX, max(1, round(letter_px / 12)), max(2, round(letter_px / 5)))
 
     def size_px(self, text: str) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from itertools import product
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def detections_from(rows: list[tuple[tuple[float, ...], int, float]], names: tup
 
 
 def pycocotools_precision(truths: list[Truths], detections: list[Detections], class_count: int) -> np.ndarray:
-    """(10, 101, classes) as COCOeval.accumulate leaves it for all areas and 100 detections; -1 without objects."""
+    """(10, 101, classes, 4 areas) as COCOeval.accumulate leaves it for 100 detections; -1 without objects."""
     annotations = []
     for picture, truth in enumerate(truths, start=1):
         for (x1, y1, x2, y2), class_id, ignored in zip(
@@ -75,17 +76,21 @@ def pycocotools_precision(truths: list[Truths], detections: list[Detections], cl
         evaluation = COCOeval(coco, found, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
-    return np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
+    return np.asarray(evaluation.eval["precision"])[..., -1]
+
+
+AREAS_PX2 = ((0, 1e10), (0, 32**2), (32**2, 96**2), (96**2, 1e10))  # pycocotools: all, small, medium, large
 
 
 def assert_equals_pycocotools(truths: list[Truths], detections: list[Detections], class_count: int) -> None:
     expected = pycocotools_precision(truths, detections, class_count)
-    for class_id in range(class_count):
-        matches = match_class(truths, detections, class_id)
+    for class_id, (place, areas) in product(range(class_count), enumerate(AREAS_PX2)):
+        matches = match_class(truths, detections, class_id, [areas] * len(truths))
         if matches.objects:
-            np.testing.assert_allclose(interpolated_precision(matches), expected[:, :, class_id], rtol=0, atol=1e-12)
+            precision = interpolated_precision(matches)
+            np.testing.assert_allclose(precision, expected[:, :, class_id, place], rtol=0, atol=1e-12)
         else:
-            assert (expected[:, :, class_id] == -1).all()
+            assert (expected[:, :, class_id, place] == -1).all()
 
 
 # Corners on a coarse grid make equal boxes, equal overlaps and IoUs that lie exactly on a threshold common.

@@ -13,7 +13,8 @@ from vedette.contracts.detections import Detections
 from vedette.contracts.errors import InputError
 from vedette.learn.training.average_precision import Truths
 from vedette.learn.training.evaluate import summarise
-from vedette.learn.training.report import RESULTS_COLUMNS, write_evaluation, write_report
+from vedette.learn.training.evaluation_files import write_evaluation
+from vedette.learn.training.report import RESULTS_COLUMNS, write_report
 from vedette.learn.training.report_charts import line_chart, round_step
 
 EVIL = "<script>alert(1)</script>"
@@ -37,7 +38,7 @@ def run(tmp_path: Path) -> Path:
     """A run folder after three of five epochs, with hostile names."""
     folder = tmp_path / "my run"
     folder.mkdir()
-    rows = [[epoch, epoch * 10, 1 / epoch, 2 / epoch, 0.5, 0.2 * epoch, 0.1 * epoch, 0.5, 0.4, 1e-3, 48.5]
+    rows = [[epoch, epoch * 10, 1 / epoch, 2 / epoch, 0.5, epoch / 5, epoch / 10, 0.5, 0.4, 1e-3, 48.5, 50 - epoch * 10]
             for epoch in (1, 2, 3)]  # fmt: skip
     table = [RESULTS_COLUMNS, *rows]
     (folder / "results.csv").write_text("".join(",".join(map(str, row)) + "\n" for row in table))
@@ -49,7 +50,7 @@ def run(tmp_path: Path) -> Path:
     truth = Truths(box, np.zeros(1, np.int32), np.zeros(1, np.bool_))
     names = (EVIL, "unused")
     found = Detections(box.astype(np.float32), np.ones(1, np.float32), np.zeros(1, np.int32), names)
-    write_evaluation(summarise([truth], [found], names, ms_per_picture=7.25), folder)
+    write_evaluation(summarise([truth], [found], names, ms_per_picture=7.25).to_json(), folder)
     return folder
 
 

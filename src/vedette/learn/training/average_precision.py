@@ -51,26 +51,35 @@ class ClassMatches:
     objects: int  # truths that count, i.e. not ignored
 
 
-def match_class(truths: Sequence[Truths], detections: Sequence[Detections], class_id: int) -> ClassMatches:
+def match_class(
+    truths: Sequence[Truths],
+    detections: Sequence[Detections],
+    class_id: int,
+    areas_px2: Sequence[tuple[float, float]] | None = None,
+) -> ClassMatches:
     """Match the detections of one class in every picture to its truths.
 
-    `truths` and `detections` run in parallel, one entry a picture; order decides between equal scores.
+    `truths` and `detections` run in parallel, one entry a picture; order decides between equal scores. With `areas_px2`
+    (smallest and largest area of a box, both included, for each picture) only objects of that size count: what is found
+    of others, and false alarms of another size, neither reward nor punish (COCO's `areaRng`).
     """
+    within = areas_px2 if areas_px2 is not None else [(0.0, np.inf)] * len(truths)
     scores: list[NDArray[np.float64]] = []
     hits: list[NDArray[np.bool_]] = []
     swallowed: list[NDArray[np.bool_]] = []
     objects = 0
-    for truth, found in zip(truths, detections, strict=True):
+    for truth, found, limits in zip(truths, detections, within, strict=True):
         of_class = truth.class_ids == class_id
-        ignored = truth.ignored[of_class]
-        objects += int((~ignored).sum())
+        true_boxes, ignored = truth.boxes_xyxy_px[of_class], truth.ignored[of_class]
+        aside = ~ignored & ~_is_within(true_boxes, limits)
+        objects += int((~ignored & ~aside).sum())
         chosen = np.flatnonzero(found.class_ids == class_id)  # (d,)
         chosen = chosen[np.argsort(-found.scores[chosen].astype(np.float64), kind="stable")][:DETECTIONS_PER_CLASS]
         scores.append(found.scores[chosen].astype(np.float64))
         boxes = found.boxes_xyxy_px[chosen].astype(np.float64)  # (d, 4)
-        hit, inside = match_boxes(boxes, truth.boxes_xyxy_px[of_class], ignored)
+        hit, inside = match_boxes(boxes, true_boxes, ignored, aside)
         hits.append(hit)
-        swallowed.append(inside)
+        swallowed.append(inside | (~hit & ~_is_within(boxes, limits)))
     all_scores = np.concatenate([np.zeros(0), *scores])  # (n,)
     no_column = np.zeros((len(IOU_THRESHOLDS), 0), np.bool_)
     order = np.argsort(-all_scores, kind="stable")
@@ -79,13 +88,24 @@ def match_class(truths: Sequence[Truths], detections: Sequence[Detections], clas
     return ClassMatches(all_scores[order], all_hits, ~all_hits & ~all_swallowed, objects)
 
 
+def _is_within(boxes_xyxy: NDArray[np.float64], limits_px2: tuple[float, float]) -> NDArray[np.bool_]:
+    """(n,) bool: the box's area lies between the limits."""
+    areas = (boxes_xyxy[:, 2] - boxes_xyxy[:, 0]) * (boxes_xyxy[:, 3] - boxes_xyxy[:, 1])  # (n,)
+    within: NDArray[np.bool_] = (areas >= limits_px2[0]) & (areas <= limits_px2[1])
+    return within
+
+
 def match_boxes(
-    detected_xyxy: NDArray[np.float64], true_xyxy: NDArray[np.float64], ignored: NDArray[np.bool_]
+    detected_xyxy: NDArray[np.float64],
+    true_xyxy: NDArray[np.float64],
+    ignored: NDArray[np.bool_],
+    aside: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which detections (d, 4), best first, of one class and picture are hits, and which an ignored region swallows.
+    """Which detections (d, 4), best first, of one class and picture are hits, and which are swallowed.
 
     Each detection takes the free truth with the greatest IoU (of equals the last) at or above the threshold; only where
-    there is none, an ignored region may take it. Both results are (10, d), one row for each of IOU_THRESHOLDS.
+    there is none, an ignored region may take it, or a free truth that stands `aside` (of a size that is not asked for).
+    Both results are (10, d), one row for each of IOU_THRESHOLDS.
     """
     hits = np.zeros((len(IOU_THRESHOLDS), len(detected_xyxy)), np.bool_)
     swallowed = np.zeros_like(hits)
@@ -93,18 +113,28 @@ def match_boxes(
         return hits, swallowed
     overlaps = overlap_matrix(detected_xyxy, true_xyxy, ignored)  # (d, t)
     needed = np.minimum(IOU_THRESHOLDS, 1 - 1e-10)[:, None]  # (10, 1)
-    real, regions = overlaps[:, ~ignored], overlaps[:, ignored]  # (d, r), (d, i)
-    free = np.ones((len(IOU_THRESHOLDS), real.shape[1]), np.bool_)  # (10, r)
-    if real.shape[1]:
-        for row in np.flatnonzero(real.max(axis=1) >= needed[0, 0]):
-            candidates = np.where(free & (real[row] >= needed), real[row], -1.0)  # (10, r)
-            best = candidates.shape[1] - 1 - np.argmax(candidates[:, ::-1], axis=1)  # (10,) the last of equals
-            taken = candidates[np.arange(len(best)), best] >= 0
-            free[taken, best[taken]] = False
-            hits[:, row] = taken
-    if regions.shape[1]:
-        swallowed = (regions.max(axis=1) >= needed) & ~hits
-    return hits, swallowed
+    counts = ~ignored if aside is None else ~ignored & ~aside
+    hits = _taken(overlaps[:, counts], needed, hits)
+    in_region = overlaps[:, ignored].max(axis=1, initial=0.0)  # (d,)
+    if aside is not None and aside.any():
+        others = np.where(overlaps > in_region[:, None], overlaps, 0.0)[:, aside & ~ignored]
+        swallowed = _taken(others, needed, hits)
+    return hits, swallowed | ((in_region >= needed) & ~hits)
+
+
+def _taken(overlaps: NDArray[np.float64], needed: NDArray[np.float64], settled: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which detections, best first, take a truth of their own, by overlaps (d, t): (10, d); the settled take none."""
+    result = np.zeros_like(settled)
+    if not overlaps.shape[1]:
+        return result
+    free = np.ones((len(IOU_THRESHOLDS), overlaps.shape[1]), np.bool_)  # (10, t)
+    for row in np.flatnonzero(overlaps.max(axis=1) >= needed[0, 0]):
+        candidates = np.where(free & (overlaps[row] >= needed), overlaps[row], -1.0)  # (10, t)
+        best = candidates.shape[1] - 1 - np.argmax(candidates[:, ::-1], axis=1)  # (10,) the last of equals
+        taken = (candidates[np.arange(len(best)), best] >= 0) & ~settled[:, row]
+        free[taken, best[taken]] = False
+        result[:, row] = taken
+    return result
 
 
 def overlap_matrix(

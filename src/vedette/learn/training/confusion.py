@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vedette.contracts.detections import Detections
 from vedette.learn.training.average_precision import Truths, overlap_matrix
+from vedette.learn.training.diagnosis.error_kinds import explained_by_region
 
 CONFUSION_SCORE = 0.25
 CONFUSION_IOU = 0.5
@@ -41,16 +42,5 @@ def _count_picture(matrix: NDArray[np.int64], truth: Truths, found: Detections) 
             free_rows[row] = free_columns[column] = False
             matrix[true_classes[column], found.class_ids[row]] += 1
     matrix[:-1, background] += np.bincount(true_classes[free_columns], minlength=background)
-    alarms = free_rows & ~_explained_by_region(boxes, found.class_ids, truth)
+    alarms = free_rows & ~explained_by_region(boxes, found.class_ids, truth)
     matrix[background, :-1] += np.bincount(found.class_ids[alarms], minlength=background)
-
-
-def _explained_by_region(boxes: NDArray[np.float64], class_ids: NDArray[np.int32], truth: Truths) -> NDArray[np.bool_]:
-    """(d,) bool: lies in an ignored truth of its own class."""
-    regions = truth.boxes_xyxy_px[truth.ignored]
-    if not len(regions) or not len(boxes):
-        return np.zeros(len(boxes), np.bool_)
-    inside = overlap_matrix(boxes, regions, np.ones(len(regions), np.bool_)) >= CONFUSION_IOU  # (d, i)
-    same = class_ids[:, None] == truth.class_ids[truth.ignored][None, :]  # (d, i)
-    explained: NDArray[np.bool_] = (inside & same).any(axis=1)
-    return explained

@@ -2,9 +2,9 @@
 
 `summarise` judges boxes that the caller has (the training loop, with its batched forward pass); `evaluate_pictures`
 reads pictures, calls a detector on each, and times it; `evaluate_outcomes` judges what `learn.predicting` gives, in any
-order. Opening a detector, and the score floor it is opened with (`SCORE_FLOOR`), are left to the caller. Precision and
-recall are means over the classes at IoU 0.5 and at the one score threshold that makes the mean F1 greatest; a class
-that finds nothing there has precision 0.
+order (`judge_outcomes` only puts both sides of each picture together). Opening a detector, and the score floor it is
+opened with (`SCORE_FLOOR`), are left to the caller. Precision and recall are means over the classes at IoU 0.5 and at
+the one score threshold that makes the mean F1 greatest; a class that finds nothing there has precision 0.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +30,7 @@ from vedette.learn.training.average_precision import (
     match_class,
 )
 from vedette.learn.training.confusion import confusion_matrix
+from vedette.learn.training.judged import JudgedPictures
 
 SCORE_FLOOR = 0.001  # COCO's custom; detections below it cannot matter
 SCORE_LEVELS: NDArray[np.float64] = np.linspace(0.0, 1.0, 1001)  # (1001,) where the F1 curve is sampled
@@ -217,7 +218,21 @@ def evaluate_outcomes(
     class_map: Mapping[str, str | None] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Judge what a detector found in every picture of a data set, numbered as its samples are, in any order.
+    """`judge_outcomes`, and the figures of it."""
+    judged = judge_outcomes(outcomes, data, model_classes, class_map=class_map, progress=progress)
+    return summarise(judged.truths, judged.detections, judged.class_names, judged.ms_per_picture)
+
+
+def judge_outcomes(
+    outcomes: Iterable[tuple[int, Outcome]],
+    data: DataSet,
+    model_classes: Sequence[str],
+    *,
+    class_map: Mapping[str, str | None] | None = None,
+    progress: Progress | None = None,
+) -> JudgedPictures:
+    """Put what a detector found in every picture of a data set (numbered as its samples are, in any order) beside what
+    is labelled there.
 
     Classes as for `evaluate_pictures`.
 
@@ -231,12 +246,13 @@ def evaluate_outcomes(
     names, id_of_data_class, id_of_model_class = _match(model_classes, data.classes, class_map or {})
     truths: dict[int, Truths] = {}
     detections: dict[int, Detections] = {}
+    sizes_px: dict[int, tuple[int, int]] = {}
     seconds: dict[int, float] = {}
     failures: dict[int, str] = {}
     progress.start("evaluating", len(data.samples), "pictures")
     for number, outcome in outcomes:
         if isinstance(outcome, Found):
-            size_px = (outcome.width_px, outcome.height_px)
+            sizes_px[number] = size_px = (outcome.width_px, outcome.height_px)
             truths[number] = truths_of(data.samples[number], size_px, id_of_data_class)
             detections[number] = _known_and_clipped(outcome.detections, size_px, id_of_model_class, names)
             seconds[number] = outcome.seconds
@@ -246,10 +262,13 @@ def evaluate_outcomes(
     if failures:
         raise InputError(_explain(failures))
     in_order = range(len(data.samples))
-    return summarise(
-        [truths[number] for number in in_order],
-        [detections[number] for number in in_order],
-        names,
+    return JudgedPictures(
+        names=tuple(sample.name for sample in data.samples),
+        files=tuple(sample.picture for sample in data.samples),
+        sizes_px=tuple(sizes_px[number] for number in in_order),
+        truths=tuple(truths[number] for number in in_order),
+        detections=tuple(detections[number] for number in in_order),
+        class_names=names,
         ms_per_picture=float(np.median([seconds[number] for number in in_order])) * 1000,
     )
 

@@ -55,8 +55,8 @@ def write_validation_grid(pictures: Sequence[GridPicture], class_names: Sequence
     right = [_with_predictions(p, VALIDATION_CELL_PX) for p in shown]
     both = _padded_alike([cell for pair in zip(left, right, strict=True) for cell in pair])
     captions = [c for p in shown for c in (f"labels  {p.title}", f"predictions, score >= {PREDICTION_SCORE:g}")]
-    captioned = [_captioned(cell, caption) for cell, caption in zip(both, captions, strict=True)]
-    write_jpeg(_mosaic(captioned, columns=4 if len(shown) > 1 else 2), path)
+    cells = [captioned(cell, caption) for cell, caption in zip(both, captions, strict=True)]
+    write_jpeg(_mosaic(cells, columns=4 if len(shown) > 1 else 2), path)
 
 
 def _with_truths(picture: GridPicture, class_names: Sequence[str], cell_px: tuple[int, int]) -> Picture:
@@ -84,10 +84,8 @@ def _drawn(
 ) -> Picture:
     """The picture scaled to fit the cell, its boxes drawn at that size; the first box lies on top."""
     height, width = image_hwc_bgr_u8.shape[:2]
-    scale = min(cell_px[0] / width, cell_px[1] / height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    cell = np.array(cv2.resize(image_hwc_bgr_u8, size, interpolation=method), np.uint8, order="C")  # (h, w, 3)
+    cell, _ = scaled(image_hwc_bgr_u8, cell_px)
+    size = cell.shape[1::-1]
     limits = np.array([size[0] - 1, size[1] - 1] * 2)
     corners = np.rint(np.clip(boxes_xyxy_px * np.array([size[0] / width, size[1] / height] * 2), 0, limits)).astype(int)
     for (x1, y1, x2, y2), colour in zip(corners[::-1].tolist(), colours[::-1], strict=True):
@@ -95,6 +93,20 @@ def _drawn(
     for (x1, y1, _, _), label, colour in zip(corners[::-1].tolist(), labels[::-1], colours[::-1], strict=True):
         draw_label(cell, (x1, y1), label, colour)
     return cell
+
+
+def scaled(image_hwc_bgr_u8: Picture, cell_px: tuple[int, int]) -> tuple[Picture, float]:
+    """The picture as large as fits the cell (width, height), to be drawn on, and by how much it was scaled."""
+    height, width = image_hwc_bgr_u8.shape[:2]
+    scale = min(cell_px[0] / width, cell_px[1] / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.array(cv2.resize(image_hwc_bgr_u8, size, interpolation=method), np.uint8, order="C"), scale
+
+
+def beside(cells: Sequence[Picture]) -> Picture:
+    """Cells of one height from left to right, with gaps between and around."""
+    return _mosaic(cells, columns=len(cells))
 
 
 def _padded_alike(cells: Sequence[Picture]) -> list[Picture]:
@@ -110,7 +122,7 @@ def _padded_alike(cells: Sequence[Picture]) -> list[Picture]:
     return padded
 
 
-def _captioned(cell: Picture, text: str) -> Picture:
+def captioned(cell: Picture, text: str) -> Picture:
     """The cell with a line of text above it, cut to the cell's width."""
     strip = np.full((CAPTION_PX, cell.shape[1], 3), GROUND_BGR, np.uint8)  # (h, w, 3)
     shown = text.encode("ascii", "replace").decode("ascii")

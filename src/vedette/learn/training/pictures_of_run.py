@@ -8,25 +8,19 @@ import torch
 from vedette.contracts.detections import Detections
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.weights import read_weights
-from vedette.learn.data.pictures import read_picture
 from vedette.learn.training.arithmetic import full_precision
 from vedette.learn.training.augment import IGNORED_CLASS, LabelledPicture
 from vedette.learn.training.average_precision import Truths
 from vedette.learn.training.evaluate import Evaluation
+from vedette.learn.training.evaluation_files import write_evaluation_files, write_validation_batch
+from vedette.learn.training.judged import JudgedPictures
 from vedette.learn.training.loading import Batch
-from vedette.learn.training.picture_grids import (
-    VALIDATION_PICTURES,
-    GridPicture,
-    write_training_grid,
-    write_validation_grid,
-)
-from vedette.learn.training.plots import write_evaluation_plots, write_labels_plot, write_results_plot
+from vedette.learn.training.picture_grids import VALIDATION_PICTURES, GridPicture, write_training_grid
+from vedette.learn.training.plots import write_labels_plot, write_results_plot
 from vedette.learn.training.prepare import Prepared
-from vedette.learn.training.report import RESULTS_FILE, write_evaluation, write_report
+from vedette.learn.training.report import RESULTS_FILE, write_report
 from vedette.learn.training.run_folder import BEST_FILE, RunFolder
 from vedette.learn.training.validate import validate
-
-VALIDATION_BATCHES = 2  # val_batch0.jpg and so on
 
 
 class RunPictures:
@@ -56,24 +50,27 @@ class RunPictures:
         network.load_darknet(read_weights(path / BEST_FILE, prepared.plan))
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         evaluation, detections = validate(network, prepared.val, prepared.rules, full_precision(device))
-        write_evaluation(evaluation, path)
-        write_evaluation_plots(evaluation, path)
-        for number in range(VALIDATION_BATCHES):
-            self.write_validation_batch(number, detections)
+        write_evaluation_files(self._judged(detections, range(len(detections))), evaluation, path)
         self.write_progress(epochs, finished=True)
         return evaluation
 
     def write_validation_batch(self, number: int, detections: Sequence[Detections]) -> None:
         """val_batchN.jpg: labels beside detections (of all validation pictures, in their order)."""
+        rows = range(number * VALIDATION_PICTURES, min((number + 1) * VALIDATION_PICTURES, len(detections)))
+        write_validation_batch(self._judged(detections, rows), number, self._run.path)
+
+    def _judged(self, detections: Sequence[Detections], rows: range) -> JudgedPictures:
         store = self._prepared.val
-        start = number * VALIDATION_PICTURES
-        shown = []
-        for row in range(start, min(start + VALIDATION_PICTURES, len(store))):
-            sample, truths = store.samples[row], store.get(row).truths
-            shown.append(GridPicture(read_picture(sample.picture), truths, detections[row], sample.name))
-        if shown:
-            path = self._run.path / f"val_batch{number}.jpg"
-            write_validation_grid(shown, self._prepared.data.classes, path)
+        stored = [store.get(row) for row in rows]  # beyond the memory's bound they are read again
+        samples = [store.samples[row] for row in rows]
+        return JudgedPictures(
+            names=tuple(sample.name for sample in samples),
+            files=tuple(sample.picture for sample in samples),
+            sizes_px=tuple((s.placement.source_width_px, s.placement.source_height_px) for s in stored),
+            truths=tuple(s.truths for s in stored),
+            detections=tuple(detections[row] for row in rows),
+            class_names=tuple(self._prepared.data.classes),
+        )
 
 
 def _grid_picture(picture: LabelledPicture) -> GridPicture:

@@ -7,17 +7,15 @@ milliseconds) and after a resume. Curves are inline SVG; pictures are relative l
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from vedette.contracts.errors import InputError
 from vedette.learn.training.atomic import write_atomically
-from vedette.learn.training.evaluate import Evaluation
 from vedette.learn.training.plots import read_results
 from vedette.learn.training.report_charts import HEIGHT, LEFT, RIGHT, WIDTH, Chart, line_chart
 from vedette.version import __version__
@@ -34,22 +32,26 @@ RESULTS_COLUMNS = (
     "val_recall",
     "learning_rate",
     "pictures_per_s",
+    "left_s",  # to the end of the run, as estimated then
 )
 RESULTS_FILE = "results.csv"
 SETTINGS_FILE = "settings.json"  # JSON object, setting -> value; written by the trainer
-EVALUATION_FILE = "evaluation.json"  # Evaluation.to_json() of the best weights so far; by write_evaluation
+EVALUATION_FILE = "evaluation.json"  # of the best weights; by evaluation_files
 REPORT_FILE = "report.html"
+WORST_FOLDER = "worst"
 RELOAD_S = 5
+VIEW = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT}  # of the charts
 # In the order of the page: (glob, what it shows)
 PICTURES = (
     ("val_batch*.jpg", "Labels (left) and predictions (right) on validation pictures"),
     ("??_curve.png", "Precision against recall, and F1 against the score threshold"),
     ("confusion_matrix.png", "Confusion matrix: what was found as what"),
+    ("score_*.png", "What scores are worth: how often they are right, and right and wrong detections by score"),
     ("labels.png", "The labels: objects by class, where they lie, how large they are"),
     ("train_batch*.jpg", "What the network was shown: augmented training pictures"),
 )
 FILES = ("best.weights", "last.weights", "model.cfg", "names.txt", "split.json", RESULTS_FILE, "results.png",
-         SETTINGS_FILE, EVALUATION_FILE)  # fmt: skip
+         SETTINGS_FILE, EVALUATION_FILE, "detections.json")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,6 @@ class Gallery:
     pictures: tuple[LinkedPicture, ...]
 
 
-def write_evaluation(evaluation: Evaluation, run_folder: Path) -> None:
-    """Write RUN/evaluation.json atomically, for the report's table of classes."""
-    text = json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(run_folder / EVALUATION_FILE, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
 def write_report(run_folder: Path, *, epochs: int, finished: bool, facts: Mapping[str, str] | None = None) -> Path:
     """Write RUN/report.html from what lies in RUN: results.csv, settings.json, evaluation.json, pictures.
 
@@ -81,26 +77,82 @@ def write_report(run_folder: Path, *, epochs: int, finished: bool, facts: Mappin
     Raises:
         InputError: when settings.json or evaluation.json is no JSON object.
     """
+    page = render_report(run_folder, epochs=epochs, finished=finished, facts=facts)
+    path = run_folder / REPORT_FILE
+    write_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8", errors="surrogateescape"))
+    return path
+
+
+def render_report(
+    run_folder: Path, *, epochs: int, finished: bool, facts: Mapping[str, str] | None = None, live: bool = False
+) -> str:
+    """The page as text. A `live` one does not reload itself: a script of its server keeps it up to date."""
     results = read_results(run_folder / RESULTS_FILE)
     done = int(np.nanmax(results["epoch"])) if len(results.get("epoch", ())) else 0
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = resources.files("vedette.learn.training").joinpath("report.html.j2").read_text(encoding="utf-8")
-    page = environment.from_string(template).render(
+    return _render(
+        run_folder,
         name=run_folder.resolve().name,
-        version=__version__,
-        reload_s=None if finished else RELOAD_S,
+        reload_s=None if finished or live else RELOAD_S,
+        live=live,
         status=_status(results, done, epochs, finished),
+        is_training=not finished,
         tiles=_tiles(results, finished),
         charts=_charts(results, max(epochs, done, 1)),
-        view={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": WIDTH - RIGHT},
-        evaluation=_read_object(run_folder / EVALUATION_FILE),
-        galleries=_galleries(run_folder),
-        settings={**dict(facts or {}), **{k: _plain(v) for k, v in _read_object(run_folder / SETTINGS_FILE).items()}},
-        files=[(name, _size((run_folder / name).stat().st_size)) for name in FILES if (run_folder / name).is_file()],
+        settings={**dict(facts or {}), **_settings(run_folder)},
     )
-    path = run_folder / REPORT_FILE
-    write_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+
+
+def write_evaluation_report(folder: Path, facts: Mapping[str, str], name: str) -> Path:
+    """FOLDER/report.html of an evaluation without a run: what `evaluation_files` wrote there, and `facts` as settings.
+
+    Raises:
+        InputError: as for `write_report`.
+    """
+    found = _read_object(folder / EVALUATION_FILE)
+    tiles = [
+        (label, f"{found[key]:.3f}", remark)
+        for label, key, remark in (
+            ("mAP50", "map50", "mean of classes"),
+            ("mAP50-95", "map50_95", "mean of classes"),
+            ("precision", "precision", f"at score {found['best_score']:.3f}"),
+            ("recall", "recall", f"at score {found['best_score']:.3f}"),
+        )
+    ]
+    status = f"{found['objects']:,} objects in {found['pictures']:,} pictures"
+    page = _render(folder, name=name, reload_s=None, live=False, status=status, is_training=False, tiles=tiles,
+                   charts=[], settings=dict(facts))  # fmt: skip
+    path = folder / REPORT_FILE
+    write_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8", errors="surrogateescape"))
     return path
+
+
+def _render(folder: Path, **parts: Any) -> str:
+    environment = page_environment()
+    return environment.get_template("report.html.j2").render(
+        version=__version__,
+        view=VIEW,
+        evaluation=_read_object(folder / EVALUATION_FILE),
+        galleries=_galleries(folder),
+        worst={p.stem: LinkedPicture(f"{WORST_FOLDER}/{p.name}", p.stat().st_mtime_ns)
+               for p in (folder / WORST_FOLDER).glob("*.jpg")},
+        files=[(name, _size((folder / name).stat().st_size)) for name in FILES if (folder / name).is_file()],
+        **parts,
+    )  # fmt: skip
+
+
+def page_environment() -> Environment:
+    """Where this part's templates are: autoescaped, and a name that is not there is an error."""
+    return Environment(
+        loader=PackageLoader("vedette.learn.training", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _settings(run_folder: Path) -> dict[str, str]:
+    return {key: _plain(value) for key, value in _read_object(run_folder / SETTINGS_FILE).items()}
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -121,7 +173,7 @@ def _status(results: Mapping[str, NDArray[np.float64]], done: int, epochs: int, 
         return f"finished: {done} epochs" if done >= epochs else f"stopped after epoch {done} of {epochs}"
     if not done:
         return "training: first epoch"
-    left_s = float(results["time_s"][-1]) / done * (epochs - done) if "time_s" in results else float("nan")
+    left_s = float(results["left_s"][-1]) if "left_s" in results else float("nan")
     return f"training: epoch {done} of {epochs} done" + (
         f", about {_clock(left_s)} left" if np.isfinite(left_s) else ""
     )
