@@ -18,6 +18,10 @@ class Cadence(Protocol):
         """Whether the frame of this number and time is a slot."""
         ...
 
+    def expects(self, index: int, media_time_s: float) -> bool:
+        """What `is_due` would say of the frame, if those before it that were not asked about are not due."""
+        ...
+
     def pass_over(self, before: int, count: int, until_s: float) -> int:
         """How many slots are among `count` undecoded frames, numbered from `before`, the last of them at `until_s`."""
         ...
@@ -38,6 +42,9 @@ class EveryNth:
         self._every = every
 
     def is_due(self, index: int, media_time_s: float) -> bool:
+        return index % self._every == 0
+
+    def expects(self, index: int, media_time_s: float) -> bool:
         return index % self._every == 0
 
     def pass_over(self, before: int, count: int, until_s: float) -> int:
@@ -70,6 +77,9 @@ class PerSecond:
         self._adopt()
         return self._go_past(media_time_s) > 0
 
+    def expects(self, index: int, media_time_s: float) -> bool:
+        return self._asked != self._fps or self._next_tick(media_time_s) > self._tick
+
     def pass_over(self, before: int, count: int, until_s: float) -> int:
         self._adopt()
         return min(count, self._go_past(until_s)) if count > 0 else 0
@@ -88,12 +98,15 @@ class PerSecond:
 
     def _go_past(self, media_time_s: float) -> int:
         """How many ticks lie up to here; the next is behind."""
-        slack_s = min(SLACK_S, MOST_SLACK / self._fps)
         before = self._tick
-        self._tick = max(math.floor((media_time_s + slack_s - self._base_s) * self._fps) + 1, before)
+        self._tick = max(self._next_tick(media_time_s), before)
         if self._tick > before:
             self._last_slot_s = media_time_s
         return self._tick - before
+
+    def _next_tick(self, media_time_s: float) -> int:
+        slack_s = min(SLACK_S, MOST_SLACK / self._fps)
+        return math.floor((media_time_s + slack_s - self._base_s) * self._fps) + 1
 
 
 def make_cadence(every: int, fps: float | None, after_s: float | None = None) -> Cadence:

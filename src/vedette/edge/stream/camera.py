@@ -6,6 +6,7 @@ detection stays on every Nth frame of the stream. An error that is no camera's f
 pipeline to raise.
 """
 
+import copy
 import threading
 import time
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class CameraWorker:
         self._mailbox = mailbox
         self._fitter = FrameFitter(settings.network_input)
         self._clock: MediaClock | None = None
+        self._clock_ahead: MediaClock | None = None  # as it will be, for frames that may be left out
         self._pace: FilePace | LivePace | None = None
         self._start = start
         self._heard_s = heard_s
@@ -151,6 +153,8 @@ class CameraWorker:
                 self._go_on(source, self._clock)
         if self.tap is not None:
             self.tap.clock = self._clock
+        if self.spec.is_lossless and source.gated is None:  # nobody minds a frame that is decoded a little later
+            source.leave_out(self._is_wanted)
         counters.state = CameraState.RUNNING
         self._errors_before = counters.decode_errors
         try:
@@ -158,6 +162,7 @@ class CameraWorker:
                 if stop.is_set():
                     return
                 self._count_gated(source)
+                self._count_unneeded(source)
                 if frame is None:
                     self._wait_for_packet(source)
                     self._mailbox.keep_informed(time.monotonic())
@@ -168,6 +173,7 @@ class CameraWorker:
                 self._take(frame, source, left_out)
                 self._mailbox.keep_informed(time.monotonic())
             self._count_gated(source)
+            self._count_unneeded(source)
             if source.skipped > skipped_before and not source.live:  # left undecoded up to the very end
                 left_out = source.skipped - skipped_before
                 self._count_left_out(left_out, (self._clock.last[1] or 0.0) + left_out * self._clock.interval_s)
@@ -239,6 +245,25 @@ class CameraWorker:
             self.counters.slots += due
             self.counters.gated_slots += due
             self._still = True
+
+    def _is_wanted(self, ahead: int, pts_s: float) -> bool:
+        """Whether the frame that comes so many behind the next one is due; asked for one after the other."""
+        if self._clock is None:
+            return True
+        if ahead == 0 or self._clock_ahead is None:
+            self._clock_ahead = copy.copy(self._clock)
+        return self._cadence.expects(self._index + ahead, self._clock_ahead.stamp(pts_s))
+
+    def _count_unneeded(self, source: FrameSource) -> None:
+        """Number and time the frames that no due frame builds on, as if they had been decoded."""
+        times_s = () if source.unneeded is None else source.unneeded.take_left_out()
+        if not times_s or self._clock is None:
+            return
+        now, media_time_s = time.monotonic(), 0.0
+        for pts_s in times_s:
+            media_time_s = self._clock.stamp(pts_s)
+            self.counters.count_frame(now)
+        self._pass_over(len(times_s), media_time_s)
 
     def _wait_for_packet(self, source: FrameSource) -> None:
         """A file that is paced gives its packets, too, in its own time."""

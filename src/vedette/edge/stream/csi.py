@@ -4,7 +4,7 @@ OpenCV's PyPI wheels have no GStreamer; NVIDIA's JetPack images and distribution
 The pipeline keeps only the newest frame (`appsink drop`), so a slow reader never lags behind.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cv2
 from av import VideoFrame
@@ -12,6 +12,7 @@ from av import VideoFrame
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import CameraUnavailableError
 from vedette.edge.stream.gated_decoder import GatedDecoder
+from vedette.edge.stream.unneeded import Unneeded
 
 WIDTH_PX, HEIGHT_PX, FRAMES_PER_S = 1920, 1080, 30
 
@@ -34,6 +35,7 @@ class CsiSource:
     codec = "raw"
     expected_frames: int | None = None
     gated: GatedDecoder | None = None
+    unneeded: Unneeded | None = None
 
     def __init__(self, spec: CameraSpec) -> None:
         self._spec = spec
@@ -68,6 +70,9 @@ class CsiSource:
 
     def resume_after(self, pts_s: float | None, frames: int) -> None:
         """Nothing to go back to: a sensor has only the present."""
+
+    def leave_out(self, is_wanted: Callable[[int, float], bool]) -> None:
+        """Nothing to leave out: no frame builds on another."""
 
     def close(self) -> None:
         """Free the sensor."""

@@ -7,7 +7,7 @@ passwords. Leaves pace, numbering and conversion to `camera`. A live stream is d
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from vedette.edge.stream.errors import CameraInputError, CameraUnavailableError
 from vedette.edge.stream.gated_decoder import Gate, GatedDecoder
 from vedette.edge.stream.packet_tap import PacketTap
 from vedette.edge.stream.resuming import Resuming
+from vedette.edge.stream.unneeded import Unneeded
 
 MAX_ERRORS_IN_A_ROW = 300  # damaged packets without one frame between them: 10 s at 30 frames a second
 MAX_PACKETS_TO_KEYFRAME = 300  # streams that refresh without keyframes exist; then decode what comes
@@ -43,12 +44,15 @@ class FrameSource(Protocol):
     decode_errors: int  # damaged packets and frames so far
     skipped: int  # frames left undecoded so far
     gated: GatedDecoder | None  # says more about each frame, where a gate is used
+    unneeded: Unneeded | None  # knows what was left out, where that was asked for
 
     def frames(self) -> Iterator[VideoFrame | None]: ...
 
     def skip_to(self, pts_s: float | None) -> None: ...
 
     def resume_after(self, pts_s: float | None, frames: int) -> None: ...
+
+    def leave_out(self, is_wanted: Callable[[int, float], bool]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -95,6 +99,7 @@ class AvSource:
         self._starting = self._skip_until_s is not None
         self._packets_skipped = 0
         self._resuming: Resuming | None = None
+        self.unneeded: Unneeded | None = None
         self._container = _open_container(spec, open_timeout_s, read_timeout_s)
         try:
             self._stream = _video_stream(self._container, spec)
@@ -130,6 +135,7 @@ class AvSource:
     def close(self) -> None:
         """Free the connection or file."""
         self.gated = None  # it knows `_send`: a circle would keep FFmpeg's memory until Python looks for circles
+        self.unneeded = None  # what it holds is FFmpeg's memory
         self._container.close()
 
     def skip_to(self, pts_s: float | None) -> None:
@@ -144,6 +150,10 @@ class AvSource:
             # Only saves time: what cannot be sought in is read from its beginning
             with contextlib.suppress(FFmpegError):
                 self._container.seek(int(pts_s / self._stream.time_base), stream=self._stream)
+
+    def leave_out(self, is_wanted: Callable[[int, float], bool]) -> None:
+        """From here on decode only what due frames build on (`unneeded`); not together with a gate."""
+        self.unneeded = Unneeded(self._stream.codec_context, is_wanted)
 
     def frames(self) -> Iterator[VideoFrame | None]:
         """Every decoded frame, in order of presentation, to the end of the file or the death of the camera.
@@ -162,7 +172,8 @@ class AvSource:
                         self._tap.take(packet)
                     if self._resuming is not None and not self._is_resumed(self._resuming, packet):
                         continue
-                    yield from self._decode(packet)
+                    for needed in (packet,) if self.unneeded is None else self.unneeded.take(packet):
+                        yield from self._decode(needed)
                 ended = True
             except FFmpegError as error:
                 if self.live or not isinstance(error, av.error.InvalidDataError):
@@ -195,9 +206,11 @@ class AvSource:
             frames: list[VideoFrame] = self._stream.codec_context.decode(packet)
         except FFmpegError as error:
             self._count_error(error)
-            return []
+            frames = []
         if frames:
             self._errors_in_a_row = 0
+        if self.unneeded is not None and packet is not None:
+            self.unneeded.see(packet, frames)
         return frames
 
     def _is_resumed(self, resuming: Resuming, packet: "Packet[VideoStream]") -> bool:
