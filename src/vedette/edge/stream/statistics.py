@@ -54,12 +54,12 @@ def check_tally(document: Any) -> Tally:
 class CameraStatistics:
     """One camera at one moment.
 
-    `expected_frames` is what a file says it holds, None for live and looped cameras. `frames` counts decoded frames
-    and those of a file that no due frame builds on; `skipped` those left undecoded to catch up with the clock, `gated`
-    those left undecoded since nothing happened. A slot is a frame that detection is due on (every Nth, and each keyframe
-    looked at while the gate is shut); each is `detected` or counted in `drops` or, since nothing moved, in
-    `gated_slots`. `objects` counts detections. `restarts` counts how often its decoder died and another went on. `fps` and `detections_per_s` (slots detected a second) are
-    those of the last seconds, `mean_fps` of the whole run.
+    `expected_frames` is what a file says it holds, None for live and looped cameras. `frames` counts decoded frames and
+    those of a file that no due frame builds on; `skipped` those left undecoded to catch up with the clock, `gated`
+    those left undecoded since nothing happened. A slot is a frame that detection is due on (every Nth, and each
+    keyframe looked at while the gate is shut); each is `detected` or counted in `drops` or, since nothing moved, in
+    `gated_slots`. `objects` counts detections. `restarts` counts how often its decoder died and another went on. `fps`
+    and `detections_per_s` (slots detected a second) are those of the last seconds, `mean_fps` of the whole run.
     """
 
     camera: str
