@@ -59,7 +59,6 @@ def build_app() -> App:
     app.command("vedette.apps.detect:detect", name="detect", help="Detect in pictures with a bundle.")
     app.command("vedette.apps.label:label", name="label", help="Pre-label pictures with a bundle, as VOC with scores.")
     app.command("vedette.apps.run:run", name="run", help="Watch cameras: detect, track, count, send events.")
-    app.command("vedette.apps.counts:counts", name="counts", help="What was counted so far: a table, CSV, JSON.")
     _add_box_commands(app)
     app.command("vedette.apps.capacity:capacity", name="capacity", help="How many cameras this box can watch.")
     app.command("vedette.apps.simulator:simulator", name="simulator", help="Rehearse cloud training: AWS, simulated.")
@@ -69,6 +68,10 @@ def build_app() -> App:
 
 
 def _add_box_commands(app: App) -> None:
+    app.command("vedette.apps.counts:counts", name="counts", help="What was counted so far: a table, CSV, JSON.")
+    token = App(name="token", help="The token that the live page asks for beyond this machine.")
+    token.command("vedette.apps.token:new", name="new", help="Make a new one; the one before opens nothing more.")
+    app.command(token)
     app.command("vedette.apps.doctor:doctor", name="doctor", help="What this box is, lacks, and how to mend it.")
     app.command("vedette.apps.install:install", name="install", help="Install a bundle here, once it is proved.")
     app.command("vedette.apps.install:rollback", name="rollback", help="Go back to the bundle that ran before.")
@@ -138,7 +141,7 @@ def missing_extra(module: str) -> str | None:
     top = module.partition(".")[0]
     if top in {"torch", "onnx", "safetensors", "matplotlib", "jinja2", "boto3", "botocore"}:
         return "learn"
-    if top in {"av", "onnxruntime", "openvino", "paho", "psutil", "starlette", "uvicorn"}:
+    if top in {"av", "onnxruntime", "openvino", "paho", "psutil", "argon2", "starlette", "uvicorn"}:
         return "edge"
     if top == "ray":
         return "ray"

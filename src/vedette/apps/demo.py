@@ -93,19 +93,19 @@ def _folder(keep: Path | None) -> AbstractContextManager[str]:
 def _open_page(show: str) -> LivePage:
     """The page; when the usual port is taken, a free one, and it says so."""
     from vedette.apps.console import warn
+    from vedette.apps.page_opening import open_live_page
     from vedette.apps.pipeline_flags import parse_show
     from vedette.contracts.pipeline import Show
-    from vedette.edge.live.page import LivePage
 
     try:
         address = Show(**parse_show(show))
     except ValueError as error:
         raise UsageError(f"--show {show}: {error}") from error
     try:
-        return LivePage(address.host, address.port)
+        return open_live_page(address)
     except UnavailableError as error:
         warn(f"{error}; taking a free port instead")
-        return LivePage(address.host, 0)
+        return open_live_page(address.model_copy(update={"port": 0}))
 
 
 def _write_report(path: Path, plan: DemoPlan, folder: Path, outcome: WatchOutcome, seconds: float) -> None:

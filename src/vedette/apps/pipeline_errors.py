@@ -22,6 +22,7 @@ from vedette.contracts.pipeline import (
     MqttTarget,
     Pipeline,
     Show,
+    Tls,
     Zone,
 )
 
@@ -31,6 +32,7 @@ _KEYS: dict[str, type[BaseModel]] = {
     "lines": Line,
     "zones": Zone,
     "show": Show,
+    "tls": Tls,
 }
 _POINT_KEYS = {"start", "end", "polygon"}
 _POINT_SENTENCE = "write a point as [x, y], each a number of source pixels or per cent as '40%'"

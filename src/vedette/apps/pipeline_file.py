@@ -15,7 +15,7 @@ import yaml
 from vedette.apps.pipeline_errors import PipelineError, check_pipeline
 from vedette.apps.pipeline_flags import flags_to_pipeline
 from vedette.contracts.errors import InputError
-from vedette.contracts.pipeline import Camera, EventTarget, FileTarget, Pipeline, is_live_url
+from vedette.contracts.pipeline import Camera, EventTarget, FileTarget, Pipeline, Show, Tls, is_live_url
 from vedette.storage.address import is_s3_address
 
 if TYPE_CHECKING:
@@ -160,8 +160,17 @@ def _below(pipeline: Pipeline, folder: Path) -> Pipeline:
             return target.model_copy(update={"path": place(target.path)})
         return target.model_copy(update={"password_file": place(target.password_file)})
 
+    def place_show(show: Show | None) -> Show | None:
+        if show is None:
+            return None
+        tls = show.tls
+        if isinstance(tls, Tls):
+            tls = tls.model_copy(update={"cert": place(tls.cert), "key": place(tls.key)})
+        return show.model_copy(update={"tls": tls, "token_file": place(show.token_file)})
+
     return pipeline.model_copy(
         update={
+            "show": place_show(pipeline.show),
             "bundle": pipeline.bundle if is_s3_address(pipeline.bundle) else place(pipeline.bundle),
             "cameras": tuple(place_camera(camera) for camera in pipeline.cameras),
             "events": tuple(place_target(target) for target in pipeline.events),

@@ -37,6 +37,7 @@ def flags_to_pipeline(
     zones: Sequence[str] = (),
     events: Sequence[str] = (),
     show: str | None = None,
+    tls: str | None = None,
     record: PurePath | str | None = None,
     **settings: Any,
 ) -> Pipeline:
@@ -60,6 +61,10 @@ def flags_to_pipeline(
         mistakes.append("--camera: give at least one, as [NAME=]URL")
     if show is not None:
         document["show"] = next(iter(_each("--show", [show], parse_show, mistakes)), None)
+    if tls is not None and document.get("show"):
+        document["show"]["tls"] = parse_tls(tls)
+    elif tls is not None:
+        mistakes.append("--tls: is for the live page; give --show as well")
     _make_up_names(document["cameras"], "camera")
     _make_up_names(document["lines"], "line")
     loop, realtime = settings.pop("loop", False), settings.pop("realtime", False)
@@ -162,6 +167,12 @@ def parse_show(text: str) -> dict[str, Any]:
         raise _FlagError("give [HOST]:PORT, for example :8080 (this machine only) or 0.0.0.0:8080 (every network)")
     host = match.group(1) or match.group(2)
     return {"port": int(match.group(3)), **({"host": host} if host else {})}
+
+
+def parse_tls(text: str) -> Any:
+    """`CERT,KEY`, one file with both, or `self-signed`."""
+    cert, comma, key = text.partition(",")
+    return text if text == "self-signed" else {"cert": cert, "key": key if comma else cert}
 
 
 def _name_flag(mistake: str) -> str:

@@ -49,6 +49,9 @@ def run(  # noqa: PLR0913 - the flags of a command
         str | None, Parameter(help="which point of a box counts: bottom_centre (default) or centre")
     ] = None,
     show: Annotated[str | None, Parameter(help="[HOST]:PORT of the live page, for example :8080")] = None,
+    tls: Annotated[
+        str | None, Parameter(help="for the live page: CERT,KEY, one PEM file with both, or self-signed")
+    ] = None,
     events: Annotated[
         list[str] | None, Parameter(help="FILE, mqtt://HOST:PORT/TOPIC or kafka://HOST:PORT/TOPIC; repeat for more")
     ] = None,
@@ -98,6 +101,7 @@ def run(  # noqa: PLR0913 - the flags of a command
         "zones": zone,
         "anchor": anchor,
         "show": show,
+        "tls": tls,
         "events": events,
         "counts": counts,
         "record": record,
@@ -199,9 +203,9 @@ def open_page(settings: Pipeline) -> LivePage | None:
     """The live page where the pipeline asks for one."""
     if settings.show is None:
         return None
-    from vedette.edge.live.page import LivePage
+    from vedette.apps.page_opening import open_live_page
 
-    return LivePage(settings.show.host, settings.show.port)
+    return open_live_page(settings.show)
 
 
 def build_watch(  # noqa: PLR0913 - what a run is wired from, by name

@@ -223,11 +223,25 @@ class KafkaTarget(_Value):
 EventTarget = FileTarget | MqttTarget | KafkaTarget
 
 
+class Tls(_Value):
+    """A certificate, with the chain where there is one, and its key: two PEM files, or one that holds both."""
+
+    cert: PathText = Field(min_length=1)
+    key: PathText = Field(min_length=1)
+
+
 class Show(_Value):
-    """The live page."""
+    """The live page. Beyond this machine it asks for a token."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535, description="0 takes a free port")
+    tls: Tls | Literal["self-signed"] | None = Field(
+        default=None, description="a certificate and its key, or self-signed: one is made"
+    )
+    token_file: PathText | None = Field(
+        default=None,
+        description="where the token's hash is kept; in the state folder of this user or service when left out",
+    )
 
 
 class Pipeline(_Value):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -22,6 +23,7 @@ from vedette.edge.live import routes, snapshots
 from vedette.edge.live.errors import PageUnavailableError
 from vedette.edge.live.feed import MAX_EVENTS
 from vedette.edge.live.page import LivePage
+from vedette.edge.live.token_file import TokenFile
 
 pytestmark = pytest.mark.needs_server
 
@@ -187,7 +189,7 @@ def test_status_events_health_and_unknown_addresses(page: LivePage) -> None:
     assert document["cameras"][0]["counts"] == {"gate a_to_b bolt": 12, "gate b_to_a nut": 3}
     for path in ("/snapshot/nowhere.jpg", "/assets/../page.py", "/assets/page.py", "/stages/0/0", "/nothing"):
         assert request(page, "GET", path)[0] == 404, path
-    assert request(page, "POST", "/status.json")[0] == 405
+    assert request(page, "POST", "/status.json")[0] == 403
 
 
 def test_counts_and_size_come_from_the_newest_frame_where_the_status_has_none() -> None:
@@ -276,13 +278,13 @@ def test_an_address_of_another_machine_is_one_sentence(host: str) -> None:
         LivePage(host, 0)
 
 
-def test_it_listens_on_loopback_unless_told_otherwise() -> None:
+def test_it_listens_on_loopback_unless_told_otherwise(tmp_path: Path) -> None:
     with LivePage(port=0) as page:
         assert page.is_loopback
         assert page.url == f"http://127.0.0.1:{page.port}/"
-    with LivePage("0.0.0.0", 0) as page:  # the person asked for it
+    with LivePage("0.0.0.0", 0, tokens=TokenFile(tmp_path / "tokens")) as page:  # the person asked for it
         assert not page.is_loopback
-        assert request(page, "GET", "/status.json", Host="box.example")[0] == 200
+        assert request(page, "GET", "/status.json", Host="box.example")[0] == 401
 
 
 def test_it_stops_within_a_second_while_somebody_looks_and_frees_the_port() -> None:

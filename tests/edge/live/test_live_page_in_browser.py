@@ -1,7 +1,6 @@
 """The live page as a person sees it: in headless Chromium, on a desk and on a phone."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,95 +8,17 @@ import cv2
 import numpy as np
 import pytest
 from live_wall import DrawnPicture, Showing, camera_status, event, stamp, status, tracks
+from looking import PHONE, Look, wait_until
 
 from vedette.contracts.status import CameraState, Status
 from vedette.edge.live.page import LivePage
 from vedette.edge.live.stages import Series
+from vedette.edge.live.token_file import Scope, TokenFile
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.needs_server]
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DESK, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 FAILURE = "dock: no answer from rtsp://10.0.4.17/1 within 10 s"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">&quot;"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is not installed (Debian's package 'chromium')")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-class Look:
-    """One browser tab that remembers what it asked for and what it complained of."""
-
-    def __init__(self, browser: Any, url: str, size: dict[str, int]) -> None:
-        self.context = browser.new_context(viewport=size)
-        self.tab = self.context.new_page()
-        self.requests: list[str] = []
-        self.complaints: list[str] = []
-        self.tab.on("request", lambda request: self.requests.append(request.url))
-        self.tab.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.tab.goto(url)
-
-    def texts(self, selector: str) -> list[str]:
-        return [text.strip() for text in self.tab.locator(selector).all_inner_texts()]
-
-    def serials(self) -> dict[str, int]:
-        """Of each tile, the serial of the picture on it; 0 before the first."""
-        script = """() => [...document.querySelectorAll('.tile')].map(
-            tile => [tile.dataset.camera, +tile.querySelector('canvas').dataset.serial || 0])"""
-        return dict(self.tab.evaluate(script))
-
-    def pixel(self, camera: str, x: float, y: float) -> list[int]:
-        """RGB of a tile's canvas at fractions of its width and height."""
-        script = """([camera, x, y]) => {
-            const tile = [...document.querySelectorAll('.tile')].find(tile => tile.dataset.camera === camera);
-            const canvas = tile.querySelector('canvas');
-            const at = [Math.round(canvas.width * x), Math.round(canvas.height * y), 1, 1];
-            return [...canvas.getContext('2d').getImageData(...at).data].slice(0, 3);
-        }"""
-        found: list[int] = self.tab.evaluate(script, [camera, x, y])
-        return found
-
-    def close(self) -> None:
-        self.context.close()
-
-
-@pytest.fixture
-def look(chromium: Any) -> Iterator[Callable[..., Look]]:
-    looks: list[Look] = []
-
-    def open_page(page: LivePage, size: dict[str, int] = DESK) -> Look:
-        looks.append(Look(chromium, page.url, size))
-        return looks[-1]
-
-    yield open_page
-    for one in looks:
-        one.close()
-
-
-def wait_until(look: Look, condition: Callable[[], bool], within_s: float = 10.0) -> None:
-    until = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < until, "did not happen in time"
-        look.tab.wait_for_timeout(50)
 
 
 def test_eight_tiles_show_pictures_that_change_with_counts_and_figures(look: Callable[..., Look]) -> None:
@@ -270,3 +191,24 @@ def test_the_tile_opens_the_annotated_picture(look: Callable[..., Look]) -> None
 
 def jpeg() -> bytes:
     return bytes(cv2.imencode(".jpg", np.full((36, 64, 3), 90, np.uint8))[1].tobytes())
+
+
+def test_a_person_logs_in_with_the_token_and_out_again(look: Callable[..., Look], tmp_path: Path) -> None:
+    tokens = TokenFile(tmp_path / "tokens")
+    token = tokens.make(Scope.PAGE)
+    with LivePage("0.0.0.0", 0, status=status(camera_status("north")), tokens=tokens) as page:
+        page.url = f"http://127.0.0.1:{page.port}/"
+        seen = look(page, PHONE)
+        assert seen.tab.url == f"{page.url}login"
+        seen.tab.fill("#token", "not-it")
+        seen.tab.press("#token", "Enter")
+        wait_until(seen, lambda: seen.texts("#refused") == ["That is not the page's token."])
+        seen.tab.fill("#token", token)
+        seen.tab.click("#login button")
+        seen.tab.locator(".tile h3").wait_for()
+        assert seen.tab.evaluate("document.cookie") == ""
+        seen.tab.click("#logout")
+        seen.tab.locator("#token").wait_for()
+        seen.tab.goto(page.url)
+        assert seen.tab.url == f"{page.url}login"
+        assert [line for line in seen.complaints if "401" not in line] == []

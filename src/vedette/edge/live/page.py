@@ -2,7 +2,7 @@
 
 Guarantees: `show` and `add_event` return at once and never wait for a viewer; the address is taken in the constructor,
 so a port in use is known before any work starts; `close` returns within about a second whoever still looks. Binds to
-loopback unless a host is given; there is no log-in, so another host shows the pictures to whoever reaches it.
+loopback unless a host is given; beyond loopback everybody logs in with the token of a `TokenFile`.
 """
 
 import contextlib
@@ -15,17 +15,21 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
+from starlette.routing import BaseRoute
 
 from vedette.contracts.detections import Tracks
 from vedette.contracts.event import Event
 from vedette.contracts.frame import FrameStamp
 from vedette.contracts.ports import FullPicture
 from vedette.contracts.status import Status
+from vedette.edge.live.access import Access
+from vedette.edge.live.certificate import Certificate, check_certificate
 from vedette.edge.live.errors import PageUnavailableError
 from vedette.edge.live.feed import Feed
 from vedette.edge.live.routes import Routes
 from vedette.edge.live.snapshots import SnapshotStore
 from vedette.edge.live.stages import Series, StageBoard, StageProgress, StageState
+from vedette.edge.live.token_file import TokenFile
 
 START_TIMEOUT_S = 10.0
 MAX_CONNECTIONS = 128
@@ -36,24 +40,46 @@ class LivePage:
     """`contracts.ports.View` with events and stages. Use as a context manager, or call `close`."""
 
     def __init__(
-        self, host: str = "127.0.0.1", port: int = 8080, *, status: Callable[[], Status] | None = None
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        *,
+        status: Callable[[], Status] | None = None,
+        tokens: TokenFile | None = None,
+        tls: Certificate | None = None,
+        routes: Sequence[BaseRoute] = (),
     ) -> None:
-        """Take the address (port 0 takes a free one) and serve.
+        """Take the address (port 0 takes a free one) and serve; `routes` are further ones, guarded like its own.
 
         Raises:
             PageUnavailableError: when the address is in use or not this machine's.
+            CertificateError: when the certificate cannot be used.
+            ValueError: when the page would show itself beyond this machine without `tokens`.
         """
+        if tls is not None:
+            check_certificate(tls)
         self._socket = _listen(host, port)
         address, self.port = self._socket.getsockname()[:2]
         self.is_loopback = ipaddress.ip_address(address).is_loopback
-        self.url = f"http://{_address_for_people(address)}:{self.port}/"
+        if not self.is_loopback and tokens is None:
+            self._socket.close()
+            raise ValueError("a page beyond this machine needs tokens")
+        self.url = f"http{'' if tls is None else 's'}://{_address_for_people(address)}:{self.port}/"
         self._snapshots = SnapshotStore()
         self._stages = StageBoard()
         self._feed = Feed(self._snapshots, self._stages)
         if status is not None:
             self._feed.ask_from_now_on(status)
         self._workers = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vedette-live-pictures")
-        self._routes = Routes(self._feed, self._workers, self.is_loopback)
+        self._access = None if self.is_loopback or tokens is None else Access(tokens)
+        self._routes = Routes(
+            self._feed,
+            self._workers,
+            access=self._access,
+            cookie_name=f"vedette_{self.port}",  # cookies are of a host, whatever the port
+            over_tls=tls is not None,
+            more=routes,
+        )
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self._routes.application,
@@ -64,6 +90,9 @@ class LivePage:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # nobody says by a header where a request came from
+                ssl_certfile=None if tls is None else tls.certificate,
+                ssl_keyfile=None if tls is None else tls.key,
                 limit_concurrency=MAX_CONNECTIONS,
                 timeout_graceful_shutdown=1,
             )
@@ -131,6 +160,8 @@ class LivePage:
         if self._thread.is_alive():
             _LOG.warning("the live page did not stop within 3 s; it ends with the process")
         self._workers.shutdown(wait=True, cancel_futures=True)
+        if self._access is not None:
+            self._access.close()
         with contextlib.suppress(OSError):  # uvicorn has closed it already, as a rule
             self._socket.close()
 

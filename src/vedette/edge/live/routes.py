@@ -1,4 +1,4 @@
-"""The live page over HTTP: routes, and the headers and checks that keep it on this machine.
+"""The live page over HTTP: its routes. What each request must pass first is in `guard.py`, for all of them alike.
 
 One request at a time for each viewer: the page POSTs to `/next` what it has and which tiles are on the screen, and is
 answered as soon as there is more, with status, events and JPEGs in one body. Preferred to a WebSocket and to a request
@@ -8,47 +8,34 @@ it does not for WebSockets.
 """
 
 import asyncio
-import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from importlib.resources import files
 from typing import TypeVar
-from urllib.parse import urlsplit
 
+from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
 
+from vedette.edge.live.access import Access, TooManyAttemptsError, set_cookie
+from vedette.edge.live.errors import TokenFileError
 from vedette.edge.live.feed import Feed, Seen
+from vedette.edge.live.guard import Guard, client_of, too_many
 from vedette.edge.live.metrics_text import metrics_text
 from vedette.edge.live.snapshots import Use
 
-ASSETS = {
-    "index.html": "text/html; charset=utf-8",
-    "style.css": "text/css; charset=utf-8",
-    "app.js": "text/javascript; charset=utf-8",
-    "tiles.js": "text/javascript; charset=utf-8",
-    "stages.js": "text/javascript; charset=utf-8",
-    "events.js": "text/javascript; charset=utf-8",
-    "icon.svg": "image/svg+xml",
-}
-HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-resource-policy": "same-origin",
-    "cross-origin-opener-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), geolocation=()",
-    "cache-control": "no-store",
+ASSET_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
 MAX_REQUEST_BYTES = 64 * 1024
+MAX_LOGIN_BYTES = 1024
 MAX_WAIT_S = 0.5  # then a fresh status is news enough
 POLL_S = 0.04  # how late news may be; cheaper than waking the loop for every frame
 
@@ -56,38 +43,92 @@ T = TypeVar("T")
 
 
 class Routes:
-    """The application around one feed. Pictures are made in `workers`, so that the loop stays free."""
+    """The application around one feed. Pictures are made in `workers`, so that the loop stays free.
 
-    def __init__(self, feed: Feed, workers: Executor, loopback_only: bool) -> None:
+    With an `access` everybody logs in. `more` are routes of other parts of the page; they are guarded like these.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        workers: Executor,
+        *,
+        access: Access | None = None,
+        cookie_name: str = "vedette",
+        over_tls: bool = False,
+        more: Sequence[BaseRoute] = (),
+    ) -> None:
         self._feed = feed
         self._workers = workers
-        self._assets = {name: files("vedette.edge.live").joinpath("assets", name).read_bytes() for name in ASSETS}
+        self._access, self._cookie_name, self._over_tls = access, cookie_name, over_tls
+        self._assets = {one.name: one.read_bytes() for one in files("vedette.edge.live").joinpath("assets").iterdir()}
         self.closing = False
         routes = [
             Route("/", self._page),
             Route("/assets/{name}", self._asset),
             Route("/next", self._next, methods=["POST"]),
+            Route("/login", self._login_page),
+            Route("/login", self._log_in, methods=["POST"]),
+            Route("/logout", self._log_out, methods=["POST"]),
+            Route("/session", self._session),
             Route("/status.json", self._status),
             Route("/events.json", self._events),
             Route("/metrics", self._metrics),
             Route("/healthz", self._health),
             Route("/snapshot/{camera:path}.jpg", self._snapshot),
             Route("/stages/{number:int}/{place:int}", self._stage_picture),
+            *more,
         ]
-        self.application = Starlette(routes=routes, middleware=[Middleware(Guard, loopback_only=loopback_only)])
+        guard = Middleware(Guard, loopback_only=access is None, access=access, cookie_name=cookie_name)
+        self.application = Starlette(routes=routes, middleware=[guard])
+        self.application.state.is_closing = lambda: self.closing  # for the endless answers of `more`
 
     async def _page(self, request: Request) -> Response:
-        return Response(self._assets["index.html"], media_type=ASSETS["index.html"])
+        return self._served("index.html")
 
     async def _asset(self, request: Request) -> Response:
-        name = request.path_params["name"]
+        return self._served(request.path_params["name"])
+
+    def _served(self, name: str) -> Response:
         if name not in self._assets:
             return PlainTextResponse("no such file", 404)
-        return Response(self._assets[name], media_type=ASSETS[name])
+        kind = ASSET_TYPES.get(name[name.rfind(".") :], "application/octet-stream")
+        return Response(self._assets[name], media_type=kind)
+
+    async def _login_page(self, request: Request) -> Response:
+        return RedirectResponse("/", 303) if self._access is None else self._served("login.html")
+
+    async def _log_in(self, request: Request) -> Response:
+        if self._access is None:
+            return PlainTextResponse("nobody needs to log in here", 404)
+        try:
+            asked = LogIn.model_validate_json(await limited_body(request, MAX_LOGIN_BYTES))
+        except ValueError:
+            return PlainTextResponse("not a log-in of this page", 400)
+        try:
+            cookie = await self._access.log_in(asked.token.strip(), client_of(request.scope))
+        except TooManyAttemptsError as error:
+            return too_many(error)
+        except TokenFileError as error:
+            return PlainTextResponse(str(error), 503)
+        if cookie is None:
+            return PlainTextResponse("that is not the page's token", 401)
+        given = set_cookie(self._cookie_name, cookie, secure=self._over_tls)
+        return Response(status_code=204, headers={"set-cookie": given})
+
+    async def _log_out(self, request: Request) -> Response:
+        if self._access is not None:
+            self._access.log_out(request.scope["vedette.cookie"])
+        taken = set_cookie(self._cookie_name, "", secure=self._over_tls)
+        return Response(status_code=204, headers={"set-cookie": taken})
+
+    async def _session(self, request: Request) -> Response:
+        csrf = request.scope.get("vedette.csrf")
+        return JSONResponse({"csrf": csrf, "logged_in": self._access is not None and csrf is not None})
 
     async def _next(self, request: Request) -> Response:
         try:
-            seen = Seen.model_validate_json(await _limited_body(request))
+            seen = Seen.model_validate_json(await limited_body(request, MAX_REQUEST_BYTES))
         except ValueError:  # pydantic's is one
             return PlainTextResponse("not a request of this page", 400)
         until = time.monotonic() + MAX_WAIT_S
@@ -128,45 +169,23 @@ class Routes:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)
 
 
-class Guard:
-    """Refuses requests for other hosts (DNS rebinding) and from other sites; adds HEADERS to every answer."""
+class LogIn(BaseModel):
+    """What the log-in page sends."""
 
-    def __init__(self, app: ASGIApp, loopback_only: bool) -> None:
-        self._app = app
-        self._loopback_only = loopback_only
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                extra = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                message = {**message, "headers": [*message["headers"], *extra]}
-            await send(message)
-
-        refusal = self._refusal(scope) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, send_with_headers)
-
-    def _refusal(self, scope: Scope) -> Response | None:
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        if self._loopback_only and not is_loopback_host(headers.get(b"host", "")):
-            return PlainTextResponse("this page is for http://localhost only", 421)
-        if scope["method"] == "POST" and headers.get(b"sec-fetch-site", "same-origin") != "same-origin":
-            return PlainTextResponse("this page takes no requests from other sites", 403)
-        return None
+    token: str
 
 
-def is_loopback_host(host: str) -> bool:
-    """Whether a Host header names this machine: localhost, 127.0.0.0/8 or [::1], with any port."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+async def limited_body(request: Request, most_bytes: int) -> bytes:
+    """The body of a request.
 
-
-async def _limited_body(request: Request) -> bytes:
+    Raises:
+        ValueError: it is longer than that.
+    """
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_REQUEST_BYTES:
-            raise ValueError(f"longer than {MAX_REQUEST_BYTES} bytes")
+        if len(body) > most_bytes:
+            raise ValueError(f"longer than {most_bytes} bytes")
     return body

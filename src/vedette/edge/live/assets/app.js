@@ -2,6 +2,7 @@
 import { Wall } from "./tiles.js";
 import { Stages } from "./stages.js";
 import { Events } from "./events.js";
+import { change, checked, currentSession } from "./asking.js";
 
 const LEAST_INTERVAL_MS = 200; // five pictures a second of each camera are enough
 const HIDDEN_INTERVAL_MS = 2000;
@@ -23,7 +24,7 @@ async function ask() {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ ...seen, cameras }),
   });
-  if (!response.ok) throw new Error(`the server answered ${response.status}`);
+  if (!checked(response).ok) throw new Error(`the server answered ${response.status}`);
   const bytes = await response.arrayBuffer();
   const headEnd = 4 + new DataView(bytes).getUint32(0);
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, headEnd - 4)));
@@ -38,6 +39,7 @@ async function ask() {
 
 async function draw(news) {
   if (news.instance !== seen.instance) { // another run than before, or the first answer
+    currentSession(true).then((session) => { byId("logout").hidden = !session.logged_in; }, () => {});
     Object.assign(seen, { instance: news.instance, event: 0, stages: -1, pictures: {} });
     events.clear();
     wall.clear();
@@ -135,6 +137,10 @@ async function loop() {
   }
 }
 
+byId("logout").addEventListener("click", async () => {
+  await change("POST", "/logout");
+  location.assign("/login");
+});
 for (const button of document.querySelectorAll(".switch button")) {
   button.addEventListener("click", () => {
     document.body.dataset.view = button.dataset.to;
