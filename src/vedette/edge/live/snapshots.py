@@ -47,22 +47,23 @@ class Snapshot:
     tracks: Tracks
 
     def boxes_to_json(self) -> dict[str, Any]:
-        """Boxes `[x1, y1, x2, y2, track, class]` in source pixels to 0.1, and name and colour of those classes."""
-        tracks = self.tracks
-        return {
-            "width_px": self.stamp.width_px,
-            "height_px": self.stamp.height_px,
-            "boxes": [
-                [*(round(float(v), 1) for v in box), int(track_id), int(class_id)]
-                for box, track_id, class_id in zip(
-                    tracks.boxes_xyxy_px, tracks.track_ids, tracks.class_ids, strict=True
-                )
-            ],
-            "classes": {
-                str(class_id): [tracks.class_names[class_id], "#{2:02x}{1:02x}{0:02x}".format(*class_colour(class_id))]
-                for class_id in sorted({int(c) for c in tracks.class_ids})
-            },
-        }
+        """Size and `tracks_to_json`."""
+        size = {"width_px": self.stamp.width_px, "height_px": self.stamp.height_px}
+        return {**size, **tracks_to_json(self.tracks)}
+
+
+def tracks_to_json(tracks: Tracks) -> dict[str, Any]:
+    """Boxes `[x1, y1, x2, y2, track, class]` in source pixels to 0.1, and name and colour of those classes."""
+    return {
+        "boxes": [
+            [*(round(float(v), 1) for v in box), int(track_id), int(class_id)]
+            for box, track_id, class_id in zip(tracks.boxes_xyxy_px, tracks.track_ids, tracks.class_ids, strict=True)
+        ],
+        "classes": {
+            str(class_id): [tracks.class_names[class_id], "#{2:02x}{1:02x}{0:02x}".format(*class_colour(class_id))]
+            for class_id in sorted({int(c) for c in tracks.class_ids})
+        },
+    }
 
 
 @dataclass(frozen=True, slots=True)
