@@ -58,6 +58,7 @@ class Feed:
         self.snapshots = snapshots
         self.stages = stages
         self.instance = secrets.token_hex(8)
+        self.has_video = False  # whether the page may ask for the cameras' own
         self._lock = threading.Lock()
         self._status_of: Callable[[], Status] = Status
         self._events: deque[tuple[int, Event]] = deque(maxlen=MAX_EVENTS)
@@ -134,6 +135,7 @@ class Feed:
                 made.append((name, snapshot))
         document = {
             "instance": self.instance,
+            "video": self.has_video,
             "status": self.status_to_json(),
             "stages_version": version,
             "stages": None if version == seen.stages else self.stages.to_json(),

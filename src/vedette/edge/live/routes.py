@@ -63,6 +63,7 @@ class Routes:
         self._access, self._cookie_name, self._over_tls = access, cookie_name, over_tls
         self._assets = {one.name: one.read_bytes() for one in files("vedette.edge.live").joinpath("assets").iterdir()}
         self.closing = False
+        feed.has_video = any(isinstance(route, Route) and route.path == "/video" for route in more)
         routes = [
             Route("/", self._page),
             Route("/assets/{name}", self._asset),

@@ -45,6 +45,7 @@ async function draw(news) {
     wall.clear();
   }
   showStatus(news.status);
+  wall.hasVideo = news.video;
   wall.update(news.status.cameras);
   const hasCameras = news.status.cameras.length > 0;
   if (news.stages) byId("stages").hidden = news.stages.length === 0; // before the charts measure their width

@@ -1,12 +1,17 @@
-// The wall: a tile for each camera. The picture comes as a clean JPEG; boxes, lines and zones are drawn over it as
-// vectors at the screen's own resolution, so that they stay sharp on a small tile and on a phone.
+// The wall: a tile for each camera. It plays the camera's own video; where the browser cannot, the picture comes as a
+// clean JPEG. Boxes, lines and zones are drawn over it as vectors at the screen's own resolution, so that they stay sharp
+// on a small tile and on a phone; over video they are drawn anew for each of its frames, as they were at that time.
+import { Boxes } from "./boxes.js";
+import { Player } from "./player.js";
+import { VideoFeed } from "./video.js";
 
 const NOTICES = { opening: "Opening the camera", running: "Waiting for the first picture", ended: "The video has ended", failed: "Camera failed" };
-const STATES = { opening: "opening", running: "live", ended: "ended", failed: "failed" };
+const STATES = { opening: "opening", running: "live", offline: "offline", ended: "ended", failed: "failed" };
 const GATES = { off: "", learning: "learning what stillness is", open: "", shut: "still" };
 const LINE = "#ffbe40";
 const ZONE = "#46c8dc";
 const MAX_CHIPS = 4;
+const STALE_MS = 3000; // video that stands still for so long is no longer preferred to pictures
 
 const make = (tag, className, ...children) => {
   const element = document.createElement(tag);
@@ -26,13 +31,22 @@ export class Wall {
         if (isIntersecting) this.onScreen.add(name);
         else this.onScreen.delete(name);
       }
+      this.watchVideo();
     });
+    this.hasVideo = false;
+    this.video = new VideoFeed((name) => this.tiles.get(name));
   }
 
-  visible() { return [...this.onScreen].filter((name) => this.tiles.has(name)); }
+  // Whose pictures are needed: those on the screen that play no video.
+  visible() { return [...this.onScreen].filter((name) => this.tiles.has(name) && !this.tiles.get(name).isPlaying()); }
+
+  watchVideo() {
+    this.video.watch([...this.onScreen].filter((name) => this.hasVideo && this.tiles.get(name)?.maySendVideo()));
+  }
 
   clear() {
     this.observer.disconnect();
+    for (const tile of this.tiles.values()) tile.player.close();
     this.onScreen.clear();
     this.tiles.clear();
     this.root.replaceChildren();
@@ -44,19 +58,21 @@ export class Wall {
       if (names.has(name)) continue;
       this.observer.unobserve(tile.element);
       this.onScreen.delete(name);
+      tile.player.close();
       tile.element.remove();
       this.tiles.delete(name);
     }
     for (const camera of cameras) {
       let tile = this.tiles.get(camera.name);
       if (!tile) {
-        tile = new Tile(camera.name);
+        tile = new Tile(camera.name, () => this.video.forget(camera.name));
         this.tiles.set(camera.name, tile);
         this.root.append(tile.element);
         this.observer.observe(tile.element);
       }
       tile.update(camera);
     }
+    this.watchVideo();
     this.root.dataset.count = cameras.length;
     this.root.hidden = cameras.length === 0;
   }
@@ -65,7 +81,12 @@ export class Wall {
 }
 
 class Tile {
-  constructor(name) {
+  constructor(name, askAnew) {
+    this.askAnew = askAnew; // for the video from its start
+    this.boxes = new Boxes();
+    this.framedAt = -Infinity; // when the last frame of video was shown
+    this.video = document.createElement("video");
+    this.player = new Player(this.video, (time) => this.showFrame(time));
     this.camera = null;
     this.picture = null;
     this.bitmap = null;
@@ -73,7 +94,7 @@ class Tile {
     this.canvas = document.createElement("canvas");
     this.notice = make("div", "notice");
     this.counts = make("ul", "counts");
-    this.screen = make("a", "screen", this.canvas, this.notice, this.counts);
+    this.screen = make("a", "screen", this.video, this.canvas, this.notice, this.counts);
     this.screen.href = `/snapshot/${name.split("/").map(encodeURIComponent).join("/")}.jpg`;
     this.screen.target = "_blank";
     this.screen.rel = "noopener";
@@ -95,11 +116,11 @@ class Tile {
     this.element.dataset.state = camera.state;
     const size = camera.width_px && camera.state !== "failed" ? ` · ${camera.width_px}×${camera.height_px}` : "";
     const still = camera.state === "running" && GATES[camera.gate.state] ? ` · ${GATES[camera.gate.state]}` : "";
-    this.state.textContent = STATES[camera.state] + size + still;
+    this.state.textContent = camera.state === "offline" ? offlineSince(camera) : STATES[camera.state] + size + still;
     this.state.title = camera.gate.note;
     this.canvas.setAttribute("aria-label", `Picture of ${camera.name}`);
     this.showNotice();
-    this.showCounts(Object.entries(camera.counts));
+    if (!this.isPlaying() || !this.shownResult) this.showCounts(Object.entries(camera.counts));
     const rate = (value) => (value >= 99.5 ? value.toFixed(0) : value.toFixed(1));
     this.figures.replaceChildren(
       figure("fps", rate(camera.fps)),
@@ -112,10 +133,11 @@ class Tile {
 
   showNotice() {
     const { state, error } = this.camera;
-    const needed = state === "failed" || state === "ended" || !this.bitmap;
+    const needed = state === "failed" || state === "offline" || state === "ended" || (!this.bitmap && !this.isPlaying());
     this.notice.hidden = !needed;
     if (needed) {
-      this.notice.replaceChildren(make("b", "", NOTICES[state]), ...(error ? [make("span", "", error)] : []));
+      const title = state === "offline" ? `${offlineSince(this.camera, true)}. It is tried again until it comes back` : NOTICES[state];
+      this.notice.replaceChildren(make("b", "", title), ...(error ? [make("span", "", error)] : []));
     }
   }
 
@@ -147,30 +169,83 @@ class Tile {
     this.draw();
   }
 
+  isPlaying() { return performance.now() - this.framedAt < STALE_MS; }
+
+  maySendVideo() { return !this.player.unsupported && !["ended", "failed"].includes(this.camera?.state); }
+
+  takeStart(info, data) {
+    this.player.start(info.mime, data);
+  }
+
+  takeFragment(data) {
+    this.player.fragment(data);
+    if (!this.player.failed) return;
+    this.player.failed = false;
+    this.askAnew();
+  }
+
+  takeResults(results) { this.boxes.add(results); }
+
+  // A frame of video is on the screen: everything is drawn as it was then.
+  showFrame(time) {
+    const began = !this.isPlaying();
+    this.framedAt = performance.now();
+    this.videoTime = time;
+    if (began && this.camera) this.showNotice();
+    this.draw();
+  }
+
   draw() {
-    if (!this.bitmap) return;
+    const playing = this.isPlaying();
+    this.element.dataset.video = playing ? "playing" : "";
+    if (!playing && !this.bitmap) return;
     const ratio = window.devicePixelRatio || 1;
     const width = this.screen.clientWidth;
     const height = this.screen.clientHeight;
     if (!width) return;
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
-    const context = this.canvas.getContext("2d", { alpha: false });
+    const context = this.canvas.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.fillStyle = "#06090d";
-    context.fillRect(0, 0, width, height);
-    const { width_px: sourceWidth, height_px: sourceHeight } = this.picture;
+    const seen = playing ? this.resultNow() : this.picture;
+    const { width_px: sourceWidth, height_px: sourceHeight } = seen;
+    if (!sourceWidth) return;
     const scale = Math.min(width / sourceWidth, height / sourceHeight); // whole picture, bars where it is narrower
     const left = (width - sourceWidth * scale) / 2;
     const top = (height - sourceHeight * scale) / 2;
-    context.imageSmoothingQuality = "high";
-    context.drawImage(this.bitmap, left, top, sourceWidth * scale, sourceHeight * scale);
+    if (!playing) {
+      context.fillStyle = "#06090d";
+      context.fillRect(0, 0, width, height);
+      context.imageSmoothingQuality = "high";
+      context.drawImage(this.bitmap, left, top, sourceWidth * scale, sourceHeight * scale);
+    }
     const place = ([x, y]) => [left + x * scale, top + y * scale];
     for (const zone of this.camera?.zones ?? []) drawZone(context, zone, place);
     for (const line of this.camera?.lines ?? []) drawLine(context, line, place);
     const used = [];
-    for (const box of this.picture.boxes) drawBox(context, box, place, this.picture.classes, { used, width, top });
+    for (const box of seen.boxes) drawBox(context, box, place, seen.classes, { used, width, top });
   }
+
+  // What was found at the time of the frame on the screen, with the counts of then.
+  resultNow() {
+    const result = this.boxes.at(this.videoTime, this.camera?.gate.state === "shut");
+    if (result && result.t !== this.shownResult) {
+      this.shownResult = result.t;
+      if (this.camera) this.showCounts(Object.entries(result.counts));
+    }
+    const [width, height] = result?.size ?? [this.camera?.width_px || this.video.videoWidth, this.camera?.height_px || this.video.videoHeight];
+    return { width_px: width, height_px: height, boxes: result?.boxes ?? [], classes: result?.classes ?? {} };
+  }
+}
+
+// "offline since 14:03:22 (2 min)"; with the day where that was not today.
+function offlineSince(camera, capital = false) {
+  const since = new Date(camera.offline_since_unix_s * 1000);
+  const now = new Date();
+  const day = since.toDateString() === now.toDateString() ? "" : `${since.toLocaleDateString([], { day: "numeric", month: "short" })}, `;
+  const minutes = Math.floor((now - since) / 60000);
+  const long = minutes < 1 ? "" : minutes < 120 ? ` (${minutes} min)` : ` (${Math.floor(minutes / 60)} h)`;
+  return `${capital ? "Offline" : "offline"} since ${day}${since.toLocaleTimeString([], { hour12: false })}${long}`;
 }
 
 const share = (part, rest) => `${part ? Math.floor((100 * part) / (part + rest)) : 0} %`;
