@@ -1,7 +1,7 @@
 """The loss against a slow, plain reading of its own rules, and what follows from them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -133,7 +133,8 @@ class Naive:
             if index in owners:
                 _, _, slot = owners[index]
                 box_loss += 1 - ciou_of(cell["box"], boxes[slot])
-                object_loss += cross_entropy(cell["t"][4], iou_of(cell["box"], boxes[slot])[0])
+                target = 1 + self.settings.quality * (iou_of(cell["box"], boxes[slot])[0] - 1)
+                object_loss += cross_entropy(cell["t"][4], target) * self.focus(cell, target)
                 class_loss += sum(cross_entropy(cell["t"][5 + c], float(c == kinds[slot])) for c in range(CLASSES))
             elif not any(
                 iou_of(cell["box"], box)[0] > self.settings.ignore_iou
@@ -141,8 +142,11 @@ class Naive:
                 for box, kind in zip(boxes, kinds, strict=True)
                 if kind != NO_OBJECT
             ):
-                object_loss += cross_entropy(cell["t"][4], 0.0)
+                object_loss += cross_entropy(cell["t"][4], 0.0) * self.focus(cell, 0.0)
         return box_loss / count, object_loss / count, class_loss / count, len(owners)
+
+    def focus(self, cell: dict, target: float) -> float:
+        return float(abs(target - sigmoid(cell["t"][4])) ** self.settings.focus)
 
     def _claim(self, owners: dict[int, tuple[float, int, int]], picture: int, slot: int, truths: Truths) -> None:
         box, kind = truths.boxes_xyxy_px[picture, slot].tolist(), int(truths.classes[picture, slot])
@@ -155,17 +159,21 @@ class Naive:
             t = self.cells[i]["t"]
             return -math.log(max(sigmoid(t[4]) * sigmoid(t[5 + kind]), 1e-6)) - 3 * math.log(max(ious[i], 1e-6))
 
-        wanted = max(1, round(sum(sorted(ious.values(), reverse=True)[: self.settings.largest_k])))
+        wanted = max(self.settings.least_k, round(sum(sorted(ious.values(), reverse=True)[: self.settings.largest_k])))
         for i in sorted(able, key=price)[:wanted]:
             if i not in owners or price(i) < owners[i][0]:
                 owners[i] = (price(i), picture, slot)
 
 
+OTHER_RULES = LossSettings(ignore_iou=0.3, least_k=3, quality=0.4, focus=1.5)
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("scale", [1.0, 1.05, 2.0])
-def test_loss_equals_its_rules_read_one_cell_at_a_time(seed: int, scale: float) -> None:
+@pytest.mark.parametrize("settings", [LossSettings(ignore_iou=0.3), OTHER_RULES], ids=["default", "other"])
+def test_loss_equals_its_rules_read_one_cell_at_a_time(seed: int, scale: float, settings: LossSettings) -> None:
     heads = (Head(COARSE.anchors, scale_x_y=scale), Head(FINE.anchors, scale_x_y=scale))
-    raw, truths, settings = random_heads(seed, heads), some_truths(), LossSettings(ignore_iou=0.3)
+    raw, truths = random_heads(seed, heads), some_truths()
     parts = DetectionLoss(heads, WIDTH, HEIGHT, settings)(raw, truths)
     box, objectness, classes, positives = Naive(heads, raw, settings).total(truths)
     assert parts.positives == positives
@@ -173,6 +181,18 @@ def test_loss_equals_its_rules_read_one_cell_at_a_time(seed: int, scale: float) 
     assert float(parts.objectness) == pytest.approx(objectness, rel=1e-4)
     assert float(parts.classes) == pytest.approx(classes, rel=1e-4)
     assert float(parts.total) == pytest.approx(5 * box + objectness + classes, rel=1e-4)
+
+
+def test_a_batch_of_another_size_is_judged_as_by_a_network_of_that_size() -> None:
+    heads, truths = (COARSE, FINE), some_truths()
+    raw = random_heads(5, heads)
+    loss = DetectionLoss(heads, WIDTH, HEIGHT)
+    first = loss(raw, truths)
+    larger = [torch.cat([head, head], dim=3) for head in raw]  # twice as many columns
+    twice = loss(larger, replace(truths, size_px=(2 * WIDTH, HEIGHT)))
+    assert float(twice.total) == float(DetectionLoss(heads, 2 * WIDTH, HEIGHT)(larger, truths).total)
+    assert float(twice.total) != float(first.total)
+    assert float(loss(raw, truths).total) == float(first.total)
 
 
 def test_box_overlap_is_iou_and_ciou_worked_by_hand() -> None:

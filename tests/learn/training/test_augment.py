@@ -44,6 +44,20 @@ def test_boxes_stay_on_their_objects_to_the_pixel(count: int, seed: int) -> None
     assert outside.sum() <= 2 * (WIDTH + HEIGHT) // 10, "a part of an object lies in no box"
 
 
+@pytest.mark.parametrize("size_px", [(128, 128), (224, 96)])
+@pytest.mark.parametrize("count", [1, 4])
+def test_boxes_stay_on_their_objects_at_other_sizes(count: int, size_px: tuple[int, int]) -> None:
+    settings = AugmentSettings(hue=0, saturation=0, brightness=0.2, zoom=0.2)
+    pictures = [picture_with((30 + 9 * n, 20, 70 + 9 * n, 50), RED, n) for n in range(count)]
+    for seed in range(5):
+        done = augment(pictures, settings, np.random.default_rng(seed), size_px)
+        assert done.image_hwc_rgb_u8.shape == (size_px[1], size_px[0], 3)
+        coloured = is_coloured(done.image_hwc_rgb_u8)
+        assert len(done.boxes_xyxy_px)
+        for x1, y1, x2, y2 in done.boxes_xyxy_px:
+            assert coloured[int(y1) + 2 : max(int(y2) - 1, 0), int(x1) + 2 : max(int(x2) - 1, 0)].all()
+
+
 def test_flipping_exchanges_left_and_right() -> None:
     picture = picture_with((10, 20, 40, 50), BLUE, 0)
     flipped = augment([picture], AugmentSettings(**{**_fields(STILL), "flip": 1.0}), np.random.default_rng(1))

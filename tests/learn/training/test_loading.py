@@ -12,7 +12,7 @@ from vedette.contracts.ports import SilentProgress
 from vedette.learn.data.errors import PictureError
 from vedette.learn.data.reading import read_data_set
 from vedette.learn.training.augment import AugmentSettings
-from vedette.learn.training.loading import NO_OBJECT, BatchMaker, PictureStore, batch_stream
+from vedette.learn.training.loading import NO_OBJECT, BatchMaker, PictureStore, batch_stream, rarity_chances
 
 SIZE = (64, 64)
 
@@ -74,6 +74,38 @@ def test_epochs_differ_in_order_and_seeds_in_everything(tmp_path: Path) -> None:
     maker, other = (BatchMaker(store, 10, seed, AugmentSettings()) for seed in (0, 1))
     assert maker.make(0, 0, mosaic=False).names != maker.make(1, 0, mosaic=False).names
     assert maker.make(0, 0, mosaic=False).names != other.make(0, 0, mosaic=False).names
+
+
+def test_sizes_differ_from_batch_to_batch_in_whole_strides(tmp_path: Path) -> None:
+    maker = BatchMaker(store_of(tmp_path / "d"), 2, 0, AugmentSettings(sizes=0.5))
+    batches = [maker.make(epoch, 0, mosaic=True) for epoch in range(20)]
+    sizes = {batch.images_nhwc_rgb_u8.shape[1:3] for batch in batches}
+    assert sizes == {(32, 32), (64, 64), (96, 96)}
+    again = BatchMaker(store_of(tmp_path / "e"), 2, 0, AugmentSettings(sizes=0.5)).make(7, 0, mosaic=True)
+    np.testing.assert_array_equal(again.images_nhwc_rgb_u8, batches[7].images_nhwc_rgb_u8)
+
+
+def test_pictures_with_rare_classes_fill_mosaics_more_often(tmp_path: Path) -> None:
+    root = draw_data(tmp_path / "d", 12)
+    rare = root / "Annotations" / "p004.xml"
+    for path in (root / "Annotations").iterdir():
+        path.write_text(path.read_text().replace("brick", "tile"))
+    rare.write_text(rare.read_text().replace("tile", "brick"))
+    data = read_data_set(root)
+    store = PictureStore(
+        data.samples, {name: n for n, name in enumerate(data.classes)}, SIZE, ResizeMode.STRETCH, 1 << 20
+    )
+    chances = rarity_chances(store, 1.0)
+    assert chances.sum() == pytest.approx(1.0)
+    assert chances[4] == pytest.approx(11 * chances[0])  # eleven pictures have tiles, one has a brick
+    assert shown_in(store, "p004", AugmentSettings(balance=1.0)) > 25
+    assert shown_in(store, "p004", AugmentSettings()) < 22
+
+
+def shown_in(store: PictureStore, name: str, settings: AugmentSettings) -> int:
+    """How many of 30 batches of two mosaics have a part of a picture."""
+    maker = BatchMaker(store, 2, 0, settings)
+    return sum(name in maker.make(epoch, number, mosaic=True).names for epoch in range(5) for number in range(6))
 
 
 def test_padding_is_no_object(tmp_path: Path) -> None:

@@ -52,6 +52,9 @@ class LossSettings:
     shape_ratio: float = 4.0  # an anchor answers for objects at most this many times larger or smaller, each way
     ignore_iou: float = 0.7  # a cell that is no positive but overlaps an object this well is not told "nothing here"
     largest_k: int = 10  # at most this many positives for one object
+    least_k: int = 1  # and at least so many, where there are candidates
+    quality: float = 1.0  # objectness of a positive is taught its overlap (1), or plainly "yes" (0), or between
+    focus: float = 0.0  # power of |target - answer| that objectness is weighted with; 0 is plain cross entropy
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Truths:
 
     boxes_xyxy_px: Tensor  # (batch, most, 4) float32 corners in input pixels
     classes: Tensor  # (batch, most) int64; IGNORED_CLASS, NO_OBJECT
+    size_px: tuple[int, int] | None = None  # width and height of this batch's input, where not the network's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class _Positives:
 
 
 class DetectionLoss:
-    """The loss of all heads of one network at one input size.
+    """The loss of all heads of one network, at its input size or at others that its strides divide.
 
     A batch may be shared out among processes: `count_all` then gives the positives of all of them from those here, and
     the losses of the parts add up to that of the whole batch.
@@ -120,25 +124,26 @@ class DetectionLoss:
         self._size_px = (width_px, height_px)
         self._settings = settings or LossSettings()
         self._count_all = count_all
-        self._grid: _Grid | None = None
+        self._grids: dict[tuple[int, int, torch.device], _Grid] = {}
         if len({head.new_coords for head in self._heads}) > 1:
             raise ValueError("heads with and without new_coords in one network cannot be trained together")
 
     def __call__(self, raw_heads: Sequence[Tensor], truths: Truths) -> LossParts:
         """Heads as the network gives them, (batch, anchors * (5 + classes), grid height, grid width)."""
-        grid = self._grid_for(raw_heads)
+        size_px = truths.size_px or self._size_px
+        grid = self._grid_for(raw_heads, size_px)
         predictions = self._flatten(raw_heads)  # (batch, cells, 5 + classes) float32, logits
         with torch.no_grad():
             boxes = decode_boxes(predictions[..., :4], grid, self._heads[0].new_coords)  # (batch, cells, 4)
-            candidates = self._candidates(raw_heads, truths)
+            candidates = self._candidates(raw_heads, truths, size_px)
             positives = self._choose(predictions, boxes, candidates)
-        return self._measure(predictions, boxes, candidates, positives, truths)
+            ignored = ignored_cells(boxes, truths, self._settings.ignore_iou)  # (batch, cells) bool
+        return self._measure(predictions, grid, candidates, positives, ignored)
 
     def _measure(
-        self, predictions: Tensor, boxes: Tensor, candidates: _Candidates, positives: _Positives, truths: Truths
+        self, predictions: Tensor, grid: _Grid, candidates: _Candidates, positives: _Positives, ignored: Tensor
     ) -> LossParts:
-        settings, grid = self._settings, self._grid
-        assert grid is not None
+        settings = self._settings
         count = max(self._count_all(len(positives.cell)), 1)
         chosen = predictions[positives.picture, positives.cell]  # (p, 5 + classes)
         chosen_boxes = decode_boxes(chosen[:, :4], _rows(grid, positives.cell), self._heads[0].new_coords)
@@ -146,12 +151,15 @@ class DetectionLoss:
         box_loss = (1.0 - ciou).sum() / count
 
         objectness_target = torch.zeros_like(predictions[..., 4])  # (batch, cells)
-        objectness_target[positives.picture, positives.cell] = iou.detach().clamp(0.0, 1.0)
-        counted = ~ignored_cells(boxes, truths, settings.ignore_iou)  # (batch, cells) bool
+        overlap = iou.detach().clamp(0.0, 1.0)
+        objectness_target[positives.picture, positives.cell] = 1.0 + settings.quality * (overlap - 1.0)
+        counted = ~ignored
         counted[positives.picture, positives.cell] = True
         objectness = functional.binary_cross_entropy_with_logits(
             predictions[..., 4], objectness_target, reduction="none"
         )
+        if settings.focus:
+            objectness = objectness * (objectness_target - predictions[..., 4].sigmoid()).abs() ** settings.focus
         objectness_loss = (objectness * counted).sum() / count
 
         class_target = functional.one_hot(candidates.classes[positives.truth], predictions.shape[-1] - 5).float()
@@ -176,11 +184,12 @@ class DetectionLoss:
             rows.append(row)
         return torch.cat(rows, dim=1)
 
-    def _grid_for(self, raw_heads: Sequence[Tensor]) -> _Grid:
+    def _grid_for(self, raw_heads: Sequence[Tensor], size_px: tuple[int, int]) -> _Grid:
         """The grid, made once: it depends on the input size and the device alone."""
         device = raw_heads[0].device
-        if self._grid is not None and self._grid.scale.device == device:
-            return self._grid
+        known = self._grids.get((*size_px, device))
+        if known is not None:
+            return known
         cells, strides, anchors, scales = [], [], [], []
         for raw, head in zip(raw_heads, self._heads, strict=True):
             height, width = raw.shape[2:]
@@ -188,15 +197,14 @@ class DetectionLoss:
             cell = torch.stack([columns, rows], dim=-1).reshape(-1, 2).float()  # (height * width, 2)
             count, size = len(head.anchors), height * width
             cells.append(cell.repeat(count, 1))
-            strides.append(
-                torch.tensor([[self._size_px[0] / width, self._size_px[1] / height]]).repeat(count * size, 1)
-            )
+            strides.append(torch.tensor([[size_px[0] / width, size_px[1] / height]]).repeat(count * size, 1))
             anchors.append(torch.tensor(head.anchors, dtype=torch.float32).repeat_interleave(size, dim=0))
             scales.append(torch.full((count * size, 1), float(head.scale_x_y)))
-        self._grid = _Grid(*(torch.cat(part).to(device) for part in (cells, strides, anchors, scales)))
-        return self._grid
+        grid = _Grid(*(torch.cat(part).to(device) for part in (cells, strides, anchors, scales)))
+        self._grids[(*size_px, device)] = grid
+        return grid
 
-    def _candidates(self, raw_heads: Sequence[Tensor], truths: Truths) -> _Candidates:
+    def _candidates(self, raw_heads: Sequence[Tensor], truths: Truths, size_px: tuple[int, int]) -> _Candidates:
         """Which cells may answer for which object, by shape and place alone."""
         picture, slot = torch.nonzero(truths.classes >= 0, as_tuple=True)
         boxes = truths.boxes_xyxy_px[picture, slot]  # (n, 4)
@@ -205,7 +213,7 @@ class DetectionLoss:
         for raw, head in zip(raw_heads, self._heads, strict=True):
             height, width = raw.shape[2:]
             extent = torch.tensor([width, height], device=device)
-            at = centre / torch.tensor([self._size_px[0] / width, self._size_px[1] / height], device=device)
+            at = centre / torch.tensor([size_px[0] / width, size_px[1] / height], device=device)
             columns_rows, near = reaching_cells(at, extent, head.scale_x_y)  # (n, 3, 2) int64, (n, 3) bool
             anchors = torch.tensor(head.anchors, dtype=torch.float32, device=device)
             quotient = size[:, None] / anchors[None]  # (n, anchors, 2)
@@ -236,7 +244,8 @@ class DetectionLoss:
         )
         cost = -torch.log(score.clamp(min=1e-6)) - 3.0 * torch.log(iou.clamp(min=1e-6))
         cost = cost.masked_fill(~candidates.valid, math.inf)
-        wanted = iou.topk(min(self._settings.largest_k, iou.shape[1]), dim=1).values.sum(dim=1).round().clamp(min=1)
+        wanted = iou.topk(min(self._settings.largest_k, iou.shape[1]), dim=1).values.sum(dim=1)  # (n,)
+        wanted = wanted.round().clamp(min=self._settings.least_k)
         rank = cost.argsort(dim=1).argsort(dim=1)  # 0 is the cheapest
         chosen = (rank < wanted[:, None]) & candidates.valid
         truth, column = torch.nonzero(chosen, as_tuple=True)

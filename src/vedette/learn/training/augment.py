@@ -41,6 +41,8 @@ class AugmentSettings:
     saturation: float = 0.6
     brightness: float = 0.4
     least_visible: float = 0.3  # less of an object than this inside the output is ignored, not learnt
+    balance: float = 0.0  # pictures with rare classes fill mosaics more often: rarity to this power; 0 is by chance
+    sizes: float = 0.0  # each batch is made at an input size between 1 - sizes and 1 + sizes, in whole strides
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,17 @@ class _Tile:
 
 
 def augment(
-    pictures: Sequence[LabelledPicture], settings: AugmentSettings, rng: np.random.Generator
+    pictures: Sequence[LabelledPicture],
+    settings: AugmentSettings,
+    rng: np.random.Generator,
+    size_px: tuple[int, int] | None = None,
 ) -> LabelledPicture:
-    """One training picture from one, or a mosaic from four, pictures of equal size."""
+    """One training picture from one, or a mosaic from four, pictures of equal size; of that size, or of `size_px`."""
     height, width = pictures[0].image_hwc_rgb_u8.shape[:2]
     tiles = _plan_tiles(len(pictures), width, height, settings, rng)
+    if size_px is not None and size_px != (width, height):
+        tiles = [_resized(tile, size_px[0] / width, size_px[1] / height) for tile in tiles]
+        width, height = size_px
     image = np.full((height, width, 3), PAD_U8, np.uint8)
     boxes, classes = [], []
     for picture, tile in zip(pictures, tiles, strict=True):
@@ -95,6 +103,14 @@ def _plan_tiles(
         shift_y = _place(top, end_y, scale[1] * height, rng)
         tiles.append(_Tile(scale, (shift_x, shift_y), (left, top, end_x, end_y)))
     return tiles
+
+
+def _resized(tile: _Tile, across: float, down: float) -> _Tile:
+    """The tile of an output that is so many times as wide and as high."""
+    left, top, right, bottom = tile.window
+    (scale_x, scale_y), (shift_x, shift_y) = tile.scale_xy, tile.shift_xy
+    window = (round(left * across), round(top * down), round(right * across), round(bottom * down))
+    return _Tile((scale_x * across, scale_y * down), (shift_x * across, shift_y * down), window)
 
 
 def _place(start: int, end: int, length: float, rng: np.random.Generator) -> float:

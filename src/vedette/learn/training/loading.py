@@ -31,7 +31,8 @@ NO_OBJECT = -2  # as in learn.darknet.loss: pads the class array
 MEMORY_BYTES = 3 << 30  # of resized pictures: 10 000 at 320x320
 BATCHES_AHEAD = 4
 SHOWN_BROKEN = 5
-ORDER_STREAM, SAMPLE_STREAM = 1, 2  # keep the two uses of one seed apart
+ORDER_STREAM, SAMPLE_STREAM, SIZE_STREAM = 1, 2, 3  # keep the uses of one seed apart
+STRIDE_PX = 32  # input sizes are multiples of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class PictureStore:
     ) -> None:
         self.samples = tuple(samples)
         self._class_ids = class_ids
-        self._size_px = size_px
+        self.size_px = size_px
         self._resize = resize
         self._kept: dict[int, StoredPicture] = {}
         self._room = memory_bytes // (size_px[0] * size_px[1] * 3)
@@ -125,7 +126,7 @@ class PictureStore:
     def _read(self, sample: Sample) -> StoredPicture:
         picture = read_picture(sample.picture)
         height, width = picture.shape[:2]
-        placement = plan_placement(width, height, *self._size_px, self._resize)
+        placement = plan_placement(width, height, *self.size_px, self._resize)
         truths = truths_of(sample, (width, height), self._class_ids)
         labelled = LabelledPicture(
             fit_u8(picture, placement),
@@ -176,7 +177,8 @@ class BatchMaker:
     ) -> None:
         self._store, self._batch, self._seed, self._settings = store, batch, seed, settings
         part, parts = share
-        self._places = range(part * batch // parts, (part + 1) * batch // parts)
+        self._places: Sequence[int] = range(part * batch // parts, (part + 1) * batch // parts)
+        self._chances = rarity_chances(store, settings.balance) if settings.balance else None  # (pictures,)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -185,16 +187,50 @@ class BatchMaker:
     def make(self, epoch: int, number: int, mosaic: bool) -> Batch:
         """Batch `number` of `epoch` (both from 0)."""
         order = np.random.default_rng((self._seed, ORDER_STREAM, epoch)).permutation(len(self._store))
+        size_px = self._size_px(epoch, number)
         names: list[str] = []
         pictures = []
         for place in (number * self._batch + offset for offset in self._places):
             rng = np.random.default_rng((self._seed, SAMPLE_STREAM, epoch, place))
             first = int(order[place]) if place < len(order) else int(rng.integers(len(order)))
             four = mosaic and rng.random() < self._settings.mosaic
-            chosen = [first, *(int(i) for i in rng.integers(0, len(order), 3))] if four else [first]
+            chosen = [first, *self._partners(rng)] if four else [first]
             names += [self._store.samples[index].name for index in chosen]
-            pictures.append(augment([self._store.get(index).labelled for index in chosen], self._settings, rng))
+            parts = [self._store.get(index).labelled for index in chosen]
+            pictures.append(self._change(parts, rng, size_px))
         return _pad(epoch, number, tuple(dict.fromkeys(names)), pictures)
+
+    def _change(
+        self, pictures: Sequence[LabelledPicture], rng: np.random.Generator, size_px: tuple[int, int]
+    ) -> LabelledPicture:
+        """One picture to learn from, of one or four; other recipes have other ways (`darknet_method`)."""
+        return augment(pictures, self._settings, rng, size_px)
+
+    def _partners(self, rng: np.random.Generator) -> list[int]:
+        """Three pictures for a mosaic."""
+        count = len(self._store)
+        drawn = rng.integers(0, count, 3) if self._chances is None else rng.choice(count, 3, p=self._chances)
+        return [int(index) for index in drawn]
+
+    def _size_px(self, epoch: int, number: int) -> tuple[int, int]:
+        """Width and height of a batch: the store's, or a size about it."""
+        width, height = self._store.size_px
+        reach = self._settings.sizes
+        if not reach:
+            return width, height
+        factor = np.random.default_rng((self._seed, SIZE_STREAM, epoch, number)).uniform(1 - reach, 1 + reach)
+        across, down = (max(round(side * factor / STRIDE_PX), 1) * STRIDE_PX for side in (width, height))
+        return across, down
+
+
+def rarity_chances(store: PictureStore, power: float) -> NDArray[np.float64]:
+    """How often each picture is drawn, (pictures,), summing to 1: by its rarest class, a class by the share of pictures
+    that it is in. Pictures without objects are drawn as those of the commonest class."""
+    kinds = [np.unique(ids[ids >= 0]) for ids in (store.get(i).labelled.class_ids for i in range(len(store)))]
+    held = np.bincount(np.concatenate([*kinds, np.zeros(0, np.int64)]), minlength=1)  # (classes,) pictures with each
+    rarity = (held.max() / np.maximum(held, 1)) ** power
+    weights = np.array([rarity[own].max(initial=1.0) for own in kinds])
+    return np.asarray(weights / weights.sum(), np.float64)
 
 
 def _pad(epoch: int, number: int, names: tuple[str, ...], pictures: Sequence[LabelledPicture]) -> Batch:
