@@ -52,7 +52,7 @@ def check_data(data: Path, seed: int) -> DataSet:
         InputError: it cannot be read, holds too little, or pictures that lie elsewhere.
     """
     from vedette.learn.data.reading import read_data_set
-    from vedette.learn.training.prepare import choose_splits
+    from vedette.learn.training.training_data import choose_splits
 
     found = read_data_set(data)
     home = data.resolve()

@@ -21,6 +21,7 @@ from vedette.learn.darknet.errors import CfgError
 from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
 from vedette.learn.training.augment import AugmentSettings
 from vedette.learn.training.errors import DivergedError, ResumeError, RunFolderError, SettingsError
+from vedette.learn.training.leaks import LeakChoice
 from vedette.learn.training.loop import train
 from vedette.learn.training.report import RESULTS_COLUMNS
 from vedette.learn.training.settings import Recipe, TrainSettings
@@ -63,7 +64,7 @@ def rows_of(run: Path) -> list[dict[str, str]]:
 
 def test_a_few_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
     recipe = Recipe(learning_rate=5e-3, warm_up_steps=10, augment=STILL)
-    settings = settings_for(tmp_path, pictures=8, epochs=120, validate_every=40, recipe=recipe)
+    settings = settings_for(tmp_path, pictures=8, epochs=120, validate_every=40, recipe=recipe, leaks=LeakChoice.KEEP)
     write_splits(settings.data, train=range(8), val=range(8))
     result = train(settings, tmp_path / "run", SilentProgress())
     rows = rows_of(tmp_path / "run")
@@ -195,11 +196,11 @@ RUNNER = """
 import sys
 from pathlib import Path
 from vedette.contracts.ports import SilentProgress
-from vedette.learn.training import loop
+from vedette.learn.training import loop, training_run
 from vedette.learn.training.settings import settings_from_flat
 import json, torch
 torch.set_num_threads(1)
-loop.CHECKPOINT_EVERY_S = 0.0  # after every step
+training_run.CHECKPOINT_EVERY_S = 0.0  # after every step
 class Told(SilentProgress):
     def advance(self, count=1, **figures):
         if "loss" in figures:
@@ -240,7 +241,7 @@ def test_interrupted_at_any_step_and_resumed_it_ends_where_it_would_have_ended(t
             train(settings, run, SilentProgress(), resume=True)
         for name in ("last.weights", "best.weights"):
             assert (run / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), steps
-        timed = {"time_s", "pictures_per_s"}
+        timed = {"time_s", "pictures_per_s", "left_s"}
         rows = [
             [{key: value for key, value in row.items() if key not in timed} for row in rows_of(one)]
             for one in (run, tmp_path / "whole")
@@ -271,7 +272,7 @@ def test_killed_at_any_moment_and_resumed_it_ends_where_it_would_have_ended(tmp_
     process = start_run(settings, tmp_path, tmp_path / "killed", resume=True)
     process.communicate()
     assert process.returncode == 0
-    timed = {"time_s", "pictures_per_s"}
+    timed = {"time_s", "pictures_per_s", "left_s"}
     whole, killed = (
         [{key: value for key, value in row.items() if key not in timed} for row in rows_of(tmp_path / name)]
         for name in ("whole", "killed")

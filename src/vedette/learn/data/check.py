@@ -101,9 +101,20 @@ def _check_sample(data: DataSet, number: int, sample: Sample) -> list[Problem]:
             problems += _check_size(sample, shown, labels, (width_px, height_px))
     if not sample.objects and sample.labels is not None:
         problems.append(Problem(ProblemKind.NO_OBJECTS, labels, f"no object is labelled in {sample.name}"))
+    problems = _in_line(sample, problems)
+    return problems + object_problems(data, number, (width_px, height_px))
+
+
+def object_problems(data: DataSet, number: int, size_px: tuple[int, int]) -> list[Problem]:
+    """What is wrong with the boxes of one sample, whose picture has this width and height."""
+    sample, labels = data.samples[number], shown_path(data.root, labels_of(data, number))
+    problems: list[Problem] = []
     for index, item in enumerate(sample.objects):
-        problems += _check_box(sample, item, index, labels, (width_px, height_px))
-    problems += _check_duplicates(sample, labels)
+        problems += _check_box(sample, item, index, labels, size_px)
+    return _in_line(sample, problems + _check_duplicates(sample, labels))
+
+
+def _in_line(sample: Sample, problems: list[Problem]) -> list[Problem]:
     if sample.line is None:
         return problems
     return [replace(one, message=f"line {sample.line} of the manifest: {one.message}") for one in problems]

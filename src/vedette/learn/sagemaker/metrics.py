@@ -34,6 +34,7 @@ METRIC_DEFINITIONS = (
     MetricDefinition("train:learning_rate", "learning_rate"),
     MetricDefinition("train:pictures_per_s", "pictures_per_s"),
     MetricDefinition("train:time_s", "time_s"),
+    MetricDefinition("train:left_s", "left_s"),
     MetricDefinition("val:map50", "val_map50"),
     MetricDefinition("val:map50_95", "val_map50_95"),
     MetricDefinition("val:precision", "val_precision"),

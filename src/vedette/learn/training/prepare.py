@@ -19,20 +19,19 @@ from vedette.contracts.ports import Progress
 from vedette.learn.darknet.cfg import parse_cfg
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.plan import NetworkPlan, decode_spec, nms_kind_of, plan_network
-from vedette.learn.data.reading import read_data_set
 from vedette.learn.data.samples import DataSet
-from vedette.learn.data.split import split_data_set
+from vedette.learn.training.data_check import TRAIN, VAL, DataCheck, check_classes, check_data
 from vedette.learn.training.errors import ResumeError
 from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed
+from vedette.learn.training.leaks import LeakChoice
 from vedette.learn.training.learner import prepare_heads
 from vedette.learn.training.loading import MEMORY_BYTES, PictureStore
-from vedette.learn.training.new_network import draft_network, finish_cfg, read_starting_weights
+from vedette.learn.training.new_network import Draft, draft_network, finish_cfg, read_starting_weights
 from vedette.learn.training.run_folder import CFG_FILE, RunFolder
 from vedette.learn.training.settings import TrainSettings
+from vedette.learn.training.training_data import Splits, choose_splits, leave_out, read_training_data
 from vedette.vision.postprocess import DetectionRules
 
-TRAIN, VAL = "train", "val"
-VAL_SHARE = 0.2
 READERS = 4  # threads that read pictures; decoding releases the interpreter's lock
 
 
@@ -40,6 +39,7 @@ READERS = 4  # threads that read pictures; decoding releases the interpreter's l
 class Prepared:
     """Everything a run works on."""
 
+    settings: TrainSettings
     data: DataSet
     data_digest: str
     splits: Mapping[str, tuple[str, ...]]
@@ -48,6 +48,8 @@ class Prepared:
     cfg_text: str
     network: DarknetNetwork
     rules: DetectionRules
+    check: DataCheck
+    named: tuple[str, ...]  # the classes as the data names them, which `--single-class` makes one
 
     @property
     def plan(self) -> NetworkPlan:
@@ -62,30 +64,27 @@ def prepare(
     Raises:
         InputError: data, cfg or weights that cannot be used; each says which and why.
     """
-    data = read_data_set(settings.data)
-    if not data.classes:
-        raise InputError(f"{settings.data} names no class; label some objects first")
+    data, named = read_training_data(settings)
     if resume:
         check_same_classes(run.read_settings(), data)
-    splits = choose_splits(data, settings.seed)
+    splits = choose_splits(data, settings.seed, settings.fold)
+    warnings = () if resume else check_classes(data, splits)
     draft = draft_network(replace(settings, model=str(run.path / CFG_FILE)) if resume else settings, len(data.classes))
-    resize = ResizeMode.LETTERBOX if draft.letter_box else ResizeMode.STRETCH
-    class_ids = {name: index for index, name in enumerate(data.classes)}
-    by_name = {sample.name: sample for sample in data.samples}
-    stores = [
-        PictureStore(
-            [by_name[name] for name in splits[part]], class_ids, draft.size_px, resize, MEMORY_BYTES // processes
-        )
-        for part in (TRAIN, VAL)
-    ]
-    for store in stores:
-        store.read_all(progress, READERS)
-    sizes = box_sizes(stores[0])
+    stores = _fill_stores(data, splits, draft, MEMORY_BYTES // processes)
+    check = check_data(data, stores, warnings, progress, READERS)
+    if not resume:
+        for line in check.lines():
+            progress.say(line)
+        check.refuse_leaks(settings.leaks)
+    if settings.leaks is LeakChoice.DROP:
+        leave_out(check.leaking, splits, stores)
+    train, val = stores[TRAIN], stores[VAL]
+    sizes = box_sizes(train)
     if not len(sizes):
-        raise InputError(f"none of the {len(stores[0])} training pictures of {settings.data} has a labelled object")
-    if not any((~stores[1].get(index).truths.ignored).any() for index in range(len(stores[1]))):
+        raise InputError(f"none of the {len(train)} training pictures of {settings.data} has a labelled object")
+    if not any((~val.get(index).truths.ignored).any() for index in range(len(val))):
         raise InputError(
-            f"none of the {len(stores[1])} validation pictures of {settings.data} has an object that counts (difficult "
+            f"none of the {len(val)} validation pictures of {settings.data} has an object that counts (difficult "
             "and crowd objects do not), so no epoch could be judged; label some, or choose other splits"
         )
     cfg_text, line = finish_cfg(draft, settings, len(data.classes), sizes)
@@ -107,25 +106,18 @@ def prepare(
         nms_kind_of(plan),
         detections_needed(len(data.classes)),
     )
-    return Prepared(data, data.digest(), splits, stores[0], stores[1], cfg_text, network, rules)
+    return Prepared(settings, data, data.digest(), splits, train, val, cfg_text, network, rules, check, named)
 
 
-def choose_splits(data: DataSet, seed: int) -> dict[str, tuple[str, ...]]:
-    """The data's own train and val; where there is no val, a fifth of what may be trained on, by class, from the seed.
-
-    Raises:
-        InputError: a split that would be empty.
-    """
-    given = {name: members for name, members in data.splits.items() if members}
-    if TRAIN in given and VAL in given:
-        return {TRAIN: given[TRAIN], VAL: given[VAL]}
-    if VAL in given:
-        raise InputError(f"{data.root} has a 'val' split but no 'train'; give both, or none")
-    usable = given.get(TRAIN) or given.get("trainval")
-    held_out = {name for split, members in given.items() if split not in {TRAIN, "trainval"} for name in members}
-    names = set(usable) if usable else {s.name for s in data.samples} - held_out
-    part = replace(data, samples=tuple(s for s in data.samples if s.name in names - held_out), splits={})
-    return split_data_set(part, {TRAIN: 1 - VAL_SHARE, VAL: VAL_SHARE}, seed)
+def _fill_stores(data: DataSet, splits: Splits, draft: Draft, memory_bytes: int) -> dict[str, PictureStore]:
+    """A store for each split, nothing read yet."""
+    resize = ResizeMode.LETTERBOX if draft.letter_box else ResizeMode.STRETCH
+    class_ids = {name: index for index, name in enumerate(data.classes)}
+    by_name = {sample.name: sample for sample in data.samples}
+    return {
+        part: PictureStore([by_name[name] for name in splits[part]], class_ids, draft.size_px, resize, memory_bytes)
+        for part in (TRAIN, VAL)
+    }
 
 
 def box_sizes(store: PictureStore) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ from vedette.learn.training.errors import ResumeError, RunFolderError
 from vedette.learn.training.report import RESULTS_COLUMNS, RESULTS_FILE, SETTINGS_FILE
 
 CFG_FILE, NAMES_FILE, SPLIT_FILE = "model.cfg", "names.txt", "split.json"
+CLASS_MAP_FILE = "class-map.json"  # of a run with one class: what --class-map wants
 BEST_FILE, LAST_FILE = "best.weights", "last.weights"
 
 Row = dict[str, float | None]
@@ -64,7 +65,11 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
-        self._write_text(SETTINGS_FILE, json.dumps(settings, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        self.write_document(SETTINGS_FILE, settings)
+
+    def write_document(self, name: str, document: Mapping[str, Any]) -> None:
+        """A JSON file of one object."""
+        self._write_text(name, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
     def read_settings(self) -> dict[str, Any]:
         """What the run was begun with.

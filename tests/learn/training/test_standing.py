@@ -1,0 +1,36 @@
+"""Patience: counted from the best epoch, asked only where an epoch was validated."""
+
+import numpy as np
+
+from vedette.contracts.detections import Detections
+from vedette.learn.training.average_precision import Truths
+from vedette.learn.training.evaluate import Evaluation, summarise
+from vedette.learn.training.standing import Standing
+
+
+def evaluation(right: bool) -> Evaluation:
+    """mAP 1 or 0."""
+    box = np.array([[0, 0, 10, 10]], np.float64) + (0 if right else 50)
+    truths = [Truths(np.array([[0, 0, 10, 10]], np.float64), np.zeros(1, np.int32), np.zeros(1, bool))]
+    found = Detections(box.astype(np.float32), np.ones(1, np.float32), np.zeros(1, np.int32), ("a",))
+    return summarise(truths, [found], ("a",))
+
+
+def test_patience_counts_epochs_since_the_best_and_waits_for_the_next_validation() -> None:
+    standing = Standing(patience=5)
+    assert not standing.is_out_of_patience()  # ten epochs may go by before the first validation
+    assert standing.judge(10, evaluation(True))
+    assert not standing.is_out_of_patience()
+    assert not standing.judge(14, evaluation(True))  # as good is not better
+    assert not standing.is_out_of_patience()
+    standing.judge(15, evaluation(False))
+    assert standing.is_out_of_patience()
+    assert standing.best_epoch == 10
+
+
+def test_a_first_result_of_nothing_is_the_best_so_far() -> None:
+    standing = Standing(patience=None)
+    assert standing.judge(1, evaluation(False))
+    assert not standing.judge(2, evaluation(False))
+    assert standing.judge(3, evaluation(True))
+    assert not standing.is_out_of_patience()
