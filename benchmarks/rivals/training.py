@@ -1,0 +1,153 @@
+"""How good a detector is after equal epochs on equal pictures: ours and Ultralytics' own yolov3-tiny, from scratch.
+
+    python -m benchmarks.rivals.training rival ENVIRONMENTS FOLDER {bccd,mask} [--threads 1] [--core 0]
+    python -m benchmarks.rivals.training ours FOLDER {bccd,mask} [--precision bf16] [--seed 0] [--threads 1] [--core 1]
+    python -m benchmarks.rivals.training score FOLDER
+
+Same pictures, same split (bccd's own; mask: four fifths by class, `training_material`), 320 pixels, no weights to start
+from, each with its defaults; ENVIRONMENTS is what `python -m benchmarks.rivals set-up` made. The rival runs as a
+program of its own and leaves what it found; `score` judges its boxes and ours with one scorer
+(`learn.training.evaluate`), from a score of 0.001 up, suppression as each side does it by default, and writes
+benchmarks/results/training_quality.json with what each run took. `rival` takes an hour of one core for mask (30
+epochs) and half of one for bccd (40); ours ten and six minutes.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.recording import identify_code, record
+from benchmarks.rivals.environments import python_of
+from benchmarks.training_material import in_yolo, two_way_split
+from benchmarks.training_runs import WEIGHTS, Spec, brief, run
+from vedette.contracts.detections import Detections
+from vedette.learn.data.pictures import picture_size
+from vedette.learn.data.reading import read_data_set
+from vedette.learn.data.samples import DataSet
+from vedette.learn.training.evaluate import choose_split, summarise, truths_of
+
+RECORDED = Path(__file__).parents[1] / "results" / "training_quality.json"
+PROGRAM = Path(__file__).parent / "programs" / "ultralytics_train.py"
+SIZE, RIVAL_BATCH = 320, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """What is trained on, for how long, and where it is judged."""
+
+    epochs: int
+    score_split: str
+    split_here: bool  # the data has no splits of its own
+
+
+CONTESTS = {"bccd": Contest(40, "test", False), "mask": Contest(30, "val", True)}
+
+
+def main() -> None:
+    """Do one step."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.rivals.training", description=__doc__)
+    steps = parser.add_subparsers(dest="step", required=True)
+    for name in ("rival", "ours", "score"):
+        step = steps.add_parser(name)
+        if name == "rival":
+            step.add_argument("environments", type=lambda text: Path(text).resolve())
+        step.add_argument("folder", type=lambda text: Path(text).resolve())
+        if name != "score":
+            step.add_argument("data", choices=CONTESTS)
+            step.add_argument("--threads", type=int, default=1)
+            step.add_argument("--core", type=int)
+            step.add_argument("--seed", type=int, default=0)
+        if name == "ours":
+            step.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+            step.add_argument("--minutes", type=float, help="a time budget instead of the epochs")
+    asked = parser.parse_args()
+    if asked.step == "rival":
+        train_rival(asked)
+    elif asked.step == "ours":
+        train_ours(asked)
+    else:
+        code = identify_code()
+        document = record("training_quality", code, score_all(asked.folder))
+        RECORDED.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        print(json.dumps(document["figures"], indent=2))
+
+
+def source_of(folder: Path, name: str) -> Path:
+    """The data set in VOC, with its splits."""
+    given = Path(os.environ["VEDETTE_DATA"]) / name
+    return two_way_split(given, folder / "data" / name) if CONTESTS[name].split_here else given
+
+
+def train_rival(asked: argparse.Namespace) -> None:
+    """Ultralytics, as a program in its own environment; what it finds lies in FOLDER/rival-NAME-SEED."""
+    contest = CONTESTS[asked.data]
+    source = source_of(asked.folder, asked.data)
+    described = in_yolo(source, asked.folder / "data" / f"{asked.data}-yolo")
+    out = asked.folder / f"rival-{asked.data}-{asked.seed}"
+    out.mkdir(parents=True, exist_ok=True)
+    pinned = ["taskset", "-c", str(asked.core)] if asked.core is not None else []
+    listed = described.with_name(f"{contest.score_split}.txt")
+    numbers = [SIZE, RIVAL_BATCH, contest.epochs, asked.threads, asked.seed]
+    command = [*pinned, python_of(asked.environments, "ultralytics"), str(PROGRAM), str(described), str(listed)]
+    with (out / "log.txt").open("w", encoding="utf-8") as log:
+        subprocess.run([*command, str(out), *map(str, numbers)], stdout=log, stderr=log, check=True)
+
+
+def train_ours(asked: argparse.Namespace) -> None:
+    """`vedette train` with its defaults; the run lies in FOLDER/ours-NAME-PRECISION-SEED."""
+    contest = CONTESTS[asked.data]
+    budget = "" if asked.minutes is None else f"-{asked.minutes:g}min"
+    spec = Spec(
+        str(source_of(asked.folder, asked.data)),
+        str(asked.folder / f"ours-{asked.data}-{asked.precision}{budget}-{asked.seed}"),
+        score_split=contest.score_split,
+        size=SIZE,
+        epochs=contest.epochs,
+        time_budget_s=None if asked.minutes is None else asked.minutes * 60,
+        seed=asked.seed,
+        precision=asked.precision,
+        validate_every=5,
+    )
+    print(json.dumps(run(spec, asked.threads, asked.core), indent=2))
+
+
+def score_all(folder: Path) -> dict[str, Any]:
+    """Every run that FOLDER holds, by data set."""
+    figures: dict[str, Any] = {}
+    for name, contest in CONTESTS.items():
+        runs: dict[str, Any] = {}
+        for out in sorted(folder.glob(f"ours-{name}-*/measured.json")):
+            runs[out.parent.name.replace(f"ours-{name}", "vedette")] = json.loads(out.read_text(encoding="utf-8"))
+        for out in sorted(folder.glob(f"rival-{name}-*/training.json")):
+            data = choose_split(read_data_set(source_of(folder, name)), contest.score_split)
+            found = {w: score_rival(json.loads((out.parent / f"{w}.json").read_bytes()), data) for w in WEIGHTS}
+            cost = json.loads(out.read_text(encoding="utf-8"))
+            runs[out.parent.name.replace(f"rival-{name}", "ultralytics")] = cost | {"weights": found}
+        if runs:
+            figures[name] = {"epochs": contest.epochs, "size": SIZE, "split": contest.score_split, "runs": runs}
+    return figures
+
+
+def score_rival(found: Mapping[str, list[list[float]]], data: DataSet) -> dict[str, Any]:
+    """What our scorer says of another detector's boxes: by picture, rows of x1, y1, x2, y2, score, class."""
+    ids = {name: index for index, name in enumerate(data.classes)}
+    truths, detections = [], []
+    for sample in data.samples:
+        size_px = picture_size(sample.picture)
+        rows = np.array(found[sample.picture.stem], np.float32).reshape(-1, 6)
+        rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+        boxes = np.clip(rows[:, :4], 0, np.array([*size_px, *size_px], np.float32))  # (n, 4) float32
+        truths.append(truths_of(sample, size_px, ids))
+        detections.append(Detections(boxes, rows[:, 4], rows[:, 5].astype(np.int32), data.classes))
+    return brief(summarise(truths, detections, data.classes).to_json())
+
+
+if __name__ == "__main__":
+    main()
