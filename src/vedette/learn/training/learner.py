@@ -3,8 +3,8 @@
 Several processes learn as one: each from its part of a batch, with the sum of everybody's gradients, on its own copy of
 the weights. The copies stay equal to the bit, since each takes the same steps.
 
-AdamW (Loshchilov and Hutter, arXiv:1711.05101) with decay on kernels alone. The average of the weights over the last
-steps is what is validated and delivered. Arithmetic that is not finite raises before the weights are touched.
+Loss, optimiser and average are those of the recipe's `method`; what the average holds is validated and delivered.
+Frozen layers keep every bit. Arithmetic that is not finite raises before the weights are touched.
 """
 
 import copy
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vedette.learn.darknet.loss import DetectionLoss, Truths
+from vedette.learn.darknet.loss import Truths
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.training.arithmetic import Arithmetic
 from vedette.learn.training.errors import DivergedError, ResumeError
 from vedette.learn.training.loading import Batch
+from vedette.learn.training.method import Method, VedetteMethod
 from vedette.learn.training.peers import ALONE, PATHS, Peers
-from vedette.learn.training.schedule import average_decay
 from vedette.learn.training.settings import Recipe
 from vedette.learn.training.shared_norm import share_norms
 from vedette.learn.training.validate import to_input
@@ -43,8 +43,15 @@ class StepLosses:
 class Learner:
     """A network in training on one device."""
 
-    def __init__(self, network: DarknetNetwork, recipe: Recipe, arithmetic: Arithmetic, peers: Peers = ALONE) -> None:
-        plan = network.plan
+    def __init__(
+        self,
+        network: DarknetNetwork,
+        recipe: Recipe,
+        arithmetic: Arithmetic,
+        peers: Peers = ALONE,
+        *,
+        method: Method | None = None,
+    ) -> None:
         self.arithmetic = arithmetic
         self.network = network.to(arithmetic.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         peers.share_tensors(self.network.state_dict().values())
@@ -52,20 +59,20 @@ class Learner:
         share_norms(self.network, peers)
         self.peers = peers
         self.step_count = 0
-        self._recipe = recipe
-        self._loss = DetectionLoss(plan.heads, plan.input_width, plan.input_height, recipe.loss, self._count_all)
+        self._frozen = 0  # layers, from the first
+        self._method = method or VedetteMethod(recipe, network.plan, self._count_all)
         kernels = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1]
-        self._optimiser = torch.optim.AdamW(
-            [
-                {"params": kernels, "weight_decay": recipe.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=recipe.learning_rate,
-            betas=(recipe.momentum, recipe.second_momentum),
-            fused=True,
-        )
+        self._optimiser = self._method.optimiser(kernels, others)
         self._averaged = _pairs(self.average, self.network)
+
+    def freeze(self, layers: int) -> None:
+        """Keep the first `layers` layers as they are from now on, their batch norms' statistics too; 0 frees all."""
+        if layers == self._frozen:
+            return
+        for index, layer in enumerate(self.network.layers):
+            layer.requires_grad_(index >= layers)
+        self._frozen = layers
 
     def step(self, batch: Batch, rate: float) -> StepLosses:
         """Learn from one batch, or this process's part of it; `rate` is the factor on the learning rate.
@@ -75,28 +82,39 @@ class Learner:
         """
         if self.peers.are_many:  # dropout: other draws in each process, the same after a resume
             torch.manual_seed(self.step_count * self.peers.count + self.peers.rank)
-        device = self.arithmetic.device
-        images = to_input(torch.from_numpy(batch.images_nhwc_rgb_u8), device)
-        truths = Truths(torch.from_numpy(batch.boxes_xyxy_px).to(device), torch.from_numpy(batch.class_ids).to(device))
         self.network.train()
-        with self.arithmetic.autocast():
-            heads = self.network(images)
-        parts = self._loss(heads, truths)
-        shown = [float(v.detach()) for v in (parts.total, parts.box, parts.objectness, parts.classes)]
-        losses = StepLosses(*self.peers.sum(shown))
-        if not math.isfinite(losses.total):
-            raise self._diverged(f"the loss is {losses.total}", batch)
+        for layer in self.network.layers[: self._frozen]:
+            layer.eval()
         self._optimiser.zero_grad(set_to_none=True)
-        parts.total.backward()  # type: ignore[no-untyped-call]
+        losses = self._gather_gradients(batch)
         self._add_up_gradients()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.largest_gradient)
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._method.largest_gradient)
         if not math.isfinite(float(norm)):
             raise self._diverged("the gradient is not finite", batch)
         for group in self._optimiser.param_groups:
-            group["lr"] = self._recipe.learning_rate * rate
+            group["lr"] = self._method.learning_rate * rate
         self._optimiser.step()
         self._follow()
         return losses
+
+    def _gather_gradients(self, batch: Batch) -> StepLosses:
+        """Forward and backward, part by part."""
+        device, parts = self.arithmetic.device, self._method.parts
+        sums = [0.0, 0.0, 0.0, 0.0]
+        for picture in range(0, len(batch.class_ids), max(len(batch.class_ids) // parts, 1)):
+            own = slice(picture, picture + max(len(batch.class_ids) // parts, 1))
+            images = to_input(torch.from_numpy(batch.images_nhwc_rgb_u8[own]), device)
+            boxes, classes = batch.boxes_xyxy_px[own], batch.class_ids[own]
+            truths = Truths(torch.from_numpy(boxes).to(device), torch.from_numpy(classes).to(device))
+            with self.arithmetic.autocast():
+                heads = self.network(images)
+            found = self._method.measure(heads, truths, (images.shape[3], images.shape[2]))
+            shown = [float(v.detach()) for v in (found.total, found.box, found.objectness, found.classes)]
+            sums = [have + more for have, more in zip(sums, self.peers.sum(shown), strict=True)]
+            if not math.isfinite(sums[0]):
+                raise self._diverged(f"the loss is {sums[0]}", batch)
+            found.total.backward()  # type: ignore[no-untyped-call]
+        return StepLosses(*sums)
 
     def _count_all(self, positives: int) -> int:
         return int(self.peers.sum([positives])[0])
@@ -120,7 +138,7 @@ class Learner:
         """Move the average towards the weights just learnt; count the step."""
         average, current = self._averaged
         with torch.no_grad():
-            torch._foreach_lerp_(average, current, 1.0 - average_decay(self.step_count))
+            torch._foreach_lerp_(average, current, 1.0 - self._method.average_decay(self.step_count))
         self.step_count += 1
 
     def to_tensors(self) -> dict[str, Tensor]:
@@ -128,7 +146,7 @@ class Learner:
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.state_dict().items()}
         for index, state in self._optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{key}": value for key, value in state.items()}
+            tensors |= {f"optimiser.{index}.{key}": value for key, value in state.items() if value is not None}
         tensors["random.torch"] = torch.get_rng_state()
         return tensors
 

@@ -15,7 +15,9 @@ from typing import Any
 from vedette.learn.darknet.loss import LossSettings
 from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
 from vedette.learn.training.augment import AugmentSettings
+from vedette.learn.training.darknet_recipe import DarknetRecipe, darknet_recipe_from_flat
 from vedette.learn.training.errors import RunFolderError, SettingsError
+from vedette.learn.training.freezing import parse_freeze, parse_unfreezing
 from vedette.learn.training.leaks import LeakChoice
 
 DEFAULT_MODEL = "yolov3-tiny"
@@ -29,7 +31,7 @@ Flat = dict[str, str | int | float | bool]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the network learns; not on the command line yet."""
+    """How the network learns, in Vedette's own way; `recipe_keys` has meanings and ranges, `recipe_file` the file."""
 
     learning_rate: float = 3e-3  # AdamW
     weight_decay: float = 0.05  # kernels only, neither biases nor batch norm
@@ -64,12 +66,26 @@ class TrainSettings:
     leaks: LeakChoice = LeakChoice.REFUSE
     fold: tuple[int, int] | None = None  # (number from 1, of how many): validate on that part, train on the others
     tensorboard: bool = False
+    freeze: str | None = None  # `freezing`: backbone, or a number of layers
+    unfreeze_after: str | None = None  # epochs, or a share with %
+    class_weights: str | None = None  # as `class_weights.parse_class_weights` gives it
     recipe: Recipe = field(default_factory=Recipe)
+    darknet: DarknetRecipe | None = None  # instead of `recipe`: what a cfg asks for; epochs 0: its max_batches
 
     def __post_init__(self) -> None:
         for name, value in (("epochs", self.epochs), ("batch", self.batch), ("val-every", self.validate_every)):
-            if value < 1:
+            if value < 1 and not (name == "epochs" and self.goes_by_cfg):
                 raise SettingsError(f"--{name} must be at least 1, not {value}")
+        if self.goes_by_cfg and not (self.darknet and self.darknet.max_batches) and self.time_budget_s is None:
+            raise SettingsError("the cfg does not say how long to train (max_batches): give --epochs or --time-budget")
+        if self.freeze is not None:
+            parse_freeze(self.freeze)
+            if self.weights is None:
+                raise SettingsError("--freeze holds layers as --weights brought them: add --weights, or leave it out")
+        if self.unfreeze_after is not None:
+            parse_unfreezing(self.unfreeze_after)
+            if self.freeze is None:
+                raise SettingsError("--unfreeze-after is when --freeze ends: add --freeze, or leave it out")
         if self.patience is not None and self.patience < 1:
             raise SettingsError(f"--patience must be at least 1, not {self.patience}")
         if self.time_budget_s is not None and not (math.isfinite(self.time_budget_s) and self.time_budget_s > 0):
@@ -85,6 +101,15 @@ class TrainSettings:
         if not 0 <= self.seed < 2**63:
             raise SettingsError(f"--seed must be between 0 and 2^63 - 1, not {self.seed}")
 
+    @property
+    def goes_by_cfg(self) -> bool:
+        """Whether a cfg's max_batches, not a number of epochs, is the length of the run."""
+        return self.darknet is not None and self.epochs == 0
+
+    def steps(self, per_epoch: int) -> int:
+        """How many steps the whole run has, unless a time budget ends it."""
+        return self.darknet.max_batches if self.goes_by_cfg and self.darknet else self.epochs * per_epoch
+
     def to_flat(self) -> Flat:
         """One level of plain values, those that are not set left out; for settings.json."""
         flat: Flat = {"data": str(self.data), "model": self.model}
@@ -92,7 +117,8 @@ class TrainSettings:
             flat["weights"] = str(self.weights)
         if self.size_px is not None:
             flat["size"] = f"{self.size_px[0]}x{self.size_px[1]}"
-        flat |= {"epochs": self.epochs, "batch": self.batch, "seed": self.seed}
+        flat |= {} if self.goes_by_cfg else {"epochs": self.epochs}
+        flat |= {"batch": self.batch, "seed": self.seed}
         flat |= {"device": self.device.value, "precision": self.precision.value}
         if self.time_budget_s is not None:
             flat["time_budget_s"] = self.time_budget_s
@@ -100,6 +126,9 @@ class TrainSettings:
         if self.patience is not None:
             flat["patience"] = self.patience
         flat |= self._extras()
+        flat["recipe"] = "vedette" if self.darknet is None else "darknet"
+        if self.darknet is not None:
+            return flat | self.darknet.to_flat()
         for key, value in asdict(self.recipe).items():
             if isinstance(value, dict):
                 flat |= {f"{key}_{inner}": number for inner, number in value.items()}
@@ -116,7 +145,8 @@ class TrainSettings:
             flat["leaks"] = self.leaks.value
         if self.fold is not None:
             flat["fold"] = f"{self.fold[0]}/{self.fold[1]}"
-        return flat
+        held = {name: getattr(self, name) for name in ("freeze", "unfreeze_after", "class_weights")}
+        return flat | {name: value for name, value in held.items() if value is not None}
 
     def recipe_and_schedule(self) -> Flat:
         """The settings that a resumed run must share with the begun one."""
@@ -130,13 +160,14 @@ def settings_from_flat(flat: Mapping[str, Any]) -> TrainSettings:
         SettingsError: a setting is missing or of the wrong kind.
     """
     try:
-        recipe = _recipe_from_flat(flat)
+        is_darknets = flat.get("recipe", "vedette") == "darknet"
+        recipe = Recipe(scale_x_y=1.0) if is_darknets else _recipe_from_flat(flat)
         return TrainSettings(
             data=Path(flat["data"]),
             model=str(flat["model"]),
             weights=Path(flat["weights"]) if "weights" in flat else None,
             size_px=parse_size(flat["size"]) if "size" in flat else None,
-            epochs=int(flat["epochs"]),
+            epochs=int(flat["epochs"] if not is_darknets else flat.get("epochs", 0)),
             batch=int(flat["batch"]),
             seed=int(flat["seed"]),
             device=DeviceChoice(flat["device"]),
@@ -149,7 +180,11 @@ def settings_from_flat(flat: Mapping[str, Any]) -> TrainSettings:
             leaks=LeakChoice(flat.get("leaks", LeakChoice.REFUSE)),
             fold=_fold(flat["fold"]) if "fold" in flat else None,
             tensorboard=_switch(flat, "tensorboard"),
+            freeze=str(flat["freeze"]) if "freeze" in flat else None,
+            unfreeze_after=str(flat["unfreeze_after"]) if "unfreeze_after" in flat else None,
+            class_weights=str(flat["class_weights"]) if "class_weights" in flat else None,
             recipe=recipe,
+            darknet=darknet_recipe_from_flat(flat) if is_darknets else None,
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RunFolderError(f"the settings of this run cannot be read: {error!r}") from error

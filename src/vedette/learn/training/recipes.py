@@ -1,0 +1,120 @@
+"""From what a person asks for to the settings of a run, whichever recipe it is; what a run says about it.
+
+`--recipe vedette` (default) is its own, `darknet` follows the cfg's [net] and [yolo], a file is either with values
+of one's own (`recipe_file`). Here a new run's settings are put together, and those of a resumed run compared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vedette.learn.darknet.cfg import Cfg, parse_cfg, read_cfg
+from vedette.learn.darknet.zoo import FAMILIES, make_cfg
+from vedette.learn.training.class_weights import parse_class_weights
+from vedette.learn.training.darknet_recipe import honoured, not_honoured, read_darknet_recipe
+from vedette.learn.training.errors import ResumeError, SettingsError
+from vedette.learn.training.new_network import FAMILY_SIZE_PX
+from vedette.learn.training.recipe_file import RecipeChoice, RecipeKind, choose_recipe
+from vedette.learn.training.settings import DEFAULT_MODEL, Recipe, TrainSettings, settings_from_flat
+
+
+def new_settings(asked: Mapping[str, Any]) -> TrainSettings:
+    """What a new run is asked for, by the names of settings.json, over the defaults of its recipe.
+
+    Raises:
+        InputError: a setting, recipe file or cfg that cannot be used.
+    """
+    choice = choose_recipe(str(asked.get("recipe", RecipeKind.VEDETTE.value)))
+    data, model = Path(asked["data"]), str(asked.get("model", DEFAULT_MODEL))
+    if choice.kind is RecipeKind.DARKNET:
+        settings = _of_cfg(choice, data, model, asked)
+    else:
+        settings = TrainSettings(data=data, model=model, recipe=choice.apply(Recipe()))
+    others = {key: value for key, value in asked.items() if key not in {"recipe", "batch"} or settings.darknet is None}
+    others.pop("recipe", None)
+    if "class_weights" in others:
+        others["class_weights"] = parse_class_weights(others["class_weights"])
+    return settings_from_flat({**_flat(settings), **others})
+
+
+def resumed_settings(begun: Mapping[str, Any], asked: Mapping[str, Any]) -> TrainSettings:
+    """What a run was begun with, and what else is asked for now; `loop` refuses what differs.
+
+    Raises:
+        InputError: another recipe than the run's, or settings that cannot be read.
+    """
+    others = dict(asked)
+    if "class_weights" in others:
+        others["class_weights"] = parse_class_weights(others["class_weights"])
+    settings = settings_from_flat({**begun, **{key: value for key, value in others.items() if key != "recipe"}})
+    if "recipe" not in asked:
+        return settings
+    choice = choose_recipe(str(asked["recipe"]))
+    own = RecipeKind.VEDETTE if settings.darknet is None else RecipeKind.DARKNET
+    if choice.kind is not own:
+        raise ResumeError(f"the run was begun with the recipe {own.value}, not {choice.kind.value}; leave out --recipe")
+    if settings.darknet is not None:
+        return replace(settings, darknet=choice.apply_to_darknet(settings.darknet))
+    return replace(settings, recipe=choice.apply(settings.recipe))
+
+
+def _of_cfg(choice: RecipeChoice, data: Path, model: str, asked: Mapping[str, Any]) -> TrainSettings:
+    cfg = training_cfg(model)
+    recipe = choice.apply_to_darknet(read_darknet_recipe(cfg))
+    if "batch" in asked:
+        batch = int(asked["batch"])
+        if batch < 1:
+            raise SettingsError(f"--batch must be at least 1, not {batch}")
+        recipe = replace(recipe, batch=batch, subdivisions=min(recipe.subdivisions, batch))
+    if recipe.mosaic and cfg.net.integer("letter_box", 0):
+        raise cfg.net.error(
+            "letter_box=1 and mosaic=1 exclude each other, as in Darknet; set one of them to 0", "mosaic"
+        )
+    if not recipe.heads:
+        raise SettingsError(f"{cfg.source} has no [yolo] to train by the recipe darknet")
+    epochs = int(asked.get("epochs", 0))
+    budget = asked.get("time_budget_s")
+    return TrainSettings(
+        data, model, epochs=epochs, batch=recipe.step_pictures, time_budget_s=budget, recipe=Recipe(scale_x_y=1.0),
+        darknet=recipe,
+    )  # fmt: skip
+
+
+def _flat(settings: TrainSettings) -> dict[str, Any]:
+    return dict(settings.to_flat())
+
+
+def training_cfg(model: str) -> Cfg:
+    """The cfg that a model's training is read from: its own, or the one that is written for a family.
+
+    Raises:
+        InputError: there is no such family or file.
+    """
+    if model in FAMILIES:
+        return parse_cfg(make_cfg(model, 1, *FAMILY_SIZE_PX), model)
+    path = Path(model)
+    if not path.is_file():
+        raise SettingsError(f"--model {model} is neither a cfg file nor one of {', '.join(FAMILIES)}")
+    return read_cfg(path)
+
+
+def recipe_lines(settings: TrainSettings) -> list[str]:
+    """What is said at the start of a run about a cfg's recipe: what is followed, what is not, how long it is."""
+    recipe = settings.darknet
+    if recipe is None:
+        return []
+    cfg = training_cfg(settings.model)
+    size = recipe.batch // recipe.subdivisions
+    lines = [
+        f"recipe darknet: follows {', '.join(honoured(cfg)) or 'nothing'} of {settings.model}, Darknet's defaults else",
+        f"steps of {recipe.step_pictures} pictures, {size} at a time",
+    ]
+    if missed := not_honoured(cfg):
+        lines.append(f"not followed: {', '.join(missed)}")
+    if not settings.goes_by_cfg and recipe.max_batches:
+        how = "the time budget" if settings.time_budget_s else f"{settings.epochs} epochs"
+        lines.append(f"burn-in, steps and ends of the cfg's {recipe.max_batches} batches are fitted into {how}")
+    if recipe.step_pictures == 1:
+        lines.append("batch=1 is what cfg files have for detecting; --batch 64 is Darknet's usual for training")
+    return lines
