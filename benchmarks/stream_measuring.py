@@ -2,9 +2,12 @@
 
 Processor time is what the system charges to the program and everything it waited for. Memory is the largest sum of the
 proportional set sizes (PSS: shared pages are counted once) of the program and everything below it, sampled twice a
-second. `floor` is a program of its own: bare decoding of the same clips (one PyAV thread a clip, frames thrown away),
-then bare inference (the engine alone, as asynchronous as in a run) on as many pictures as a run detects on, the first
-64 of them over and over. Fitting those, starting and loading lie outside what is measured.
+second; a sample of ten processes takes the kernel 27 ms of a processor, so seconds that are compared with another
+program's are taken without. `floor` is a program of its own: bare decoding of the same clips (one PyAV thread a clip,
+frames thrown away), then bare inference (the engine alone, as asynchronous as in a run) on as many pictures as a run
+detects on, the first 64 of them over and over. Fitting those, starting and loading lie outside what is measured. It
+decodes every frame; a run leaves out what no due frame builds on, so `needed_share` says how much of the decoding a run
+of this kind needs.
 """
 
 import json
@@ -26,8 +29,8 @@ SOURCE_PX = (1920, 1080)
 SAMPLE_S = 0.5
 
 
-def weigh(arguments: Sequence[object], timeout_s: float = 3600.0) -> dict[str, Any]:
-    """Run `python ARGUMENTS`: its last JSON document as `said`, wall_s, cpu_s, pss_mib.
+def weigh(arguments: Sequence[object], timeout_s: float = 3600.0, *, memory: bool = True) -> dict[str, Any]:
+    """Run `python ARGUMENTS`: its last JSON document as `said`, wall_s, cpu_s and, with `memory`, pss_mib.
 
     Raises:
         SystemExit: the program failed.
@@ -35,7 +38,7 @@ def weigh(arguments: Sequence[object], timeout_s: float = 3600.0) -> dict[str, A
     command = [sys.executable, *map(str, arguments)]
     began = time.monotonic()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
-        watcher = _Memory(program.pid)
+        watcher = _Memory(program.pid) if memory else None
         out, err = b"", b""
         reader = threading.Thread(target=lambda: errors.append(program.stderr.read() if program.stderr else b""))
         errors: list[bytes] = []
@@ -49,17 +52,15 @@ def weigh(arguments: Sequence[object], timeout_s: float = 3600.0) -> dict[str, A
         _, status, usage = os.wait4(program.pid, 0)
         program.returncode = os.waitstatus_to_exitcode(status)
         wall_s = time.monotonic() - began
-        watcher.stop()
+        if watcher is not None:
+            watcher.stop()
         err = errors[0]
     if program.returncode != 0:
         raise SystemExit(f"{command} failed with {program.returncode}: {err.decode()[-2000:]}")
-    return {
-        "said": _last_json(out.decode()),
-        "wall_s": wall_s,
-        "cpu_s": usage.ru_utime + usage.ru_stime,
-        "pss_mib": watcher.peak_kib / 1024,
-        "pss_mib_over_time": watcher.over_time,
-    }
+    weights = {"said": _last_json(out.decode()), "wall_s": wall_s, "cpu_s": usage.ru_utime + usage.ru_stime}
+    if watcher is not None:
+        weights |= {"pss_mib": watcher.peak_kib / 1024, "pss_mib_over_time": watcher.over_time}
+    return weights
 
 
 def _last_json(text: str) -> Any:
@@ -105,7 +106,9 @@ def _pss_kib(pid: int) -> int:
 
 def floor(bundle: Path, precision: str, clips: Sequence[Path]) -> dict[str, Any]:
     """What the machine can do at most with these clips: frames, wall_s and cpu_s without starting or loading."""
-    figures: dict[str, Any] = weigh(["-m", "benchmarks.stream_measuring", bundle, precision, *clips])["said"]
+    figures: dict[str, Any] = weigh(["-m", "benchmarks.stream_measuring", bundle, precision, *clips], memory=False)[
+        "said"
+    ]
     return figures
 
 
@@ -138,6 +141,7 @@ def _floor(bundle: str, precision: str, clips: Sequence[str]) -> dict[str, float
         "decode_cpu_ms": 1e3 * (decoded_cpu - cpu) / sum(counted),
         "infer_cpu_ms": 1e3 * (time.process_time() - decoded_cpu) / count,
         "decode_wall_s": decoded - began,
+        "needed_share": sum(map(_needed, clips)) / sum(counted),
     }
 
 
@@ -148,6 +152,21 @@ def _decode(clip: str, number: int, counted: list[int]) -> None:
         stream = container.streams.video[0]
         stream.thread_count = 1
         counted[number] = sum(1 for _ in container.decode(stream))
+
+
+def _needed(clip: str) -> int:
+    """How many frames lie between a keyframe and the last due frame of its group."""
+    import av
+
+    needed = group = 0
+    with av.open(clip) as container:
+        packets = (packet for packet in container.demux(video=0) if packet.size)
+        for number, packet in enumerate(packets):
+            group = 0 if packet.is_keyframe else group
+            group += 1
+            if number % EVERY == 0:
+                needed, group = needed + group, 0
+    return needed
 
 
 def _infer(detector: Any, pictures: Sequence[Any], count: int) -> None:
