@@ -114,7 +114,7 @@ def test_a_dead_camera_is_reported_and_the_others_go_on(
     cameras = ["--camera", good]
     for name in ("text.mp4", "empty.mp4", "missing.mp4"):
         cameras += ["--camera", tmp_path / name]
-    cameras += ["--camera", "nobody=rtsp://127.0.0.1:9/stream"]
+    cameras += ["--camera", "nobody=rtsp://127.0.0.1:9/stream", "--give-up-after", "0"]
     code, document, err = run_json(capsys, "--bundle", bundle, *cameras)
     assert code == 0
     assert [entry["camera"] for entry in document["errors"]] == ["text", "empty", "missing", "nobody"]

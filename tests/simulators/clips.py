@@ -49,7 +49,7 @@ def write_clip(
             video.codec_context.time_base = TIME_BASE
         for index in range(frames):
             if audio is not None and index % 5 == 0:
-                _mux_silence(output, audio, index * 16_000 // fps)
+                mux_silence(output, audio, index * 16_000 // fps)
             frame = av.VideoFrame.from_ndarray(draw_frame(index, *size), format="rgb24")
             if times_s is not None:
                 frame.time_base, frame.pts = TIME_BASE, round(times_s[index] / TIME_BASE)
@@ -71,7 +71,7 @@ def turn_clip(path: Path, counter_clockwise_quarters: int) -> None:
     path.write_bytes(bytes(content))
 
 
-def _mux_silence(output: "av.container.OutputContainer", audio: "av.AudioStream", pts: int) -> None:
+def mux_silence(output: "av.container.OutputContainer", audio: "av.AudioStream", pts: int) -> None:
     frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
     frame.sample_rate, frame.pts = 16_000, pts
     output.mux(audio.encode(frame))

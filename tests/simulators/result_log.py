@@ -63,12 +63,23 @@ def run_cameras(
     stop_after_results: int | None = None,
     detector: BlobDetector | None = None,
     isolation: Isolation | None = None,
+    give_up_after_s: float | None = 0.0,
     **settings: float,
 ) -> tuple[ResultLog, tuple[CameraStatistics, ...]]:
-    """Run a pipeline to its end, or stop it from another thread after so many results."""
+    """Run a pipeline to its end, or stop it from another thread after so many results.
+
+    A live camera that fails has ended, unless there is time to come back.
+    """
     log = ResultLog()
     pipeline = StreamPipeline(
-        cameras, detector or BlobDetector(), log, every, isolation=isolation, spawner=shared_spawner(), **settings
+        cameras,
+        detector or BlobDetector(),
+        log,
+        every,
+        isolation=isolation,
+        spawner=shared_spawner(),
+        give_up_after_s=give_up_after_s,
+        **settings,
     )
     if stop_after_results is not None:
 

@@ -185,6 +185,8 @@ class DeepStreamWatch:
                 events=self._cameras[one.camera].events,
                 drops=0,
                 restarts=one.restarts,
+                reconnects=0,  # DeepStream opens a source again by itself, unseen
+                offline_since_unix_s=None,
                 gated=0,
                 gated_slots=0,
                 fps=one.mean_fps,
@@ -316,6 +318,8 @@ class DeepStreamWatch:
             decode_errors=0,
             loops=0,
             restarts=self.restarts,
+            reconnects=0,
+            offline_since_unix_s=None,
             gated=0,
             gated_slots=0,
             gate_openings=0,

@@ -21,6 +21,7 @@ from vedette.contracts.pipeline import (
     Line,
     MqttTarget,
     Pipeline,
+    Reconnect,
     Show,
     Tls,
     Zone,
@@ -29,6 +30,7 @@ from vedette.contracts.pipeline import (
 _KEYS: dict[str, type[BaseModel]] = {
     "cameras": Camera,
     "detect": Detect,
+    "reconnect": Reconnect,
     "lines": Line,
     "zones": Zone,
     "show": Show,

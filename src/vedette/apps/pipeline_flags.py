@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from vedette.apps.durations import parse_duration
 from vedette.apps.pipeline_errors import PipelineError, check_pipeline
 from vedette.contracts.errors import UsageError
 from vedette.contracts.pipeline import Pipeline, check_camera_url, is_live_url
@@ -43,7 +44,8 @@ def flags_to_pipeline(
 ) -> Pipeline:
     """The pipeline that flags describe.
 
-    `settings`: anchor, counts (a path or `off`), isolation, every field of `detect`, and, for files, loop and realtime.
+    `settings`: anchor, counts (a path or `off`), isolation, give_up_after (a duration), every field of `detect`, and,
+    for files, loop and realtime.
 
     Raises:
         UsageError: lists every mistake, each with its flag.
@@ -72,11 +74,12 @@ def flags_to_pipeline(
     for camera in files or document["cameras"]:  # live cameras beside files need neither; alone, they are refused below
         if loop or realtime:
             camera.update(loop=loop, realtime=realtime)
-    if (counts := settings.pop("counts", None)) is not None:
-        document["counts"] = False if str(counts) == "off" else str(counts)
-    for name in ("anchor", "isolation"):
+    for name in ("anchor", "counts", "isolation"):
         if name in settings:
-            document[name] = settings.pop(name)
+            value = settings.pop(name)
+            document[name] = False if (name, value) == ("counts", "off") else value
+    if (give_up_after := settings.pop("give_up_after", None)) is not None:
+        document["reconnect"] = {"give_up_after_s": _seconds("--give-up-after", give_up_after, mistakes)}
     document |= {"bundle": str(bundle or "?"), "detect": settings}
     if record is not None:
         document["record"] = str(record)
@@ -167,6 +170,15 @@ def parse_show(text: str) -> dict[str, Any]:
         raise _FlagError("give [HOST]:PORT, for example :8080 (this machine only) or 0.0.0.0:8080 (every network)")
     host = match.group(1) or match.group(2)
     return {"port": int(match.group(3)), **({"host": host} if host else {})}
+
+
+def _seconds(flag: str, text: str, mistakes: list[str]) -> float | None:
+    """A duration, which may be 0."""
+    try:
+        return 0.0 if re.fullmatch(r"\s*0+\s*[smh]?\s*", text) else parse_duration(text)
+    except UsageError as error:
+        mistakes.append(f"{flag}: {error}; 0 means at once")
+        return None
 
 
 def parse_tls(text: str) -> Any:

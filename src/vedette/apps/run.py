@@ -80,13 +80,19 @@ def run(  # noqa: PLR0913 - the flags of a command
     isolation: Annotated[
         str | None, Parameter(help="how each camera decodes: processes (default on Linux) or threads")
     ] = None,
+    give_up_after: Annotated[
+        str | None,
+        Parameter(help="a live camera that is away for so long (15m) has failed; 0: at once (default: never)"),
+    ] = None,
     duration: Annotated[str | None, Parameter(help="stop after this long, for example 90s, 15m, 2h")] = None,
     json: Annotated[bool, Parameter(negative="", help="print one JSON document at the end")] = False,
 ) -> int:
     """Watch cameras: detect, track, count what crosses lines and stays in zones, send events.
 
     Files that are not paced are watched as fast as possible and lose nothing; live cameras and --realtime files never
-    wait: the newest frame wins and every drop is counted. A camera that fails is reported and the others go on.
+    wait: the newest frame wins and every drop is counted. A file that fails is reported and the others go on. A live
+    camera that cannot be opened, or goes away, is reported once and opened again until it comes back: a run with one
+    goes on until it is stopped.
 
     Exit code 0 unless every camera failed; 130 after Ctrl-C.
     """
@@ -112,6 +118,7 @@ def run(  # noqa: PLR0913 - the flags of a command
         "precision": precision,
         "gate": gate,
         "isolation": isolation,
+        "give_up_after": give_up_after,
     }
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
     if pipeline is not None:

@@ -66,7 +66,9 @@ def describe(statistics: Sequence[CameraStatistics], events: int) -> str:
     running, each = len(rates), f" ({min(rates):.1f} to {max(rates):.1f} a camera)" if len(rates) > 1 else ""
     fps, detected = sum(one.fps for one in statistics), sum(one.detections_per_s for one in statistics)
     drops = sum(one.drops for one in statistics)
+    away = sum(one.state is CameraState.OFFLINE for one in statistics)
+    offline = f" ({away} offline)" if away else ""
     return (
-        f"watching: {running} of {len(statistics)} cameras, {fps:.1f} frames/s, {detected:.1f} detected on/s{each}, "
-        f"{drops} drops, {events} events"
+        f"watching: {running} of {len(statistics)} cameras{offline}, {fps:.1f} frames/s, "
+        f"{detected:.1f} detected on/s{each}, {drops} drops, {events} events"
     )

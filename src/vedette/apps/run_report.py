@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class CameraSummary:
-    """One camera's figures over the whole run; `error` is a sentence when it failed."""
+    """One camera's figures over the whole run; `error` is a sentence when it failed, or was away at the end."""
 
     name: str
     frames: int
@@ -16,11 +16,26 @@ class CameraSummary:
     events: int
     drops: int
     restarts: int  # how often its decoder died and another went on
+    reconnects: int  # how often it came back after it was away
+    offline_since_unix_s: float | None  # away at the end of the run
     gated: int  # frames left undecoded since nothing happened
     gated_slots: int
     fps: float
     detected_per_s: float  # frames detected on, a second of the camera's own time
     error: str | None
+
+    @property
+    def gave_nothing(self) -> bool:
+        """It failed, or was away from beginning to end."""
+        away = self.offline_since_unix_s is not None and self.frames > 0
+        return self.error is not None and not away
+
+    @property
+    def state(self) -> str:
+        """In a word."""
+        if self.error is None:
+            return "ended"
+        return "failed" if self.offline_since_unix_s is None else "offline"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -31,6 +46,8 @@ class CameraSummary:
             "events": self.events,
             "drops": self.drops,
             "restarts": self.restarts,
+            "reconnects": self.reconnects,
+            "offline_since_unix_s": self.offline_since_unix_s,
             "gated": self.gated,
             "gated_slots": self.gated_slots,
             "fps": round(self.fps, 2),
@@ -52,14 +69,14 @@ class RunSummary:
 
     @property
     def errors(self) -> list[dict[str, str]]:
-        """Every camera that failed, and every event target that did."""
+        """Every camera that failed or was away at the end, and every event target that did."""
         failed = [{"camera": c.name, "message": c.error} for c in self.cameras if c.error]
         return [*failed, *({"target": name, "message": message} for name, message in self.sink_errors)]
 
     @property
     def all_failed(self) -> bool:
         """No camera gave anything."""
-        return all(camera.error is not None for camera in self.cameras)
+        return all(camera.gave_nothing for camera in self.cameras)
 
     def to_json(self) -> dict[str, Any]:
         """The document of `vedette run --json`."""
@@ -88,7 +105,7 @@ class RunSummary:
                 str(c.drops),
                 f"{c.fps:.1f}",
                 f"{c.detected_per_s:.1f}",
-                "failed" if c.error else "ended",
+                c.state,
             ]
             for c in self.cameras
         ]
@@ -102,7 +119,7 @@ class RunSummary:
     def count_rows(self) -> list[list[str]]:
         """One row for each figure in `counts`: camera, line or zone, class, what, how many."""
         rows = []
-        failed = {camera.name for camera in self.cameras if camera.error}
+        failed = {camera.name for camera in self.cameras if camera.gave_nothing}
         for camera, places in self.counts.items():
             if camera in failed:
                 continue

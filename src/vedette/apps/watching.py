@@ -124,6 +124,7 @@ class Watch:
             pictures=self._wants_picture,
         )
 
+            give_up_after_s=pipeline.reconnect.give_up_after_s,
     def run(self) -> RunSummary:
         """Watch until every camera has ended, failed or been stopped."""
         began = time.monotonic()
@@ -228,7 +229,8 @@ class Watch:
         return CameraStatus(
             name=one.camera,
             state=CameraState.FAILED if watched.error else CameraState(state),
-            error=watched.error,
+            error=watched.error or one.error,
+            offline_since_unix_s=one.offline_since_unix_s,
             width_px=one.width_px,
             height_px=one.height_px,
             frames=one.frames,
@@ -254,12 +256,13 @@ class Watch:
                 detections=self._watched[one.camera].detections,
                 events=self._watched[one.camera].events,
                 drops=one.drops,
+            reconnects=one.reconnects,
                 restarts=one.restarts,
                 gated=one.gated,
                 gated_slots=one.gated_slots,
                 fps=one.mean_fps,
                 detected_per_s=self._watched[one.camera].detected_per_s,
-                error=self._watched[one.camera].error,
+                error=self._watched[one.camera].error or one.error,
             )
             for one in self._stream.snapshot()
         ]
@@ -273,6 +276,8 @@ class Watch:
             sink_errors=[
                 (sink.name, f"{sink.lost} of {sink.lost + sink.published} events were lost")
                 for sink in self.outlets.sinks
+                reconnects=one.reconnects,
+                offline_since_unix_s=one.offline_since_unix_s,
                 if sink.lost
             ],
         )

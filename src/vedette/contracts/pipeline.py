@@ -145,6 +145,14 @@ class Camera(_Value):
         return self
 
 
+class Reconnect(_Value):
+    """What becomes of a live camera that is away: it is opened again until it comes back."""
+
+    give_up_after_s: float | None = Field(
+        default=None, ge=0, description="away for so long, it has failed; 0: at once; never when left out"
+    )
+
+
 class Detect(_Value):
     """How often and how detection runs."""
 
@@ -251,6 +259,7 @@ class Pipeline(_Value):
     bundle: PathText = Field(min_length=1)
     cameras: tuple[Camera, ...] = Field(min_length=1)
     detect: Detect = Detect()
+    reconnect: Reconnect = Reconnect()
     lines: tuple[Line, ...] = ()
     zones: tuple[Zone, ...] = ()
     anchor: Anchor = Anchor.BOTTOM_CENTRE

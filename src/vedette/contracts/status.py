@@ -16,10 +16,14 @@ NO_COUNTS: Mapping[str, int] = MappingProxyType({})
 
 
 class CameraState(str, Enum):
-    """Where a camera is in its life; `ended` is the good end of a file, `failed` comes with an error."""
+    """Where a camera is in its life; `ended` is the good end of a file, `failed` comes with an error.
+
+    `offline` is a live camera that gives nothing and is opened again and again; its error says why.
+    """
 
     OPENING = "opening"
     RUNNING = "running"
+    OFFLINE = "offline"
     ENDED = "ended"
     FAILED = "failed"
 
@@ -50,7 +54,10 @@ class PlacedZone:
     polygon_xy_px: tuple[tuple[float, float], ...]
 
 
-NUMBERS = ("name", "error", "width_px", "height_px", "frames", "fps", "detections_per_s", "drops", "restarts")
+NUMBERS = (
+    "name", "error", "offline_since_unix_s", "width_px", "height_px", "frames", "fps", "detections_per_s", "drops",
+    "restarts", "reconnects",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class CameraStatus:
     name: str
     state: CameraState
     error: str | None = None
+    offline_since_unix_s: float | None = None  # when its last picture came; None while it gives pictures
     width_px: int = 0
     height_px: int = 0
     frames: int = 0
@@ -67,6 +75,7 @@ class CameraStatus:
     detections_per_s: float = 0.0  # frames detected on a second
     drops: int = 0  # frames that should have been detected on and were not
     restarts: int = 0  # how often its decoder died and another went on
+    reconnects: int = 0  # how often it came back after it was away
     lines: tuple[PlacedLine, ...] = ()
     zones: tuple[PlacedZone, ...] = ()
     counts: Mapping[str, int] = field(default_factory=lambda: NO_COUNTS)  # label for a person -> count

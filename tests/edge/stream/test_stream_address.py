@@ -2,9 +2,10 @@
 
 import pytest
 
-from vedette.edge.stream.address import mask_secrets, resolve_address
+from vedette.edge.stream.address import resolve_address
 from vedette.edge.stream.camera_spec import CameraSpec, SourceKind
 from vedette.edge.stream.errors import CameraInputError
+from vedette.edge.stream.masking import mask_secrets
 
 PASSWORD = "p@ss:w/örd %41"
 

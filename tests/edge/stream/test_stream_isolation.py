@@ -43,10 +43,11 @@ from vedette.edge.stream.decoder_messages import (
     encode_message,
 )
 from vedette.edge.stream.decoder_process import RingOutbox
-from vedette.edge.stream.isolated_camera import DecoderBug, IsolatedCamera
+from vedette.edge.stream.errors import DecoderBug, Retry
+from vedette.edge.stream.isolated_camera import IsolatedCamera
 from vedette.edge.stream.mailbox import Slot
 from vedette.edge.stream.pipeline import StreamPipeline
-from vedette.edge.stream.position import BEGINNING, Position
+from vedette.edge.stream.position import BEGINNING, NEW, Position
 from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
 from vedette.edge.stream.shared_picture import NoPicture, PictureForm, SharedPicture
 from vedette.edge.stream.spawner import DecoderProcess, Spawner
@@ -568,6 +569,7 @@ def test_messages_arrive_as_they_were_sent(position: Position, expected_frames: 
         SlotMessage(report, 1, "u1", False, stamp, None),
         SlotMessage(report, 0, "f4", True, stamp, form),
         EndMessage(report, CameraState.FAILED, "broken", None),
+        EndMessage(report, CameraState.FAILED, "away", None, Retry.SOON, 12.5),
     ):
         assert decode_message(encode_message(message), "a") == message
     late = replace(stamp, media_time_s=float("nan"))
@@ -588,7 +590,7 @@ def test_messages_arrive_as_they_were_sent(position: Position, expected_frames: 
 )
 def test_a_decoder_of_a_file_goes_on_in_bursts(pictures: bool, before: int, credits_told: bytes, goes_on: bool):
     spec, size = CameraSpec("a", "clip.mp4"), InputSpec(width=8, height=8)
-    order = Order(spec, size, 1, None, 1.0, 1.0, 12, pictures, CameraCounters("a").tally(), BEGINNING, None)
+    order = Order(spec, size, 1, None, 1.0, 1.0, 12, pictures, CameraCounters("a").tally(), NEW)
     slot = Slot(FittedFrame(FrameStamp("a", 0, 0.0, 0.0, 8, 8), None, np.zeros((8, 8, 3), np.uint8)), NoPicture())  # type: ignore[arg-type]
     ring, stop = FrameRing(make_ring_fd(12, 8, 8), 12, 8, 8), threading.Event()
     links, credit = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET), socket.socketpair()

@@ -10,6 +10,7 @@ CAMERA_COUNTERS = {
     "frames": "frames decoded",
     "drops": "frames that should have been detected on and were not",
     "restarts": "how often the camera's decoder was replaced",
+    "reconnects": "how often the camera came back after it was away",
 }
 CAMERA_GAUGES = {"fps": "frames decoded a second", "detections_per_s": "frames detected on a second"}
 RUN_COUNTERS = {"events": "events", "events_lost": "events that no target took"}
@@ -43,6 +44,11 @@ def metrics_text(status: Mapping[str, Any]) -> str:
         _add(lines, f"vedette_camera_{name}", "gauge", words, [({"camera": c["name"]}, c[name]) for c in cameras])
     up = [({"camera": c["name"]}, int(c["state"] == "running")) for c in cameras]
     _add(lines, "vedette_camera_running", "gauge", "1 while a camera gives pictures", up)
+    away = [
+        ({"camera": c["name"]}, status["now_unix_s"] - since if (since := c["offline_since_unix_s"]) else 0.0)
+        for c in cameras
+    ]
+    _add(lines, "vedette_camera_offline_seconds", "gauge", "how long a camera has been away; 0 while it is here", away)
     _add_health(lines, status.get("health") or {})
     return "\n".join(lines) + "\n"
 

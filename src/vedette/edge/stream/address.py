@@ -1,4 +1,4 @@
-"""A camera's URL -> what FFmpeg is given: address, options, closed protocol list; and the mask over its secrets.
+"""A camera's URL -> what FFmpeg is given: address, options, closed protocol list.
 
 Credentials enter the URL only here, in memory. A file may open nothing but files and a network camera nothing but the
 protocols of its own kind, so that a playlist or redirect in hostile data cannot reach elsewhere (FFmpeg's
@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from vedette.contracts.pipeline import check_camera_url
 from vedette.edge.stream.camera_spec import CameraSpec, SourceKind
-from vedette.edge.stream.errors import CameraInputError
+from vedette.edge.stream.errors import CameraHopelessError
 
 PROTOCOLS = {
     SourceKind.FILE: "file",
@@ -19,7 +19,6 @@ PROTOCOLS = {
     SourceKind.HTTP: "http,https,tcp,tls,crypto",  # crypto: encrypted HLS segments
 }
 ANALYSE_LIVE_US = 2_000_000  # FFmpeg's own 5 s of looking at a live stream would use up the time to open it
-MASK = "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +35,12 @@ def resolve_address(spec: CameraSpec) -> Address:
     """What to give FFmpeg for a file, rtsp(s), http(s) or usb camera.
 
     Raises:
-        CameraInputError: when the URL is none that Vedette opens.
+        CameraHopelessError: when the URL is none that Vedette opens.
     """
     try:
         check_camera_url(spec.url)
     except ValueError as error:
-        raise CameraInputError(f"camera '{spec.name}': {error}") from error
+        raise CameraHopelessError(f"camera '{spec.name}': {error}") from error
     kind = spec.kind
     if kind is SourceKind.USB:
         device = f"/dev/video{spec.url.partition(':')[2]}"
@@ -57,16 +56,6 @@ def resolve_address(spec: CameraSpec) -> Address:
     if kind is SourceKind.RTSP:
         options |= {"rtsp_transport": "tcp", "allowed_media_types": "video"}
     return Address(_with_credentials(spec), spec.url, options)
-
-
-def mask_secrets(text: str, spec: CameraSpec) -> str:
-    """`text` without the camera's password and with the plain URL in place of the one that was opened."""
-    if spec.kind in (SourceKind.RTSP, SourceKind.HTTP):
-        text = text.replace(_with_credentials(spec), spec.url)
-    if spec.password:
-        for secret in (spec.password, quote(spec.password, safe=""), quote(spec.password)):
-            text = text.replace(secret, MASK)
-    return text
 
 
 def _with_credentials(spec: CameraSpec) -> str:

@@ -1,9 +1,9 @@
-"""One camera: open, decode, keep time, fit every Nth frame, hand it over, count everything.
+"""One camera, once: open, decode, keep time, fit every Nth frame, hand it over, count everything, up to its first end.
 
-The body of a thread, or of a process (`decoder_process`). Guarantees for the others: whatever happens to this camera
-ends here, in its counters, as one sentence. Every frame is numbered, also those left undecoded to catch up, so that
-detection stays on every Nth frame of the stream. An error that is no camera's fault (a bug) is kept in `crash` for the
-pipeline to raise.
+For a thread (`threaded_camera`) or a process of its own (`decoder_process`). Guarantees for the others: whatever
+happens to this camera ends here, as one sentence. Every frame is numbered, also those left undecoded to catch up, so
+that detection stays on every Nth frame of the stream. An error that is no camera's fault (a bug) is kept in `crash` for
+the pipeline to raise.
 """
 
 import copy
@@ -19,11 +19,11 @@ from vedette.contracts.pipeline import GateMode
 from vedette.edge.stream.cadence import make_cadence
 from vedette.edge.stream.camera_gate import CameraGate
 from vedette.edge.stream.camera_spec import CameraSpec
-from vedette.edge.stream.errors import CameraError
+from vedette.edge.stream.errors import CameraError, Retry
 from vedette.edge.stream.fitting import FrameFitter, FullFrame
 from vedette.edge.stream.mailbox import Outbox, Slot
 from vedette.edge.stream.packet_tap import PacketTap
-from vedette.edge.stream.position import BEGINNING, Position
+from vedette.edge.stream.position import NEW, Position, Start
 from vedette.edge.stream.source import FrameSource, open_source
 from vedette.edge.stream.statistics import CameraCounters, CameraState
 from vedette.edge.stream.timing import LATE_SLOT_S, TOO_LATE_S, FilePace, LivePace, MediaClock
@@ -39,22 +39,29 @@ class CameraSettings:
     read_timeout_s: float
     stop: threading.Event
     fps: float | None = None  # detections a second of media time, instead of every Nth frame
+    give_up_after_s: float | None = None  # for a live camera to come back; None: it has for ever
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a camera ended. `seen_s` is when its last frame came, on the monotonic clock."""
+
+    state: CameraState
+    error: str | None = None
+    retry: Retry = Retry.NEVER
+    seen_s: float | None = None
 
 
 class CameraWorker:
-    """Runs one camera; `run` is the body of its thread.
+    """Watches one camera once; what it was before, here or elsewhere, is in `start` and in the counters."""
 
-    `start` is where another worker, which died, had come to, and `heard_s` when that was on the monotonic clock.
-    """
-
-    def __init__(  # noqa: PLR0917 - the last two are for a successor only
+    def __init__(
         self,
         spec: CameraSpec,
         settings: CameraSettings,
         mailbox: Outbox,
         counters: CameraCounters,
-        start: Position = BEGINNING,
-        heard_s: float | None = None,
+        start: Start = NEW,
     ) -> None:
         self.spec = spec
         self.counters = counters
@@ -67,15 +74,18 @@ class CameraWorker:
         self._clock: MediaClock | None = None
         self._clock_ahead: MediaClock | None = None  # as it will be, for frames that may be left out
         self._pace: FilePace | LivePace | None = None
-        self._start = start
-        self._heard_s = heard_s
-        self._index = start.index
-        self._cadence = make_cadence(settings.every, settings.fps, start.media_time_s)
-        self._round_began = start.index - start.round_frames
+        self._start = start.position
+        self._bridged = start.heard_s is None
+        self._after = start
+        self._seen_s = start.heard_s  # when the last frame came
+        self._opening_s = self._opened_s = 0.0  # when it was begun to be opened, and was open
+        self._index = self._start.index
+        self._cadence = make_cadence(settings.every, settings.fps, self._start.media_time_s)
+        self._round_began = self._index - self._start.round_frames
         self._errors_before = 0  # of a looped file's earlier rounds
         self._skipping_since: tuple[float, float] | None = None  # media time, monotonic clock
         self._gate = None if spec.gating is GateMode.OFF else CameraGate(spec.gating)
-        self._handed_s = 0.0  # media time of the last frame handed over
+        self._handed_s = self._start.media_time_s or 0.0  # media time of the last frame handed over
         self._still = False  # slots were gated since
         self._catching_up = False  # after a gate looked back: late on purpose
 
@@ -87,33 +97,19 @@ class CameraWorker:
         pace_start_s = None if self._pace is None else self._pace.start_s
         return Position(self._index, *self._clock.last, self._index - self._round_began, pace_start_s)
 
-    def run(self) -> None:
-        """Watch until the end, the stop or the death of the camera. Never raises."""
-        state, error = CameraState.ENDED, None
-        self.counters.begin(time.monotonic())
+    def watch(self) -> Ending:
+        """Watch until the end, the stop or the failure of the camera. Never raises: a bug is kept in `crash`."""
+        state, error, retry = CameraState.ENDED, None, Retry.NEVER
         try:
             self._watch()
         except CameraError as failure:
-            state, error = CameraState.FAILED, str(failure)
+            state, error, retry = CameraState.FAILED, str(failure), failure.retry
         except BaseException as bug:  # noqa: BLE001 - a thread's last stop: StreamPipeline.run raises it
             self.crash = bug
             state, error = CameraState.FAILED, f"camera '{self.spec.name}': unexpected {type(bug).__name__}"
         if self._stop.is_set() and self.crash is None:
-            state, error = CameraState.STOPPED, None
-        self.counters.finish(state, error, time.monotonic())
-        self._mailbox.finish()
-
-    def stop(self) -> None:
-        """Let `run` end soon; from any thread."""
-        self._stop.set()
-
-    def kill(self) -> None:
-        """Nothing to do: a thread cannot be ended from outside."""
-
-    @property
-    def decoder_pid(self) -> int | None:
-        """None: it decodes in this process."""
-        return None
+            state, error, retry = CameraState.STOPPED, None, Retry.NEVER
+        return Ending(state, error, retry, self._seen_s)
 
     def ask_fps(self, fps: float) -> None:
         """Another rate of detections, for a run by rate; from any thread."""
@@ -128,7 +124,9 @@ class CameraWorker:
         while True:
             gate = self._gate if self._gate is not None and self._gate.gates_packets else None
             settings = self._settings
+            self._opening_s = time.monotonic()
             source = open_source(self.spec, settings.open_timeout_s, settings.read_timeout_s, gate, self.tap)
+            self._opened_s = time.monotonic()
             try:
                 self._play(source)
             finally:
@@ -169,7 +167,8 @@ class CameraWorker:
                     continue
                 left_out = source.skipped - skipped_before
                 skipped_before += left_out
-                left_out += self._unseen(source)
+                if not self._bridged:
+                    left_out += self._bridge_gap(source)
                 self._take(frame, source, left_out)
                 self._mailbox.keep_informed(time.monotonic())
             self._count_gated(source)
@@ -187,12 +186,23 @@ class CameraWorker:
         if not source.live:
             source.resume_after(pts_s, self._start.round_frames)
 
-    def _unseen(self, source: FrameSource) -> int:
-        """How many frames a live camera sent between one worker's death and the first frame of the next."""
-        heard_s, self._heard_s = self._heard_s, None
-        if heard_s is None or self._clock is None or not source.live:
+    def _bridge_gap(self, source: FrameSource) -> int:
+        """Before a worker's first frame, let media time go on by how long nobody saw the camera.
+
+        Returns how many frames a live camera sent meanwhile; none when it was away itself.
+        """
+        self._bridged = True
+        clock, heard_s = self._clock, self._after.heard_s
+        if heard_s is None or clock is None or not source.live:
             return 0
-        return max(round((time.monotonic() - heard_s) / self._clock.interval_s) - 1, 0)
+        now = time.monotonic()
+        if not self._after.away:
+            return max(round((now - heard_s) / clock.interval_s) - 1, 0)
+        # What comes at once has waited since about when opening began, and the rest that waited follows in a burst
+        came_s = self._opening_s if now - self._opened_s < clock.interval_s else now
+        if self._start.media_time_s is not None:
+            clock.go_on(None, self._start.media_time_s + max(came_s - heard_s - clock.interval_s, 0.0))
+        return 0
 
     def _take(self, frame: VideoFrame, source: FrameSource, left_out: int) -> None:
         """Number and time one frame; hand it over when it is due."""
@@ -206,6 +216,7 @@ class CameraWorker:
         if left_out:
             self._count_left_out(left_out, media_time_s - self._clock.interval_s)
         counters.count_frame(now)
+        self._seen_s = now
         index = self._index
         self._index += 1
         lateness_s = 0.0 if self._pace is None else self._keep_pace(source, now, media_time_s, pts_s)

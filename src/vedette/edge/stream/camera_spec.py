@@ -11,7 +11,7 @@ from enum import Enum
 from vedette.contracts.pipeline import GateMode
 
 OPEN_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 4.0  # a camera that gives nothing is noticed within 5 s, also on a busy machine
 
 
 class SourceKind(str, Enum):

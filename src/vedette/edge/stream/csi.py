@@ -10,7 +10,7 @@ import cv2
 from av import VideoFrame
 
 from vedette.edge.stream.camera_spec import CameraSpec
-from vedette.edge.stream.errors import CameraUnavailableError
+from vedette.edge.stream.errors import CameraHopelessError, CameraUnavailableError
 from vedette.edge.stream.gated_decoder import GatedDecoder
 from vedette.edge.stream.unneeded import Unneeded
 
@@ -42,7 +42,7 @@ class CsiSource:
         self.interval_s: float | None = 1 / FRAMES_PER_S
         self.decode_errors = self.skipped = 0
         if not cv2.videoio_registry.hasBackend(cv2.CAP_GSTREAMER):
-            raise CameraUnavailableError(
+            raise CameraHopelessError(
                 f"camera '{spec.name}': {spec.url} needs OpenCV with GStreamer, and this OpenCV has none; on a Jetson "
                 "use JetPack's OpenCV, or put the camera behind an RTSP server"
             )

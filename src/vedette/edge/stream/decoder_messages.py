@@ -18,7 +18,8 @@ from vedette.contracts.frame import FrameStamp
 from vedette.contracts.pipeline import GateMode
 from vedette.contracts.status import GateState
 from vedette.edge.stream.camera_spec import CameraSpec
-from vedette.edge.stream.position import Position
+from vedette.edge.stream.errors import Retry
+from vedette.edge.stream.position import Position, Start
 from vedette.edge.stream.shared_frames import PIXEL_TYPES
 from vedette.edge.stream.shared_picture import PictureForm
 from vedette.edge.stream.statistics import TALLY_COUNTS, CameraState, Tally, check_tally
@@ -49,14 +50,14 @@ class Order:
     ring_slots: int
     pictures: bool
     tally: Tally
-    position: Position
-    heard_s: float | None  # when the decoder before this one was last heard of, on the monotonic clock
+    start: Start
 
     def encode(self) -> bytes:
         """One packet."""
         document = {name: getattr(self, name) for name in ORDER_NUMBERS}
         document |= {"spec": asdict(self.spec), "input": self.network_input.model_dump(mode="json")}
-        return json.dumps(document | {"tally": self.tally, "position": self.position.to_json()}).encode()
+        start = {"position": self.start.position.to_json(), "heard_s": self.start.heard_s, "away": self.start.away}
+        return json.dumps(document | {"tally": self.tally, "start": start}).encode()
 
     @classmethod
     def decode(cls, packet: bytes) -> "Order":
@@ -66,12 +67,12 @@ class Order:
             spec=CameraSpec(**document["spec"] | {"gate": GateMode(document["spec"]["gate"])}),
             network_input=InputSpec.model_validate(document["input"]),
             tally=check_tally(document["tally"]),
-            position=Position.from_json(document["position"]),
+            start=Start(**document["start"] | {"position": Position.from_json(document["start"]["position"])}),
             **{name: document[name] for name in ORDER_NUMBERS},
         )
 
 
-ORDER_NUMBERS = ("every", "fps", "open_timeout_s", "read_timeout_s", "ring_slots", "pictures", "heard_s")
+ORDER_NUMBERS = ("every", "fps", "open_timeout_s", "read_timeout_s", "ring_slots", "pictures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +97,14 @@ class SlotMessage:
 
 @dataclass(frozen=True, slots=True)
 class EndMessage:
-    """The camera is over. `crash` is the traceback of a bug."""
+    """The camera is over. `crash` is the traceback of a bug, `seen_s` when the last frame came (monotonic clock)."""
 
     report: Report
     state: CameraState
     error: str | None
     crash: str | None
+    retry: Retry = Retry.NEVER
+    seen_s: float | None = None
 
 
 Message = Report | SlotMessage | EndMessage
@@ -123,7 +126,7 @@ def encode_message(message: Message) -> bytes:
     document = {
         "tally": message.report.tally,
         "at": message.report.position.to_json(),
-        "end": [message.state.value, *texts],
+        "end": [message.state.value, *texts, message.retry.value, message.seen_s],
     }
     return json.dumps(document).encode()
 
@@ -137,9 +140,11 @@ def decode_message(packet: bytes, camera: str) -> Message:
     if packet[:1] not in (b"\1", b"\2"):
         document = json.loads(packet)
         report = Report(check_tally(document["tally"]), Position.from_json(document["at"]))
-        state, error, crash = document["end"]
-        texts = (None if text is None else str(text) for text in (error, crash))
-        return EndMessage(report, CameraState(state), *texts)
+        state, error, crash, retry, seen_s = document["end"]
+        error, crash = (None if text is None else str(text) for text in (error, crash))
+        return EndMessage(
+            report, CameraState(state), error, crash, Retry(retry), None if seen_s is None else float(seen_s)
+        )
     try:
         report, behind = _unpack_report(packet)
         return report if packet[0] == REPORT else _unpack_slot(packet, behind, report, camera)

@@ -13,10 +13,9 @@ import os
 import socket
 import threading
 import time
-import traceback
 from typing import NoReturn
 
-from vedette.edge.stream.camera import CameraSettings, CameraWorker
+from vedette.edge.stream.camera import CameraSettings, CameraWorker, Ending
 from vedette.edge.stream.decoder_messages import (
     MESSAGE_BYTES,
     REPORT_EVERY_S,
@@ -29,6 +28,7 @@ from vedette.edge.stream.decoder_messages import (
 )
 from vedette.edge.stream.fitting import FullFrame, quarter_turns
 from vedette.edge.stream.mailbox import Slot
+from vedette.edge.stream.masking import masked_traceback
 from vedette.edge.stream.packet_tap import PacketTap
 from vedette.edge.stream.packet_wire import SocketOutlet
 from vedette.edge.stream.shared_frames import FrameRing
@@ -56,14 +56,13 @@ def _run(link: socket.socket, credit: socket.socket, order: Order, ring_fd: int,
     outbox = RingOutbox(link, credit, ring, stop, order)
     timeouts_s = (order.open_timeout_s, order.read_timeout_s)
     settings = CameraSettings(order.network_input, order.every, *timeouts_s, stop, order.fps)
-    worker = CameraWorker(order.spec, settings, outbox, counters, order.position, order.heard_s)
+    worker = CameraWorker(order.spec, settings, outbox, counters, order.start)
     outbox.worker = worker
     for tap in taps:  # one, where somebody may want the packets
         worker.tap = PacketTap(SocketOutlet(tap, waits=order.spec.is_lossless))
     threading.Thread(target=outbox.listen, name="listener", daemon=True).start()
-    worker.run()
-    crash = None if worker.crash is None else "".join(traceback.format_exception(worker.crash))
-    outbox.end(counters.state, counters.error, crash)
+    ending = worker.watch()
+    outbox.end(ending, None if worker.crash is None else masked_traceback(worker.crash, order.spec))
 
 
 class RingOutbox:
@@ -149,10 +148,10 @@ class RingOutbox:
         for fd in fds or ():
             os.close(fd)
 
-    def end(self, state: CameraState, error: str | None = None, crash: str | None = None) -> NoReturn:
+    def end(self, ending: Ending, crash: str | None = None) -> NoReturn:
         """Say how the camera ended, and end the process; from whichever thread knows it first."""
         with self._ending:
-            self.send(EndMessage(self.report(), state, error, crash))
+            self.send(EndMessage(self.report(), ending.state, ending.error, crash, ending.retry, ending.seen_s))
             os._exit(0)
 
     def listen(self) -> None:
@@ -169,7 +168,7 @@ class RingOutbox:
         self.worker.counters.state = CameraState.STOPPED
         self.send(self.report())  # the parent waits longer for who has heard it
         time.sleep(STUCK_S)
-        self.end(CameraState.STOPPED)
+        self.end(Ending(CameraState.STOPPED))
 
     def _receive(self) -> bytes:
         try:

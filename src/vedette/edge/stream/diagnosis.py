@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from av import error as av_error
 
-from vedette.edge.stream.address import mask_secrets
 from vedette.edge.stream.camera_spec import CameraSpec, SourceKind
-from vedette.edge.stream.errors import CameraInputError, CameraUnavailableError
+from vedette.edge.stream.errors import CameraInputError, CameraRefusedError, CameraUnavailableError
+from vedette.edge.stream.masking import mask_secrets
 
 
 def check_file(spec: CameraSpec) -> None:
@@ -60,11 +60,16 @@ def explain_opening(
 def explain_reading(error: av_error.FFmpegError, spec: CameraSpec, read_timeout_s: float) -> CameraUnavailableError:
     """Why a camera that was running stopped."""
     if isinstance(error, av_error.ExitError | av_error.TimeoutError):
-        return CameraUnavailableError(
-            f"camera '{spec.name}': {spec.url} sent nothing for {read_timeout_s:g} s; check the camera and its network"
-        )
+        return explain_silence(spec, read_timeout_s)
     return CameraUnavailableError(
         f"camera '{spec.name}': {spec.url} broke off ({_reason(error, spec)}); check the camera and its connection"
+    )
+
+
+def explain_silence(spec: CameraSpec, silent_s: float) -> CameraUnavailableError:
+    """A camera that holds its connection and gives nothing."""
+    return CameraUnavailableError(
+        f"camera '{spec.name}': {spec.url} sent nothing for {silent_s:g} s; check the camera and its network"
     )
 
 
@@ -72,7 +77,7 @@ def _explain_network(error: av_error.FFmpegError, spec: CameraSpec) -> CameraInp
     start = f"camera '{spec.name}': {spec.url}"
     if isinstance(error, av_error.HTTPUnauthorizedError | av_error.HTTPForbiddenError):
         hint = "check them" if spec.username else "give 'username' and 'password_file' or 'password_env'"
-        return CameraInputError(f"{start} refuses the user name and password; {hint}")
+        return CameraRefusedError(f"{start} refuses the user name and password; {hint}")
     if isinstance(error, av_error.HTTPNotFoundError):
         return CameraInputError(f"{start}: the camera has nothing under this path (404); check the path of the URL")
     if isinstance(error, av_error.ConnectionRefusedError):

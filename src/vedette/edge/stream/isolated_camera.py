@@ -1,8 +1,9 @@
 """One camera in a process of its own, as seen from the run: the same slots, counters and errors as a thread's.
 
 A decoder that dies (a native fault, the kernel's out-of-memory killer, a message that is none) takes nobody along: it
-is counted, and another goes on where it was last heard of, with frame numbers, times and counts continued. One that
-dies `MOST_DEATHS` times without having come a frame further is given up. A bug in our own code there is raised here.
+is counted, and another goes on where it was last heard of, with frame numbers, times and counts continued. A file that
+kills its decoder `MOST_DEATHS` times without having come a frame further is given up; a live camera that does, or that
+ends, is opened again (`reconnect`). A decoder that hangs is killed. A bug in our own code there is raised here.
 """
 
 import array
@@ -11,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from vedette.contracts.bundle import InputSpec
 from vedette.contracts.frame import FittedFrame
 from vedette.contracts.ports import FullPicture
-from vedette.edge.stream.camera_spec import CameraSpec
+from vedette.edge.stream.camera_spec import CameraSpec, SourceKind
 from vedette.edge.stream.decoder_messages import (
     MESSAGE_BYTES,
     EndMessage,
@@ -29,13 +31,15 @@ from vedette.edge.stream.decoder_messages import (
     SlotMessage,
     decode_message,
 )
-from vedette.edge.stream.errors import CameraError
+from vedette.edge.stream.errors import CameraError, DecoderBug, Retry
 from vedette.edge.stream.mailbox import Mailbox, Slot
 from vedette.edge.stream.packet_taps import PacketTaps
 from vedette.edge.stream.placing import Placing
-from vedette.edge.stream.position import BEGINNING, Position
+from vedette.edge.stream.position import BEGINNING, Position, Start
+from vedette.edge.stream.reconnect import Comeback
 from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
 from vedette.edge.stream.shared_picture import NoPicture, SharedPicture
+from vedette.edge.stream.source import FIRST_PICTURE_S
 from vedette.edge.stream.spawner import DecoderProcess, Spawner
 from vedette.edge.stream.statistics import CameraCounters, CameraState
 
@@ -47,11 +51,8 @@ MOST_DEATHS = 3
 PAUSE_S = 0.1  # before another try at a place that killed a decoder
 FD_BYTES = socket.CMSG_SPACE(array.array("i").itemsize)  # one descriptor
 END_S = 1.0  # for a process to end that was killed or has said that it is over
+HUNG_S = 5.0  # on top of what a decoder may take to notice that its camera gives nothing
 _LOG = logging.getLogger(__name__)
-
-
-class DecoderBug(RuntimeError):  # noqa: N818 - a bug, not a condition to catch
-    """Our own code in a decoder process failed; the message is its traceback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,12 @@ class IsolationSettings:
     spawner: Spawner
     fps: float | None = None  # detections a second of media time, instead of every Nth frame
     taps: PacketTaps | None = None  # where somebody may want the cameras' own packets
+    give_up_after_s: float | None = None  # for a live camera to come back; None: it has for ever
+
+    @property
+    def opening_s(self) -> float:
+        """The longest that a sound decoder says nothing before its first frame: connecting, looking, waiting."""
+        return 2 * self.open_timeout_s + FIRST_PICTURE_S
 
 
 class IsolatedCamera:
@@ -83,10 +90,12 @@ class IsolatedCamera:
         self._placing = Placing(settings.network_input)
         self._position: Position = BEGINNING
         self._heard_s: float | None = None
+        self._away = False  # since then it was the camera, not its decoder, that gave nothing
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._link: socket.socket | None = None
         self._process: DecoderProcess | None = None
+        self._comeback = Comeback(spec, counters, self._stopped, settings.give_up_after_s)
 
     def run(self) -> None:
         """Watch until the end, the stop or the death of the camera. Never raises."""
@@ -145,20 +154,30 @@ class IsolatedCamera:
         with contextlib.closing(ring):
             while not self._stopped.is_set():
                 end, cause = self._decode(ring)
-                if end is not None:
-                    if end.crash is not None:
-                        raise DecoderBug(end.crash)
-                    return end.state, end.error
+                if end is not None and end.crash is not None:
+                    raise DecoderBug(end.crash)
                 if self._stopped.is_set():
                     break
-                deaths = deaths + 1 if self._position.index == died_at else 1
-                died_at = self._position.index
-                if deaths >= MOST_DEATHS:
-                    return CameraState.FAILED, self._explain_deaths(cause)
-                self._tell_of_death(cause)
-                if deaths > 1:
-                    time.sleep(PAUSE_S)
+                if end is None:
+                    deaths = deaths + 1 if self._position.index == died_at else 1
+                    died_at = self._position.index
+                    if deaths < MOST_DEATHS:
+                        self._tell_of_death(cause)
+                        self._stopped.wait(PAUSE_S if deaths > 1 else 0.0)
+                        continue
+                elif end.state is not CameraState.FAILED or end.error is None:
+                    return end.state, end.error
+                given_up = self._wait_for_return(end, cause)
+                if given_up is not None:
+                    return CameraState.FAILED, given_up
         return CameraState.STOPPED, None
+
+    def _wait_for_return(self, end: EndMessage | None, cause: str) -> str | None:
+        """The camera failed, or killed its decoders: until it is to be opened again; a sentence when it is over."""
+        if end is None or end.error is None:
+            return self._comeback.wait(self._explain_deaths(cause), Retry.SOON, self._heard_s)
+        self._heard_s, self._away = end.seen_s, True
+        return self._comeback.wait(end.error, end.retry, end.seen_s)
 
     def _decode(self, ring: FrameRing) -> tuple[EndMessage | None, str]:
         """One decoder's life: how it ended by itself, or what it died of."""
@@ -198,13 +217,17 @@ class IsolatedCamera:
             ring_slots=ring_slots,
             pictures=settings.pictures(self.spec.name),
             tally=self.counters.tally() | {"state": CameraState.OPENING.value},
-            position=self._position,
-            heard_s=self._heard_s,
+            start=Start(self._position, self._heard_s, self._away),
         )
 
     def _listen(self, link: socket.socket, credit: socket.socket, ring: FrameRing) -> tuple[EndMessage | None, str]:
         """Take what the decoder says to its end; the second value is a cause of death that its status does not say."""
         buffer = bytearray(MESSAGE_BYTES)
+        is_live = self.spec.kind is not SourceKind.FILE
+        patience_s = self._settings.opening_s + HUNG_S
+        frames_before: int | None = self.counters.frames
+        if is_live:
+            _wait_at_most(link, patience_s)
         while True:
             fds: list[int] = []
             try:
@@ -215,12 +238,17 @@ class IsolatedCamera:
                 slot = self._slot(message, fds, ring) if isinstance(message, SlotMessage) else None
             except ConnectionError:
                 return None, ""
+            except BlockingIOError:
+                return None, f"it hung for {patience_s:g} s"
             except (ValueError, TypeError, KeyError, OverflowError) as error:
                 return None, f"a message that is none: {error}"
             finally:
                 for fd in fds:
                     os.close(fd)
             self._note(message)
+            if is_live and frames_before is not None and self.counters.frames > frames_before:
+                frames_before, patience_s = None, self._settings.read_timeout_s + HUNG_S
+                _wait_at_most(link, patience_s)
             if isinstance(message, EndMessage):
                 return message, ""
             if isinstance(message, SlotMessage) and slot is not None:
@@ -229,7 +257,9 @@ class IsolatedCamera:
 
     def _note(self, message: Message) -> None:
         report = message if isinstance(message, Report) else message.report
-        self._heard_s = now = time.monotonic()
+        now = time.monotonic()
+        if report.position.index > self._position.index:
+            self._heard_s, self._away = now, False
         self._position = report.position
         self.counters.adopt(report.tally, now)
 
@@ -274,6 +304,12 @@ def _receive(link: socket.socket, buffer: bytearray) -> tuple[bytes, list[int]]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
     return bytes(memoryview(buffer)[:size]), list(fds)
+
+
+def _wait_at_most(link: socket.socket, wait_s: float) -> None:
+    """By the kernel: a time limit of Python's would ask it once more before each message."""
+    seconds, rest = divmod(wait_s, 1.0)
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(seconds), int(rest * 1e6)))
 
 
 def _hang_up(link: socket.socket) -> None:

@@ -5,8 +5,9 @@ native decoder ends that process alone, or in a thread. Both give the same slots
 
 Unpaced files are lossless: cameras wait for the detector, nothing is dropped, and when all cameras are such files two
 runs give the same batches and results. Live and paced cameras never wait: the newest frame wins and what is lost is
-counted. No queue is unbounded. A camera that fails is reported once and the others go on. Memory held per camera: at
-most `room` slots (a decoded frame and a fitted picture each).
+counted. No queue is unbounded. A file that fails is reported once and the others go on; a live camera that does is
+`offline` and opened again until it comes back (`reconnect`), so a run with one ends when it is stopped. Memory held per
+camera: at most `room` slots (a decoded frame and a fitted picture each).
 
 A read that blocks inside FFmpeg cannot be broken off: a process reports its last counts all the same and ends; a thread
 ends by itself after the read timeout, and `run` does not wait for it longer than `ASK_S`: such a thread is a daemon and
@@ -40,7 +41,7 @@ LOOK_S = 0.05
 
 
 class Worker(Protocol):
-    """One camera, in a thread (`camera.CameraWorker`) or behind one (`isolated_camera.IsolatedCamera`)."""
+    """One camera, in a thread (`threaded_camera.ThreadedCamera`) or behind one (`isolated_camera.IsolatedCamera`)."""
 
     spec: CameraSpec
     counters: CameraCounters
@@ -78,6 +79,7 @@ class StreamPipeline:
         pictures: bool | Callable[[str], bool] = True,
         fps: float | Literal["auto"] | None = None,
         taps: PacketTaps | None = None,
+        give_up_after_s: float | None = None,
     ) -> None:
         """`isolation` is by processes where the system can, unless told otherwise.
 
@@ -86,6 +88,7 @@ class StreamPipeline:
         saves copying them between processes. With `fps` that many detections a second of media time are due of each
         camera instead of every Nth frame; `auto` shares what the machine gives, and needs live or paced cameras.
         `taps` hand the cameras' own packets on to whoever wants them.
+        A live camera that is away for longer than `give_up_after_s` has failed; None: never, 0: at once.
         """
         names = [camera.name for camera in cameras]
         if not names or len(set(names)) < len(names) or every < 1 or batch < 1:
@@ -107,6 +110,7 @@ class StreamPipeline:
         lossless = all(camera.is_lossless for camera in cameras)
         self._batcher: Batcher = (InTurn if lossless else AsReady)(self._arrivals, boxes)
         self._spawner, self._owns_spawner = spawner, spawner is None
+        self._give_up_after_s = give_up_after_s
         timeouts_s = (open_timeout_s, read_timeout_s)
         counters = [CameraCounters(camera.name) for camera in cameras]
         self._fps = START_FPS if fps == "auto" else fps
@@ -206,18 +210,28 @@ class StreamPipeline:
         if self._spawner is None:
             self._spawner = Spawner()
         settings = IsolationSettings(
-            self._detector.manifest.input, every, *timeouts_s, pictures, self._spawner, self._fps, self._taps
+            self._detector.manifest.input,
+            every,
+            *timeouts_s,
+            pictures,
+            self._spawner,
+            self._fps,
+            self._taps,
+            self._give_up_after_s,
         )
         return [IsolatedCamera(camera, settings, box, counters) for camera, box, counters in parts]
 
     def _threaded(
         self, parts: "Sequence[Parts]", every: int, timeouts_s: tuple[float, float], _pictures: "Pictures"
     ) -> Sequence[Worker]:
-        from vedette.edge.stream.camera import CameraSettings, CameraWorker
+        from vedette.edge.stream.camera import CameraSettings
         from vedette.edge.stream.packet_tap import PacketTap
+        from vedette.edge.stream.threaded_camera import ThreadedCamera
 
-        settings = CameraSettings(self._detector.manifest.input, every, *timeouts_s, threading.Event(), self._fps)
-        workers = [CameraWorker(camera, settings, box, counters) for camera, box, counters in parts]
+        settings = CameraSettings(
+            self._detector.manifest.input, every, *timeouts_s, threading.Event(), self._fps, self._give_up_after_s
+        )
+        workers = [ThreadedCamera(camera, settings, box, counters) for camera, box, counters in parts]
         if self._taps is not None:
             for worker in workers:
                 worker.tap = PacketTap(self._taps.local(worker.spec.name))

@@ -32,3 +32,18 @@ class Position:
 
 
 BEGINNING = Position()
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a camera begins, or goes on after `heard_s` on the monotonic clock.
+
+    `away`: since then the camera itself gave nothing; else its decoder died, and frames that it sent were missed.
+    """
+
+    position: Position = BEGINNING
+    heard_s: float | None = None
+    away: bool = False
+
+
+NEW = Start()

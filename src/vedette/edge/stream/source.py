@@ -1,8 +1,9 @@
 """Opens one camera and yields its decoded frames, on one thread without extra ones.
 
 Guarantees: the video stream is found wherever it stands (cover pictures are none), damaged packets are counted and
-passed over up to a limit, network silence ends in an error after the timeout, errors are single sentences without
-passwords. Leaves pace, numbering and conversion to `camera`. A live stream is decoded from its first keyframe on.
+passed over up to a limit, a live camera that gives no picture, with packets or without, is an error after the timeout,
+errors are single sentences without passwords. Leaves pace, numbering and conversion to `camera`. A live stream is
+decoded from its first keyframe on.
 """
 
 import contextlib
@@ -21,13 +22,14 @@ from av.video.stream import VideoStream
 
 from vedette.edge.stream.address import resolve_address
 from vedette.edge.stream.camera_spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, CameraSpec, SourceKind
-from vedette.edge.stream.diagnosis import check_file, explain_opening, explain_reading
-from vedette.edge.stream.errors import CameraInputError, CameraUnavailableError
+from vedette.edge.stream.diagnosis import check_file, explain_opening, explain_reading, explain_silence
+from vedette.edge.stream.errors import CameraHopelessError, CameraInputError, CameraUnavailableError
 from vedette.edge.stream.gated_decoder import Gate, GatedDecoder
 from vedette.edge.stream.packet_tap import PacketTap
 from vedette.edge.stream.resuming import Resuming
 from vedette.edge.stream.unneeded import Unneeded
 
+FIRST_PICTURE_S = 15.0  # for a live camera's first keyframe, while packets come: some send one every ten seconds
 MAX_ERRORS_IN_A_ROW = 300  # damaged packets without one frame between them: 10 s at 30 frames a second
 MAX_PACKETS_TO_KEYFRAME = 300  # streams that refresh without keyframes exist; then decode what comes
 TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg draws text files as video
@@ -94,6 +96,8 @@ class AvSource:
         self.live = spec.kind is not SourceKind.FILE
         self.decode_errors = self.skipped = 0
         self._errors_in_a_row = self._frames = 0
+        self._is_alive = True  # a picture came since the last look, or packets were left undecoded on purpose
+        self._alive_s = self._asked_s = 0.0  # when that was; when the next packet was asked for
         # Live: wait for a keyframe, nothing before it can be decoded. None: not skipping; -inf: any keyframe will do
         self._skip_until_s: float | None = float("-inf") if self.live and spec.kind is not SourceKind.USB else None
         self._starting = self._skip_until_s is not None
@@ -158,7 +162,7 @@ class AvSource:
     def frames(self) -> Iterator[VideoFrame | None]:
         """Every decoded frame, in order of presentation, to the end of the file or the death of the camera.
 
-        None comes for packets that a gate leaves undecoded.
+        None comes for packets that a gate leaves undecoded, or a live camera that catches up.
 
         Raises:
             CameraInputError: nothing, or nothing any more, can be decoded.
@@ -167,15 +171,22 @@ class AvSource:
         ended = False
         while not ended:
             try:
+                self._asked_s = time.monotonic()
                 for packet in self._container.demux(self._stream):
+                    if self.live:
+                        self._watch_packets()
                     if self._tap is not None:
                         self._tap.take(packet)
                     if self._resuming is not None and not self._is_resumed(self._resuming, packet):
                         continue
                     for needed in (packet,) if self.unneeded is None else self.unneeded.take(packet):
                         yield from self._decode(needed)
+                    if self.live:
+                        self._watch_pictures()
                 ended = True
             except FFmpegError as error:
+                if self.live and self._container.duration:
+                    raise CameraHopelessError(str(explain_reading(error, self._spec, self._read_timeout_s))) from None
                 if self.live or not isinstance(error, av.error.InvalidDataError):
                     raise explain_reading(error, self._spec, self._read_timeout_s) from None
                 self._count_error(error)
@@ -193,12 +204,34 @@ class AvSource:
         if self._skip_until_s is not None and packet.size and self._skips(packet):
             if self.gated is not None:
                 self.gated.restart()
+            if self.live:
+                yield None  # the camera is well
             return
         for frame in self._send(packet) if self.gated is None else self.gated.take(packet):
+            self._is_alive = True
             if frame is not None:
                 self._frames += 1
                 self.decode_errors += frame.is_corrupt
             yield frame
+
+    def _watch_packets(self) -> None:
+        """Notice silence: FFmpeg gives a last packet when the time is over, and the error only after as long again."""
+        if time.monotonic() - self._asked_s >= self._read_timeout_s:
+            raise explain_silence(self._spec, self._read_timeout_s)
+
+    def _watch_pictures(self) -> None:
+        """Notice a live camera whose packets give no picture; called after each of them."""
+        self._asked_s = now = time.monotonic()
+        if self._is_alive:
+            self._is_alive, self._alive_s = False, now
+            return
+        waits = self._skip_until_s is not None or not self._frames  # for a keyframe
+        limit_s = FIRST_PICTURE_S if waits else self._read_timeout_s
+        if now - self._alive_s > limit_s:
+            raise CameraUnavailableError(
+                f"camera '{self._spec.name}': {self._spec.url} sends packets, but no picture came out of them for "
+                f"{limit_s:g} s ({self.codec}, {self.decode_errors} damaged); check the camera's stream settings"
+            )
 
     def _send(self, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
         """Frames that the decoder gives for a packet, or when it is drained."""
@@ -236,7 +269,8 @@ class AvSource:
         self.decode_errors += 1
         self._errors_in_a_row += 1
         if self._errors_in_a_row > MAX_ERRORS_IN_A_ROW:
-            raise CameraInputError(
+            kind = CameraUnavailableError if self.live else CameraInputError
+            raise kind(
                 f"camera '{self._spec.name}': {self._errors_in_a_row} packets in a row of {self._spec.url} cannot be "
                 f"decoded as {self.codec} ({error.strerror}); check the camera's settings, or copy the file again"
             ) from None

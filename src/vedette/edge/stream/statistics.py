@@ -8,7 +8,7 @@ slots = detected + drops + gated_slots.
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias
@@ -20,10 +20,14 @@ SAMPLE_EVERY_S = 0.5
 
 
 class CameraState(str, Enum):
-    """`ended` is a file's end; `stopped` means that the caller stopped the run; `failed` comes with an error."""
+    """`ended` is a file's end; `stopped` means that the caller stopped the run; `failed` comes with an error.
+
+    `offline` is a live camera that gives nothing and is opened again and again.
+    """
 
     OPENING = "opening"
     RUNNING = "running"
+    OFFLINE = "offline"
     ENDED = "ended"
     STOPPED = "stopped"
     FAILED = "failed"
@@ -58,8 +62,10 @@ class CameraStatistics:
     those of a file that no due frame builds on; `skipped` those left undecoded to catch up with the clock, `gated`
     those left undecoded since nothing happened. A slot is a frame that detection is due on (every Nth, and each
     keyframe looked at while the gate is shut); each is `detected` or counted in `drops` or, since nothing moved, in
-    `gated_slots`. `objects` counts detections. `restarts` counts how often its decoder died and another went on. `fps`
-    and `detections_per_s` (slots detected a second) are those of the last seconds, `mean_fps` of the whole run.
+    `gated_slots`. `objects` counts detections. `restarts` counts how often its decoder died and another went on,
+    `reconnects` how often the camera came back after it was away; `offline_since_unix_s` says since when it is away
+    now, and `error` why. `fps` and `detections_per_s` (slots detected a second) are those of the last seconds,
+    `mean_fps` of the whole run.
     """
 
     camera: str
@@ -78,6 +84,8 @@ class CameraStatistics:
     decode_errors: int
     loops: int
     restarts: int
+    reconnects: int
+    offline_since_unix_s: float | None
     gated: int
     gated_slots: int
     gate_openings: int
@@ -105,6 +113,11 @@ class CameraCounters:
         self.gate_state, self.gate_note = GateState.OFF, ""
         # Written by the thread that listens to a camera in another process.
         self.restarts = self.overtaken = 0  # overtaken: slots lost here, on top of the camera's own drops
+        # Written by the thread that opens the camera again (`reconnect`), which is also the one that takes frames.
+        self.reconnects = 0
+        self.offline_since_unix_s: float | None = None
+        self.offline_reason: str | None = None
+        self.on_return: Callable[[], None] | None = None  # called with the first frame after it was away
         # Written by the thread that runs the detector.
         self.detected = self.objects = 0
         self._began: float | None = None
@@ -122,6 +135,8 @@ class CameraCounters:
         """One more decoded frame."""
         self.frames += 1
         self._sample(now)
+        if self.offline_since_unix_s is not None:
+            self._come_back()
 
     def tally(self) -> Tally:
         """What the camera's own thread has counted."""
@@ -136,6 +151,19 @@ class CameraCounters:
         self.state, self.gate_state = CameraState(tally["state"]), GateState(tally["gate_state"])
         if self.frames > frames_before:
             self._sample(now)
+            if self.offline_since_unix_s is not None:
+                self._come_back()
+
+    def go_offline(self, reason: str, since_unix_s: float) -> None:
+        """The camera gives nothing any more, or did not from the beginning; a second reason takes the first's place."""
+        if self.offline_since_unix_s is None:
+            self.offline_since_unix_s = since_unix_s
+        self.offline_reason = reason
+
+    def _come_back(self) -> None:
+        if self.on_return is not None:
+            self.on_return()
+        self.offline_since_unix_s = self.offline_reason = None
 
     def _sample(self, now: float) -> None:
         self._last_frame = now
@@ -155,8 +183,8 @@ class CameraCounters:
         fps, detections_per_s = (0.0, 0.0) if self._finished is not None else self._recent_rates(now)
         return CameraStatistics(
             camera=self.camera,
-            state=self.state,
-            error=self.error,
+            state=self._shown_state(),
+            error=self.error or self.offline_reason,
             width_px=self.width_px,
             height_px=self.height_px,
             codec=self.codec,
@@ -170,6 +198,8 @@ class CameraCounters:
             decode_errors=self.decode_errors,
             loops=self.loops,
             restarts=self.restarts,
+            reconnects=self.reconnects,
+            offline_since_unix_s=self.offline_since_unix_s,
             gated=self.gated,
             gated_slots=self.gated_slots,
             gate_openings=self.gate_openings,
@@ -180,6 +210,11 @@ class CameraCounters:
             detections_per_s=detections_per_s,
             seconds=seconds,
         )
+
+    def _shown_state(self) -> CameraState:
+        """A camera that is away stays `offline` while it is opened again, up to its first frame."""
+        trying = self.state in {CameraState.OPENING, CameraState.RUNNING}
+        return CameraState.OFFLINE if trying and self.offline_since_unix_s is not None else self.state
 
     def _recent_rates(self, now: float) -> tuple[float, float]:
         samples = list(self._samples)

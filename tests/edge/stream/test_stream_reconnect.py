@@ -1,0 +1,153 @@
+"""Live cameras that go away and come back, on loopback: noticed, said, opened again; the others do not notice."""
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from simulators.blob_detector import BlobDetector
+from simulators.http_camera import HttpCamera
+from simulators.moods import Mood
+from simulators.result_log import ResultLog, run_cameras, shared_spawner
+from simulators.rtsp_camera import RtspCamera
+from vedette.contracts.pipeline import Isolation
+from vedette.edge.stream import isolated_camera
+from vedette.edge.stream.camera_spec import CameraSpec
+from vedette.edge.stream.pipeline import StreamPipeline
+from vedette.edge.stream.statistics import CameraState, CameraStatistics
+
+pytestmark = pytest.mark.needs_server
+PATIENCE_S = 60.0
+
+
+class Running:
+    """A pipeline in a thread, and what its first camera does."""
+
+    def __init__(self, *urls: str, **settings) -> None:
+        self.log = ResultLog()
+        cameras = [CameraSpec(name, url) for name, url in zip("abcdefgh", urls, strict=False)]
+        self.pipeline = StreamPipeline(cameras, BlobDetector(), self.log, spawner=shared_spawner(), **settings)
+        self.thread = threading.Thread(target=self.pipeline.run)
+
+    def camera(self, number: int = 0) -> CameraStatistics:
+        return self.pipeline.snapshot()[number]
+
+    def wait(self, condition: Callable[[CameraStatistics], object]) -> float:
+        """Until the first camera is so; how long it took."""
+        began = time.monotonic()
+        while not condition(self.camera()):
+            assert time.monotonic() < began + PATIENCE_S, self.camera()
+            time.sleep(0.01)
+        return time.monotonic() - began
+
+    def wait_for_frames(self, count: int = 10) -> float:
+        frames = self.camera().frames
+        return self.wait(lambda camera: camera.state is CameraState.RUNNING and camera.frames >= frames + count)
+
+    def wait_until_offline(self) -> float:
+        return self.wait(lambda camera: camera.state is CameraState.OFFLINE)
+
+
+@contextmanager
+def running(*urls: str, **settings) -> Iterator[Running]:
+    run = Running(*urls, **settings)
+    run.thread.start()
+    try:
+        yield run
+    finally:
+        run.pipeline.stop()
+        run.thread.join()
+
+
+def assert_goes_on(log: ResultLog) -> None:
+    """Numbers and times grow, and media time keeps step with the clock on the wall."""
+    stamps = log.stamps("a")
+    assert all(then.index < now.index for then, now in itertools.pairwise(stamps))
+    assert all(then.media_time_s <= now.media_time_s for then, now in itertools.pairwise(stamps))
+    drift_s = [stamp.captured_unix_s - stamp.media_time_s for stamp in (stamps[0], stamps[-1])]
+    assert drift_s[1] - drift_s[0] == pytest.approx(0, abs=2.0)
+
+
+@pytest.mark.parametrize("isolation", Isolation)
+def test_a_camera_that_was_killed_comes_back_with_numbers_and_times_continued(isolation: Isolation):
+    with RtspCamera() as server, running(server.url, isolation=isolation) as run:
+        run.wait_for_frames()
+        server.kill()
+        run.wait_until_offline()
+        killed = run.camera()
+        assert killed.error is not None and killed.offline_since_unix_s == pytest.approx(time.time(), abs=10.0)
+        run.wait(lambda camera: "refuses the connection" in str(camera.error))
+        assert run.camera().offline_since_unix_s == pytest.approx(killed.offline_since_unix_s, abs=0.1)
+        server.start()
+        run.wait_for_frames()
+        back = run.camera()
+        assert (back.error, back.offline_since_unix_s, back.reconnects, back.restarts) == (None, None, 1, 0)
+    assert run.log.ends == [("a", None)] and run.camera().state is CameraState.STOPPED
+    # frames that it did not send while it was away are neither numbered nor lost
+    assert run.camera().skipped == 0 and run.log.stamps("a")[-1].index < run.camera().frames
+    assert_goes_on(run.log)
+
+
+def test_silence_and_packets_without_pictures_are_noticed_and_the_camera_comes_back():
+    with RtspCamera() as server, running(server.url, read_timeout_s=1.0) as run:
+        run.wait_for_frames()
+        server.mood = Mood.SILENT
+        run.wait_until_offline()
+        assert "sent nothing for 1 s" in str(run.camera().error)
+        server.mood = Mood.WELL
+        server.hang_up()  # the attempt under way would wait for its time
+        run.wait_for_frames()
+        server.mood = Mood.TRUNCATED
+        run.wait_until_offline()
+        assert "no picture came out of them for 1 s" in str(run.camera().error)
+        server.mood = Mood.WELL
+        run.wait_for_frames()
+        assert run.camera().reconnects == 2
+    assert_goes_on(run.log)
+
+
+def test_a_camera_that_is_not_there_at_the_start_is_waited_for_and_the_run_goes_on(free_port: int):
+    with running(f"rtsp://127.0.0.1:{free_port}/live") as run:
+        run.wait_until_offline()
+        with RtspCamera(port=free_port):
+            run.wait_for_frames()
+            assert run.camera().reconnects == 0  # it had not been there before
+        run.wait_until_offline()
+
+
+def test_a_camera_is_given_up_after_its_time_and_a_film_that_breaks_off_is_not_played_again(free_port: int, tmp_path):
+    with HttpCamera(clip=_clip(tmp_path)) as server:
+        server.break_films = True
+        log, (gone, film) = run_cameras(
+            [
+                CameraSpec("gone", f"rtsp://127.0.0.1:{free_port}/live"),
+                CameraSpec("film", server.url("clip.mp4")),
+            ],
+            give_up_after_s=1.0,
+        )
+    assert gone.state is CameraState.FAILED and "did not come back within 1 s and is given up" in log.error("gone")
+    assert film.state in {CameraState.FAILED, CameraState.ENDED} and film.reconnects == 0
+    assert server.requests.count("/clip.mp4") <= 3, "FFmpeg may ask for the rest of it"
+
+
+def test_a_decoder_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(isolated_camera, "HUNG_S", 0.5)
+    with RtspCamera() as server, running(server.url, read_timeout_s=0.5) as run:
+        run.wait_for_frames()
+        pid = run.pipeline._workers[0].decoder_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        run.wait(lambda camera: camera.restarts == 1)
+        run.wait_for_frames()
+    assert_goes_on(run.log)
+
+
+def _clip(folder):
+    from simulators.clips import write_clip
+
+    return write_clip(folder / "clip.mp4", frames=400, size=(320, 192), container_options={"movflags": "faststart"})
