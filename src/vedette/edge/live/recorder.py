@@ -59,7 +59,7 @@ class Recorder:
         self.folder = folder
         self.lossless = lossless
         self._status_of = status
-        _check_folder(folder)
+        check_folder(folder)
         self._changed = threading.Condition()
         self._queue: deque[_Shown] = deque()
         self._closing = False
@@ -176,7 +176,7 @@ class Recorder:
 class _Film:
     """One open MP4."""
 
-    def __init__(self, file: "_WholeFile", picture_size: tuple[int, int], stamp: FrameStamp) -> None:
+    def __init__(self, file: "WholeFile", picture_size: tuple[int, int], stamp: FrameStamp) -> None:
         self.picture_size = picture_size  # width, height
         self.lines: tuple[Any, ...] = ()
         self.zones: tuple[Any, ...] = ()
@@ -228,7 +228,7 @@ class _Film:
         self._file.close()
 
 
-class _WholeFile(io.FileIO):
+class WholeFile(io.FileIO):
     """Unbuffered, so that a kill loses nothing that was written; a write is all or an error, never a part."""
 
     def write(self, data: Any) -> int:
@@ -238,7 +238,12 @@ class _WholeFile(io.FileIO):
         return len(data)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Make it, and see whether it can be written to.
+
+    Raises:
+        RecordingFolderError: it cannot.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -249,13 +254,13 @@ def _check_folder(folder: Path) -> None:
         ) from error
 
 
-def _new_file(folder: Path, camera: str) -> tuple["_WholeFile", Path]:
+def _new_file(folder: Path, camera: str) -> tuple["WholeFile", Path]:
     """Open `camera.mp4`, or `camera-2.mp4` and so on where that is taken."""
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", camera).lstrip(".")[:100] or "camera"
     number = 1
     while True:
         path = folder / (f"{stem}.mp4" if number == 1 else f"{stem}-{number}.mp4")
         try:
-            return _WholeFile(path, "xb"), path
+            return WholeFile(path, "xb"), path
         except FileExistsError:
             number += 1
