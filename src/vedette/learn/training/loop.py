@@ -19,9 +19,10 @@ from vedette.learn.training.data_check import CHECK_FILE
 from vedette.learn.training.determinism import check_repeatable, facts_of, repeatable
 from vedette.learn.training.errors import ResumeError
 from vedette.learn.training.event_files import check_available
-from vedette.learn.training.learner import Learner
+from vedette.learn.training.memory import keep_freed_memory
 from vedette.learn.training.peers import ALONE, Peers
 from vedette.learn.training.prepare import Prepared, check_same_run, prepare
+from vedette.learn.training.recipe_parts import learner_for
 from vedette.learn.training.run_folder import CLASS_MAP_FILE, SPLIT_FILE, RunFolder
 from vedette.learn.training.series import Series
 from vedette.learn.training.settings import TrainSettings, differences
@@ -72,7 +73,7 @@ def train_together(
             if not resume:
                 facts: dict[str, Any] = dict(facts_of(arithmetic, peers)) if settings.deterministic else {}
                 peers.together(lambda: _write_beginning(run, settings, prepared, facts))
-            learner = Learner(prepared.network, settings.recipe, arithmetic, peers)
+            learner = learner_for(prepared.network, settings, prepared.class_weights, arithmetic, peers)
             training = TrainingRun(run, prepared, learner, progress)
             training.take_up(checkpoint, began, series)
             return training.run_to_end()
@@ -93,6 +94,8 @@ def _prepare(
         run.check_free()
     arithmetic = choose_arithmetic(settings.device, settings.precision)
     progress.say(arithmetic.reason)
+    if arithmetic.device.type == "cpu":
+        keep_freed_memory()
     if settings.deterministic:
         check_repeatable(arithmetic, peers, begun)
     prepared = prepare(settings, run, progress, resume, processes=peers.local_count)
