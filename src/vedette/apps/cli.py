@@ -54,7 +54,7 @@ def build_app() -> App:
     app.command(jobs)
     app.command(_deepstream_commands())
     app.command("vedette.apps.train:train", name="train", help="Train a detector on labelled pictures.")
-    app.command("vedette.apps.evaluate:evaluate", name="evaluate", help="Measure mAP of a bundle or Darknet weights.")
+    _add_judging_commands(app)
     app.command("vedette.apps.pack:pack", name="pack", help="Pack weights as a checked bundle for the edge.")
     app.command("vedette.apps.detect:detect", name="detect", help="Detect in pictures with a bundle.")
     app.command("vedette.apps.label:label", name="label", help="Pre-label pictures with a bundle, as VOC with scores.")
@@ -65,6 +65,11 @@ def build_app() -> App:
     app.command("vedette.apps.schema:schema", name="schema", help="Print the JSON Schema of events or pipeline files.")
     app.command("vedette.apps.demo:demo", name="demo", help="The whole loop on a drawn factory, in six minutes.")
     return app
+
+
+def _add_judging_commands(app: App) -> None:
+    app.command("vedette.apps.evaluate:evaluate", name="evaluate", help="Measure mAP of a bundle or Darknet weights.")
+    app.command("vedette.apps.compare:compare", name="compare", help="Set training runs or evaluations side by side.")
 
 
 def _add_box_commands(app: App) -> None:

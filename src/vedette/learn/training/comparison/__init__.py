@@ -1,0 +1,1 @@
+"""Runs set against each other: what differs in settings, curves, figures, single pictures."""
