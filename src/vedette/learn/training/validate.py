@@ -24,7 +24,12 @@ COLUMNS = 7
 
 
 def to_input(pixels_nhwc_rgb: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """`vision.resize.network_tensor` on a device: (batch, 3, height, width) float32 in 0..1, channels last."""
+    """`vision.resize.network_tensor` on a device: (batch, 3, height, width) float32 in 0..1, channels last.
+
+    Bytes, not floats, go to a GPU, from pinned memory.
+    """
+    if device.type == "cuda":
+        pixels_nhwc_rgb = pixels_nhwc_rgb.pin_memory()
     return pixels_nhwc_rgb.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255.0)
 
 
