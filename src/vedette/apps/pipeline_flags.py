@@ -13,8 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 from vedette.apps.durations import parse_duration
 from vedette.apps.pipeline_errors import PipelineError, check_pipeline
+from vedette.apps.video_flags import take_video_flags
 from vedette.contracts.errors import UsageError
-from vedette.contracts.pipeline import Pipeline, check_camera_url, is_live_url
+from vedette.contracts.pipeline import Pipeline, check_camera_url, hide_query_secrets, is_live_url
 
 _NAMED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)=(.*)$", re.DOTALL)
 _COORDINATE = re.compile(r"^-?\d+(\.\d+)?%?$")
@@ -44,8 +45,8 @@ def flags_to_pipeline(
 ) -> Pipeline:
     """The pipeline that flags describe.
 
-    `settings`: anchor, counts (a path or `off`), isolation, give_up_after (a duration), every field of `detect`, and,
-    for files, loop and realtime.
+    `settings`: anchor, counts (a path or `off`), isolation, give_up_after (a duration), those of `video_flags`, every
+    field of `detect`, and, for files, loop and realtime.
 
     Raises:
         UsageError: lists every mistake, each with its flag.
@@ -80,6 +81,7 @@ def flags_to_pipeline(
             document[name] = False if (name, value) == ("counts", "off") else value
     if (give_up_after := settings.pop("give_up_after", None)) is not None:
         document["reconnect"] = {"give_up_after_s": _seconds("--give-up-after", give_up_after, mistakes)}
+    document |= take_video_flags(settings, mistakes)
     document |= {"bundle": str(bundle or "?"), "detect": settings}
     if record is not None:
         document["record"] = str(record)
@@ -103,6 +105,11 @@ def parse_camera(text: str) -> dict[str, Any]:
         check_camera_url(url)
     except ValueError as error:
         raise _FlagError(str(error)) from error
+    if is_live_url(url) and hide_query_secrets(url) != url:
+        raise _FlagError(
+            f"{hide_query_secrets(url)}: a password in a URL can be seen by every process of the machine; write this "
+            "URL into a pipeline file that only this user can read"
+        )
     return {"name": name or _name_of_url(url), "url": url, "made_up": name is None}
 
 

@@ -23,6 +23,11 @@ from pydantic import (
 from vedette.contracts.bundle import Precision
 
 CAMERA_SCHEMES = ("rtsp", "rtsps", "http", "https")
+MASK = "***"
+# What cameras call a password in a query: `?user=a&pwd=b`, `?password=`, `?token=`, `?authKey=`
+_SECRET_IN_QUERY = re.compile(
+    r"([?&;](?:[\w-]*(?:pass|pwd|psw|token|secret|auth|key)[\w-]*)=)[^&;#\s'\"]+", re.IGNORECASE
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 Coordinate = Annotated[
@@ -133,7 +138,7 @@ class Camera(_Value):
     def _is_consistent(self) -> "Camera":
         wrong = []
         if self.is_live and (self.loop or self.realtime):
-            wrong.append(f"'loop' and 'realtime' are for files; {self.url} is live already")
+            wrong.append(f"'loop' and 'realtime' are for files; {hide_query_secrets(self.url)} is live already")
         if self.password_file and self.password_env:
             wrong.append("give 'password_file' or 'password_env', not both")
         if (self.password_file or self.password_env) and not self.username:
@@ -252,6 +257,33 @@ class Show(_Value):
     )
 
 
+class Publish(_Value):
+    """A media server that the cameras' own packets are pushed to by RTSP, as they are."""
+
+    url: str = Field(description="rtsp(s)://host[:port]/path; {camera} stands for each camera's name")
+    username: str | None = None
+    password_file: PathText | None = None
+    password_env: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_rtsp(cls, url: str) -> str:
+        if not url.lower().startswith(("rtsp://", "rtsps://")):
+            raise ValueError("give rtsp(s)://host[:port]/path of a media server")
+        check_camera_url(url)
+        return url
+
+
+class Clips(_Value):
+    """Clips of events, cut from the cameras' own packets."""
+
+    folder: PathText = Field(min_length=1)
+    before_s: float = Field(default=5.0, ge=0, le=60, description="how much of what was before an event")
+    after_s: float = Field(default=5.0, ge=0, le=120)
+    most_gb: float | None = Field(default=10.0, gt=0, description="all clips together; the oldest are removed")
+    most_days: float | None = Field(default=None, gt=0, description="older clips are removed")
+
+
 class Pipeline(_Value):
     """The whole file. Lines and zones at the top belong to every camera, those of a camera come on top of them."""
 
@@ -268,6 +300,8 @@ class Pipeline(_Value):
         default=None, description="how each camera decodes; 'processes' on Linux when left out, else 'threads'"
     )
     show: Show | None = None
+    publish: Publish | None = None
+    clips: Clips | None = None
     record: PathText | None = Field(default=None, description="a folder for annotated MP4 files")
     counts: PathText | Literal[False] | None = Field(
         default=None,
@@ -291,6 +325,12 @@ class Pipeline(_Value):
         return self
 
     @model_validator(mode="after")
+    def _each_camera_has_a_place(self) -> "Pipeline":
+        if self.publish is not None and len(self.cameras) > 1 and "{camera}" not in self.publish.url:
+            raise ValueError("publish.url: several cameras need places of their own; write {camera} in the path")
+        return self
+
+    @model_validator(mode="after")
     def _auto_has_a_clock(self) -> "Pipeline":
         unpaced = [camera.name for camera in self.cameras if not (camera.is_live or camera.realtime)]
         if self.detect.fps == "auto" and unpaced:
@@ -299,6 +339,17 @@ class Pipeline(_Value):
                 "fast as the machine can: pace files with 'realtime', or give a number a second, or 'every'"
             )
         return self
+
+
+_SEEN = (
+    "in a URL can be seen by every process of the machine; use a pipeline file with 'username' and 'password_file' or "
+    "'password_env'"
+)
+
+
+def hide_query_secrets(text: str) -> str:
+    """A URL, or a text with one in it, with those values of its query masked whose names are those of secrets."""
+    return _SECRET_IN_QUERY.sub(rf"\1{MASK}", text)
 
 
 def is_live_url(url: str) -> bool:
@@ -312,6 +363,10 @@ def check_camera_url(url: str) -> None:
     Raises:
         ValueError: says what is wrong without repeating a password.
     """
+    if any(ord(sign) < 32 or ord(sign) == 127 for sign in url):
+        raise ValueError("holds a control character, which no address can")
+    if re.search(r"://[^/\s]*@", url) and not is_live_url(url):
+        raise ValueError(f"a user name or password {_SEEN}")
     if re.match(r"^(usb|csi):", url):
         if not re.match(r"^(usb|csi):\d+$", url):
             raise ValueError(f"{url}: write usb:N or csi:N with the device's number")
@@ -328,10 +383,7 @@ def check_camera_url(url: str) -> None:
         raise ValueError(f"{parts.scheme}:// needs a host")
     _check_host(parts.hostname)
     if parts.password is not None or parts.username is not None:
-        raise ValueError(
-            f"{parts.scheme}://{parts.hostname}: a user name or password in a URL can be seen by every process of the "
-            "machine; use a pipeline file with 'username' and 'password_file' or 'password_env'"
-        )
+        raise ValueError(f"{parts.scheme}://{parts.hostname}: a user name or password {_SEEN}")
     try:
         parts.port  # noqa: B018 - it is read when it is asked for
     except ValueError as error:

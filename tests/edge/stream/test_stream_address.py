@@ -36,7 +36,7 @@ def test_only_unpaced_files_are_lossless():
 def test_protocols_are_closed_to_those_of_the_kind():
     for url, allowed in [
         ("a.mp4", {"file"}),
-        ("rtsp://h/x", {"rtsp", "rtsps", "rtp", "udp", "tcp", "tls", "crypto"}),
+        ("rtsp://h/x", {"rtsp", "rtsps", "tcp", "tls"}),
         ("http://h/x", {"http", "https", "tcp", "tls", "crypto"}),
     ]:
         assert set(resolve_address(CameraSpec("a", url)).options["protocol_whitelist"].split(",")) == allowed

@@ -15,7 +15,7 @@ from vedette.edge.stream.errors import CameraHopelessError
 
 PROTOCOLS = {
     SourceKind.FILE: "file",
-    SourceKind.RTSP: "rtsp,rtsps,rtp,udp,tcp,tls,crypto",
+    SourceKind.RTSP: "rtsp,rtsps,tcp,tls",  # pictures come in the connection itself: nothing opens a port here
     SourceKind.HTTP: "http,https,tcp,tls,crypto",  # crypto: encrypted HLS segments
 }
 ANALYSE_LIVE_US = 2_000_000  # FFmpeg's own 5 s of looking at a live stream would use up the time to open it
@@ -55,7 +55,7 @@ def resolve_address(spec: CameraSpec) -> Address:
     }
     if kind is SourceKind.RTSP:
         options |= {"rtsp_transport": "tcp", "allowed_media_types": "video"}
-    return Address(_with_credentials(spec), spec.url, options)
+    return Address(_with_credentials(spec), spec.shown, options)
 
 
 def _with_credentials(spec: CameraSpec) -> str:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
-from vedette.contracts.pipeline import GateMode
+from vedette.contracts.pipeline import GateMode, hide_query_secrets
 
 OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 4.0  # a camera that gives nothing is noticed within 5 s, also on a busy machine
@@ -32,12 +32,17 @@ class CameraSpec:
     """
 
     name: str
-    url: str
+    url: str = field(repr=False)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     loop: bool = False
     realtime: bool = False
     gate: GateMode = GateMode.OFF
+
+    @property
+    def shown(self) -> str:
+        """The URL for people: values of its query that look like secrets are masked."""
+        return hide_query_secrets(self.url)
 
     @property
     def kind(self) -> SourceKind:

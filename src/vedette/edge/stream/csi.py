@@ -62,7 +62,7 @@ class CsiSource:
         while True:
             good, image_hwc_bgr_u8 = self._capture.read()
             if not good:
-                raise CameraUnavailableError(f"camera '{self._spec.name}': {self._spec.url} stopped sending pictures")
+                raise CameraUnavailableError(f"camera '{self._spec.name}': {self._spec.shown} stopped sending pictures")
             yield VideoFrame.from_ndarray(image_hwc_bgr_u8, format="bgr24")
 
     def skip_to(self, pts_s: float | None) -> None:

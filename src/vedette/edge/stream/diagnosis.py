@@ -24,24 +24,24 @@ def check_file(spec: CameraSpec) -> None:
     path = Path(spec.url)
     try:
         if path.is_dir():
-            raise CameraInputError(f"camera '{spec.name}': {spec.url} is a folder; name one video file in it")
+            raise CameraInputError(f"camera '{spec.name}': {spec.shown} is a folder; name one video file in it")
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
-        raise CameraInputError(f"camera '{spec.name}': no such file: {spec.url}; check the path") from None
+        raise CameraInputError(f"camera '{spec.name}': no such file: {spec.shown}; check the path") from None
     except OSError as error:
         raise CameraInputError(
-            f"camera '{spec.name}': {spec.url} cannot be read ({error.strerror}); check its permissions and disk"
+            f"camera '{spec.name}': {spec.shown} cannot be read ({error.strerror}); check its permissions and disk"
         ) from error
     if empty:
-        raise CameraInputError(f"camera '{spec.name}': {spec.url} is empty (0 bytes); copy or record it again")
+        raise CameraInputError(f"camera '{spec.name}': {spec.shown} is empty (0 bytes); copy or record it again")
 
 
 def explain_opening(
     error: av_error.FFmpegError, spec: CameraSpec, timed_out_after_s: float | None
 ) -> CameraInputError | CameraUnavailableError:
     """Why a camera could not be opened; `timed_out_after_s` is given when the time to answer was used up."""
-    start = f"camera '{spec.name}': {spec.url}"
+    start = f"camera '{spec.name}': {spec.shown}"
     if spec.kind is SourceKind.FILE:
         return CameraInputError(
             f"{start} is no video that can be read, or it is damaged or cut short ({_reason(error, spec)}); "
@@ -62,19 +62,19 @@ def explain_reading(error: av_error.FFmpegError, spec: CameraSpec, read_timeout_
     if isinstance(error, av_error.ExitError | av_error.TimeoutError):
         return explain_silence(spec, read_timeout_s)
     return CameraUnavailableError(
-        f"camera '{spec.name}': {spec.url} broke off ({_reason(error, spec)}); check the camera and its connection"
+        f"camera '{spec.name}': {spec.shown} broke off ({_reason(error, spec)}); check the camera and its connection"
     )
 
 
 def explain_silence(spec: CameraSpec, silent_s: float) -> CameraUnavailableError:
     """A camera that holds its connection and gives nothing."""
     return CameraUnavailableError(
-        f"camera '{spec.name}': {spec.url} sent nothing for {silent_s:g} s; check the camera and its network"
+        f"camera '{spec.name}': {spec.shown} sent nothing for {silent_s:g} s; check the camera and its network"
     )
 
 
 def _explain_network(error: av_error.FFmpegError, spec: CameraSpec) -> CameraInputError | CameraUnavailableError:
-    start = f"camera '{spec.name}': {spec.url}"
+    start = f"camera '{spec.name}': {spec.shown}"
     if isinstance(error, av_error.HTTPUnauthorizedError | av_error.HTTPForbiddenError):
         hint = "check them" if spec.username else "give 'username' and 'password_file' or 'password_env'"
         return CameraRefusedError(f"{start} refuses the user name and password; {hint}")
@@ -94,7 +94,7 @@ def _explain_network(error: av_error.FFmpegError, spec: CameraSpec) -> CameraInp
 
 def _explain_usb(error: av_error.FFmpegError, spec: CameraSpec) -> CameraUnavailableError:
     device = f"/dev/video{spec.url.partition(':')[2]}"
-    start = f"camera '{spec.name}': {spec.url} ({device})"
+    start = f"camera '{spec.name}': {spec.shown} ({device})"
     if isinstance(error, av_error.FileNotFoundError):
         return CameraUnavailableError(f"{start} is not there; connect the camera, or see `ls /dev/video*`")
     if isinstance(error, av_error.PermissionError):

@@ -285,7 +285,7 @@ class IsolatedCamera:
     def _explain_deaths(self, cause: str) -> str:
         where = f"after frame {self._position.index}" if self._position.index else "before its first frame"
         return (
-            f"camera '{self.spec.name}': {self.spec.url} killed its decoder {MOST_DEATHS} times {where} ({cause}); "
+            f"camera '{self.spec.name}': {self.spec.shown} killed its decoder {MOST_DEATHS} times {where} ({cause}); "
             "record or encode it anew, and report it to FFmpeg"
         )
 

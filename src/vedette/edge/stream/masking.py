@@ -8,14 +8,15 @@ import base64
 import re
 import traceback
 
+from vedette.contracts.pipeline import MASK, hide_query_secrets
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import DecoderBug
-
-MASK = "***"
 
 
 def mask_secrets(text: str, spec: CameraSpec) -> str:
     """`text` without the camera's password, nor the user name where it stands before it in a URL."""
+    if spec.shown != spec.url:
+        text = hide_query_secrets(text.replace(spec.url, spec.shown))
     if not spec.password:
         return text
     secret = "".join(_written(sign) for sign in spec.password)

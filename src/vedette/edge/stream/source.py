@@ -192,12 +192,12 @@ class AvSource:
                 self._count_error(error)
         if self.live and not self._container.duration:
             raise CameraUnavailableError(
-                f"camera '{self._spec.name}': {self._spec.url} closed the connection; check the camera"
+                f"camera '{self._spec.name}': {self._spec.shown} closed the connection; check the camera"
             )
         if not self._frames and self._resuming is None:
             raise CameraInputError(
-                f"camera '{self._spec.name}': {self._spec.url} holds a {self.codec} video stream, but not one frame of "
-                "it can be decoded; copy or record it again"
+                f"camera '{self._spec.name}': {self._spec.shown} holds a {self.codec} video stream, but not one frame "
+                "of it can be decoded; copy or record it again"
             )
 
     def _decode(self, packet: "Packet[VideoStream]") -> Iterator[VideoFrame | None]:
@@ -229,7 +229,7 @@ class AvSource:
         limit_s = FIRST_PICTURE_S if waits else self._read_timeout_s
         if now - self._alive_s > limit_s:
             raise CameraUnavailableError(
-                f"camera '{self._spec.name}': {self._spec.url} sends packets, but no picture came out of them for "
+                f"camera '{self._spec.name}': {self._spec.shown} sends packets, but no picture came out of them for "
                 f"{limit_s:g} s ({self.codec}, {self.decode_errors} damaged); check the camera's stream settings"
             )
 
@@ -271,7 +271,7 @@ class AvSource:
         if self._errors_in_a_row > MAX_ERRORS_IN_A_ROW:
             kind = CameraUnavailableError if self.live else CameraInputError
             raise kind(
-                f"camera '{self._spec.name}': {self._errors_in_a_row} packets in a row of {self._spec.url} cannot be "
+                f"camera '{self._spec.name}': {self._errors_in_a_row} packets in a row of {self._spec.shown} cannot be "
                 f"decoded as {self.codec} ({error.strerror}); check the camera's settings, or copy the file again"
             ) from None
 
@@ -296,7 +296,7 @@ def _open_container(spec: CameraSpec, open_timeout_s: float, read_timeout_s: flo
 
 
 def _video_stream(container: InputContainer, spec: CameraSpec) -> VideoStream:
-    start = f"camera '{spec.name}': {spec.url}"
+    start = f"camera '{spec.name}': {spec.shown}"
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         kinds = sorted({stream.type for stream in container.streams})
