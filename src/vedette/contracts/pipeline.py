@@ -257,33 +257,6 @@ class Show(_Value):
     )
 
 
-class Publish(_Value):
-    """A media server that the cameras' own packets are pushed to by RTSP, as they are."""
-
-    url: str = Field(description="rtsp(s)://host[:port]/path; {camera} stands for each camera's name")
-    username: str | None = None
-    password_file: PathText | None = None
-    password_env: str | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _url_is_rtsp(cls, url: str) -> str:
-        if not url.lower().startswith(("rtsp://", "rtsps://")):
-            raise ValueError("give rtsp(s)://host[:port]/path of a media server")
-        check_camera_url(url)
-        return url
-
-
-class Clips(_Value):
-    """Clips of events, cut from the cameras' own packets."""
-
-    folder: PathText = Field(min_length=1)
-    before_s: float = Field(default=5.0, ge=0, le=60, description="how much of what was before an event")
-    after_s: float = Field(default=5.0, ge=0, le=120)
-    most_gb: float | None = Field(default=10.0, gt=0, description="all clips together; the oldest are removed")
-    most_days: float | None = Field(default=None, gt=0, description="older clips are removed")
-
-
 class Pipeline(_Value):
     """The whole file. Lines and zones at the top belong to every camera, those of a camera come on top of them."""
 
@@ -300,8 +273,6 @@ class Pipeline(_Value):
         default=None, description="how each camera decodes; 'processes' on Linux when left out, else 'threads'"
     )
     show: Show | None = None
-    publish: Publish | None = None
-    clips: Clips | None = None
     record: PathText | None = Field(default=None, description="a folder for annotated MP4 files")
     counts: PathText | Literal[False] | None = Field(
         default=None,
@@ -322,12 +293,6 @@ class Pipeline(_Value):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"camera '{camera.name}': names of lines and zones used twice: {', '.join(twice)}")
-        return self
-
-    @model_validator(mode="after")
-    def _each_camera_has_a_place(self) -> "Pipeline":
-        if self.publish is not None and len(self.cameras) > 1 and "{camera}" not in self.publish.url:
-            raise ValueError("publish.url: several cameras need places of their own; write {camera} in the path")
         return self
 
     @model_validator(mode="after")
