@@ -15,12 +15,14 @@ from pydantic_core import ErrorDetails
 from vedette.contracts.errors import InputError
 from vedette.contracts.pipeline import (
     Camera,
+    Clips,
     Detect,
     FileTarget,
     KafkaTarget,
     Line,
     MqttTarget,
     Pipeline,
+    Publish,
     Reconnect,
     Show,
     Tls,
@@ -34,6 +36,8 @@ _KEYS: dict[str, type[BaseModel]] = {
     "lines": Line,
     "zones": Zone,
     "show": Show,
+    "publish": Publish,
+    "clips": Clips,
     "tls": Tls,
 }
 _POINT_KEYS = {"start", "end", "polygon"}

@@ -15,7 +15,17 @@ import yaml
 from vedette.apps.pipeline_errors import PipelineError, check_pipeline
 from vedette.apps.pipeline_flags import flags_to_pipeline
 from vedette.contracts.errors import InputError
-from vedette.contracts.pipeline import Camera, EventTarget, FileTarget, Pipeline, Show, Tls, is_live_url
+from vedette.contracts.pipeline import (
+    Camera,
+    Clips,
+    EventTarget,
+    FileTarget,
+    Pipeline,
+    Publish,
+    Show,
+    Tls,
+    is_live_url,
+)
 from vedette.storage.address import is_s3_address
 
 if TYPE_CHECKING:
@@ -168,8 +178,17 @@ def _below(pipeline: Pipeline, folder: Path) -> Pipeline:
             tls = tls.model_copy(update={"cert": place(tls.cert), "key": place(tls.key)})
         return show.model_copy(update={"tls": tls, "token_file": place(show.token_file)})
 
+    def place_video() -> dict[str, Publish | Clips | None]:
+        publish, clips = pipeline.publish, pipeline.clips
+        if publish is not None:
+            publish = publish.model_copy(update={"password_file": place(publish.password_file)})
+        if clips is not None:
+            clips = clips.model_copy(update={"folder": place(clips.folder)})
+        return {"publish": publish, "clips": clips}
+
     return pipeline.model_copy(
         update={
+            **place_video(),
             "show": place_show(pipeline.show),
             "bundle": pipeline.bundle if is_s3_address(pipeline.bundle) else place(pipeline.bundle),
             "cameras": tuple(place_camera(camera) for camera in pipeline.cameras),

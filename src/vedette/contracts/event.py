@@ -58,6 +58,7 @@ class EventData(_Value):
     zone: str | None = Field(default=None, description="name of the zone, for zone events")
     direction: Direction | None = Field(default=None, description="for line events")
     dwell_s: float | None = Field(default=None, ge=0, description="seconds inside so far, for zone exits and dwells")
+    clip: str | None = Field(default=None, description="the clip that is cut for it, below the folder for clips")
     bundle: BundleReference
 
 

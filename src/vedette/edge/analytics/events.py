@@ -5,27 +5,36 @@ are unique with their source, and the events of a lossless file come out the sam
 and the wall clock, however the cameras' work was interleaved. CloudEvents 1.0.2, section 3.1.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 
 from vedette.contracts.event import BundleReference, Event, EventData
+from vedette.contracts.frame import FrameStamp
 from vedette.edge.analytics.rules import Occurrence
+
+ClipOf = Callable[[FrameStamp, str], str | None]
 
 
 class EventMaker:
     """Numbers and wraps the occurrences of one run. `run` names it: something that no other run of this box has had."""
 
-    def __init__(self, box: str, bundle: BundleReference, run: str) -> None:
-        self._box, self._bundle, self._run = box, bundle, run
+    def __init__(self, box: str, bundle: BundleReference, run: str, clip_of: ClipOf | None = None) -> None:
+        """`clip_of` names the clip that is cut for an event, by its frame and id; None: there is none."""
+        self._box, self._bundle, self._run, self._clip_of = box, bundle, run, clip_of
         self._numbers: dict[str, int] = {}
 
     def make(self, occurrence: Occurrence) -> Event:
         """The event of one occurrence; call in the order that things happened."""
         camera = occurrence.stamp.camera
         self._numbers[camera] = number = self._numbers.get(camera, 0) + 1
-        return make_event(occurrence, box=self._box, bundle=self._bundle, event_id=f"{self._run}-{number:06d}")
+        event_id = f"{self._run}-{number:06d}"
+        clip = None if self._clip_of is None else self._clip_of(occurrence.stamp, event_id)
+        return make_event(occurrence, box=self._box, bundle=self._bundle, event_id=event_id, clip=clip)
 
 
-def make_event(occurrence: Occurrence, *, box: str, bundle: BundleReference, event_id: str) -> Event:
+def make_event(
+    occurrence: Occurrence, *, box: str, bundle: BundleReference, event_id: str, clip: str | None = None
+) -> Event:
     """One occurrence as an event; times with milliseconds, boxes with 1/100 pixel, scores with 4 decimals."""
     stamp = occurrence.stamp
     wall_time = format_utc(stamp.captured_unix_s)
@@ -41,6 +50,7 @@ def make_event(occurrence: Occurrence, *, box: str, bundle: BundleReference, eve
         zone=occurrence.zone,
         direction=occurrence.direction,
         dwell_s=None if occurrence.dwell_s is None else round(occurrence.dwell_s, 3),
+        clip=clip,
         bundle=bundle,
         **{"class": occurrence.class_name},
     )

@@ -41,10 +41,13 @@ class VideoStore:
         self.tracks[camera].add(packets)
 
     def add_tracks(self, stamp: FrameStamp, tracks: Tracks, counts: Mapping[str, int]) -> None:
-        """What was found in a frame; kept while somebody watches."""
-        if self._holds.get(stamp.camera):
-            document = {"size": [stamp.width_px, stamp.height_px], **tracks_to_json(tracks), "counts": dict(counts)}
-            self.tracks[stamp.camera].add_result(stamp.media_time_s, document)
+        """What was found in a frame, for whoever watches."""
+        document = {"size": [stamp.width_px, stamp.height_px], **tracks_to_json(tracks), "counts": dict(counts)}
+        self.tracks[stamp.camera].add_result(stamp.media_time_s, document)
+
+    def is_held(self, camera: str) -> bool:
+        """Whether somebody wants this camera's video."""
+        return bool(self._holds[camera])
 
     @contextmanager
     def hold(self, camera: str, keep_s: float = 0.0) -> Iterator[VideoTrack]:

@@ -1,0 +1,159 @@
+"""Pushes the cameras' own packets on to a media server by RTSP, in a process of its own (`publish_program`).
+
+Guarantees: watching never waits for the server: who cannot send skips to the newest keyframe; a connection that breaks
+is tried again, and that is said once, and once when it is back; user name and password are in no argument, no message
+and no log.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from vedette.edge.live.publish_program import HEAD, PICTURE, START, TARGET
+from vedette.edge.live.video_store import VideoStore
+from vedette.edge.live.video_track import VideoTrack
+
+PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from vedette.edge.live.publish_program import main; main()"
+INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+POLL_S = 0.05
+KEEP_S = 2.0
+END_S = 1.0
+AGAIN_S = 2.0  # after the program died
+
+
+@dataclass(frozen=True, slots=True)
+class PublishTarget:
+    """`url` has {camera} where each camera's name goes."""
+
+    url: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def shown(self, camera: str) -> str:
+        """The address without secrets."""
+        return self.url.replace("{camera}", camera)
+
+    def address(self, camera: str) -> str:
+        """With the credentials; to be shown to nobody."""
+        parts = urlsplit(self.shown(camera))
+        if self.username is None:
+            return self.shown(camera)
+        password = "" if self.password is None else f":{quote(self.password, safe='')}"
+        return urlunsplit(parts._replace(netloc=f"{quote(self.username, safe='')}{password}@{parts.netloc}"))
+
+
+@dataclass(slots=True)
+class _Camera:
+    name: str
+    track: VideoTrack
+    serial: int = 0
+    start: int = 0
+
+
+class Publishing:
+    """All cameras of a run. `say` is told when a camera's video arrives at the server, or does not."""
+
+    def __init__(
+        self, store: VideoStore, cameras: Sequence[str], target: PublishTarget, say: Callable[[str], None]
+    ) -> None:
+        self._store, self._target, self._say = store, target, say
+        self._cameras = [_Camera(name, store.acquire(name, KEEP_S)) for name in cameras]
+        self.up: dict[str, bool | None] = dict.fromkeys(cameras)
+        self._stop = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._work, name="vedette-publish", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Hang up. Safe to call twice."""
+        if self._stop.is_set():
+            return
+        self._stop.set()
+        process = self._process
+        if process is not None:
+            process.kill()  # a writer that waits for it waits no more
+        self._thread.join()
+        for camera in self._cameras:
+            self._store.release(camera.name, KEEP_S)
+
+    @property
+    def pid(self) -> int | None:
+        """Of the program."""
+        return None if self._process is None else self._process.pid
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            with self._begin() as process:
+                threading.Thread(target=self._listen, args=(process,), name="vedette-publish-reports").start()
+                try:
+                    self._feed(process)
+                except OSError:  # it is gone; another one goes on
+                    pass
+                finally:
+                    process.kill()
+            self._stop.wait(AGAIN_S)
+
+    def _begin(self) -> "subprocess.Popen[bytes]":
+        package = str(Path(__file__).resolve().parents[3])
+        path = [entry for entry in (package, *sys.path) if entry]
+        process = self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", PROGRAM, *path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # FFmpeg's own words may hold the address
+            env={name: os.environ[name] for name in INHERITED if name in os.environ},
+        )
+        for camera in self._cameras:
+            camera.serial = camera.start = 0
+        return process
+
+    def _feed(self, process: "subprocess.Popen[bytes]") -> None:
+        pipe = process.stdin
+        assert pipe is not None
+        for place, camera in enumerate(self._cameras):
+            document = {"camera": camera.name, "url": self._target.address(camera.name)}
+            self._send(process, TARGET, place, json.dumps(document).encode())
+        while not self._stop.wait(POLL_S):
+            for place, camera in enumerate(self._cameras):
+                for picture in camera.track.after(camera.serial):
+                    if picture.start.number != camera.start:
+                        camera.start = picture.start.number
+                        self._send(process, START, place, picture.start.data)
+                    sample = picture.sample
+                    times = (picture.dts_ticks, picture.pts_ticks, sample.duration_ticks, sample.is_keyframe)
+                    self._send(process, PICTURE, place, sample.data, times)
+                    camera.serial = picture.serial
+            pipe.flush()
+
+    def _send(
+        self,
+        process: "subprocess.Popen[bytes]",
+        kind: int,
+        place: int,
+        data: bytes,
+        times: tuple[int, int, int, bool] = (0, 0, 0, False),
+    ) -> None:
+        assert process.stdin is not None
+        process.stdin.write(HEAD.pack(kind, place, len(data), *times))
+        process.stdin.write(data)
+
+    def _listen(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            told = json.loads(line)
+            camera, up = told["camera"], told["up"]
+            before, self.up[camera] = self.up.get(camera), up
+            shown = self._target.shown(camera)
+            if up and not before:
+                self._say(f"camera '{camera}': published at {shown}")
+            elif not up and before is not False:
+                self._say(
+                    f"camera '{camera}': cannot be published at {shown} ({told['error']}); it is tried again, and "
+                    "watching goes on"
+                )
