@@ -131,7 +131,8 @@ def run(  # noqa: PLR0913 - the flags of a command
     from vedette.apps.console import print_json
     from vedette.apps.durations import parse_duration
 
-    summary, interrupted = _run_to_the_end(settings, None if duration is None else parse_duration(duration))
+    duration_s = None if duration is None else parse_duration(duration)
+    summary, interrupted = _run_to_the_end(settings, duration_s, pipeline)
     if json:
         print_json(summary.to_json())
     else:
@@ -141,11 +142,12 @@ def run(  # noqa: PLR0913 - the flags of a command
     return 1 if summary.all_failed else 0
 
 
-def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSummary, bool]:
-    """Open everything, run, close everything; true when Ctrl-C ended it."""
+def _run_to_the_end(settings: Pipeline, duration_s: float | None, file: Path | None) -> tuple[RunSummary, bool]:
+    """Open everything, run, close everything; true when Ctrl-C ended it. `file` is where lines drawn are saved."""
     from vedette.apps.box_watching import box_health
     from vedette.apps.console import ConsoleProgress, warn
     from vedette.apps.kept_counts import kept_counts
+    from vedette.apps.rules_desk import RulesDesk
     from vedette.apps.run_ending import stopped_by_signals, stopped_in_time
     from vedette.apps.run_progress import shown_progress
     from vedette.apps.service_notice import service_notices
@@ -163,6 +165,8 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None) -> tuple[RunSu
         health = closing.enter_context(box_health())
         keeper = closing.enter_context(kept_counts(settings))
         watch = build_watch(settings, opened, detector, page, spawner=spawner, health=health, keeper=keeper)
+        if page is not None:
+            page.set_rules(RulesDesk(settings, watch.change_rules, file))
         interrupted = closing.enter_context(stopped_by_signals(watch.stop))
         closing.enter_context(stopped_in_time(watch.stop, duration_s))
         gc.freeze()  # what was imported stays: no collection needs to look through it again

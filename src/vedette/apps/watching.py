@@ -6,6 +6,7 @@ block it, but for a lossless consumer (`watch_pipeline`, a recording of unpaced 
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,6 +108,7 @@ class Watch:
         self._onlookers = outlets.onlookers
         self._on_camera_error = on_camera_error
         self.box = pipeline.box or socket.gethostname().split(".")[0] or "box"
+        self._changing = threading.Lock()  # between the thread of results and whoever draws other lines
         self._least_score = least_score(pipeline, detector.manifest)
         self._watched = {camera.name: self._watch_camera(camera) for camera in pipeline.cameras}
         run = f"{time.time_ns():x}-{os.getpid():x}"
@@ -122,9 +124,9 @@ class Watch:
             isolation=pipeline.isolation,
             spawner=spawner,
             pictures=self._wants_picture,
+            give_up_after_s=pipeline.reconnect.give_up_after_s,
         )
 
-            give_up_after_s=pipeline.reconnect.give_up_after_s,
     def run(self) -> RunSummary:
         """Watch until every camera has ended, failed or been stopped."""
         began = time.monotonic()
@@ -141,6 +143,21 @@ class Watch:
         """End the run within a second or two; from any thread."""
         self._stream.stop()
 
+    def change_rules(self, pipeline: Pipeline) -> None:
+        """Watch the lines and zones of this pipeline from the next frame on; its cameras are those of this run.
+
+        Raises:
+            GeometryError: a line has no length in a camera's picture; the cameras before it have been changed.
+        """
+        with self._changing:
+            for camera in pipeline.cameras:
+                watched = self._watched[camera.name]
+                lines, zones = (*pipeline.lines, *camera.lines), (*pipeline.zones, *camera.zones)
+                kept = watched.rules.unchanged(zones)
+                watched.rules.change(lines, zones)
+                watched.totals.watch([line.name for line in lines], [zone.name for zone in zones], kept)
+            self.pipeline = pipeline
+
     # -- contracts.ports.ResultHandler ----------------------------------------------------------------------------
 
     def on_result(self, frame: FittedFrame, picture: FullPicture, detections: Detections) -> None:
@@ -155,7 +172,8 @@ class Watch:
         watched.detections += int((detections.scores >= self._least_score).sum())
         tracks = watched.tracker.update(detections, frame.stamp.media_time_s)
         try:
-            occurrences = watched.rules.update(frame.stamp, tracks)
+            with self._changing:
+                occurrences = watched.rules.update(frame.stamp, tracks)
         except GeometryError as error:
             self._fail(frame.stamp.camera, str(error))
             return
@@ -238,6 +256,7 @@ class Watch:
             detections_per_s=one.detections_per_s,
             drops=one.drops,
             restarts=one.restarts,
+            reconnects=one.reconnects,
             gate=one.gate_state,
             gate_note=one.gate_note,
             gated=one.gated,
@@ -256,8 +275,9 @@ class Watch:
                 detections=self._watched[one.camera].detections,
                 events=self._watched[one.camera].events,
                 drops=one.drops,
-            reconnects=one.reconnects,
                 restarts=one.restarts,
+                reconnects=one.reconnects,
+                offline_since_unix_s=one.offline_since_unix_s,
                 gated=one.gated,
                 gated_slots=one.gated_slots,
                 fps=one.mean_fps,
@@ -276,8 +296,6 @@ class Watch:
             sink_errors=[
                 (sink.name, f"{sink.lost} of {sink.lost + sink.published} events were lost")
                 for sink in self.outlets.sinks
-                reconnects=one.reconnects,
-                offline_since_unix_s=one.offline_since_unix_s,
                 if sink.lost
             ],
         )

@@ -17,8 +17,10 @@ def refuse_overwriting(out: Path, *sources: Path | None) -> None:
             raise UsageError(f"{out} is to be written and is one of the files to read; give another name")
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, like: Path | None = None) -> None:
     """Write beside the place and rename: a reader sees the old file or the new one, never half of it.
+
+    With `like` the file gets the mode of that one, and is on the disk when this returns.
 
     Raises:
         InputError: the file cannot be written; nothing is left behind.
@@ -26,7 +28,12 @@ def write_whole(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:
-            temporary.write_bytes(content)
+            with temporary.open("wb") as file:
+                file.write(content)
+                if like is not None:
+                    os.fchmod(file.fileno(), like.stat().st_mode & 0o7777)
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

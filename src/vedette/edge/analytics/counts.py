@@ -3,7 +3,7 @@
 Every line and zone stands in it from the start, with zeroes, so that "nothing passed" can be told from "not watched".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from vedette.contracts.event import Direction
@@ -44,6 +44,14 @@ class Counts:
         for zone in before["zones"].keys() & self._zones.keys():
             for name in ("entered", "exited", "dwelled"):
                 self._zones[zone][name] += before["zones"][zone].get(name, 0)
+
+    def watch(self, lines: Iterable[str], zones: Iterable[str], going_on: Container[str]) -> None:
+        """Count at these lines and zones from now on; old names go on; who is inside stays so if `going_on`."""
+        fresh = {"inside": 0, "entered": 0, "exited": 0, "dwelled": 0}
+        self._lines = {name: self._lines.get(name, {}) for name in lines}
+        self._zones = {
+            name: fresh | self._zones.get(name, {}) | ({} if name in going_on else {"inside": 0}) for name in zones
+        }
 
     def crossings(self, line: str, class_name: str, direction: Direction) -> int:
         """How many of a class have crossed a line that way."""

@@ -94,6 +94,40 @@ class CameraRules:
         """The zones in source pixels; none before the picture's size is known."""
         return tuple(PlacedZone(zone.name, zone.polygon_xy_px) for zone in self._zones)
 
+    def change(self, lines: Sequence[Line], zones: Sequence[Zone]) -> None:
+        """Watch other lines and zones from now on. What stays as it was goes on, with its objects and their counts.
+
+        Raises:
+            GeometryError: a line has no length in a picture of this size; nothing is changed.
+        """
+        going_on = self.unchanged(zones)
+        old_lines = {line: number for number, line in enumerate(self._line_settings)}
+        old_zones = {zone: number for number, zone in enumerate(self._zone_settings)}
+        before = self._line_settings, self._zone_settings
+        self._line_settings, self._zone_settings = tuple(lines), tuple(zones)
+        try:
+            if self._size_px != (0, 0):
+                self._place(self._size_px)
+        except GeometryError:
+            self._line_settings, self._zone_settings = before
+            raise
+        for known in self._objects.values():
+            anchor = self._anchor_of(known.box_xyxy_px)
+            known.passages = [
+                known.passages[old_lines[line]] if line in old_lines else placed.begin(*anchor)
+                for line, placed in zip(self._line_settings, self._lines, strict=True)
+            ]
+            known.stays = {
+                number: known.stays[old_zones[zone]]
+                for number, zone in enumerate(self._zone_settings)
+                if old_zones.get(zone) in known.stays
+            }
+        self.counts.watch([line.name for line in lines], [zone.name for zone in zones], going_on)
+
+    def unchanged(self, zones: Sequence[Zone]) -> set[str]:
+        """The names of those of these zones that are watched already, as they are."""
+        return {zone.name for zone in zones if zone in self._zone_settings}
+
     def hold(self, still_s: float) -> None:
         """Before `update`: nothing moved for so long since the frame before, and nobody looked; nobody left by it."""
         for known in self._objects.values():

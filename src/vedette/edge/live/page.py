@@ -27,6 +27,7 @@ from vedette.edge.live.certificate import Certificate, check_certificate
 from vedette.edge.live.errors import PageUnavailableError
 from vedette.edge.live.feed import Feed
 from vedette.edge.live.routes import Routes
+from vedette.edge.live.rules_routes import Desk
 from vedette.edge.live.snapshots import SnapshotStore
 from vedette.edge.live.stages import Series, StageBoard, StageProgress, StageState
 from vedette.edge.live.token_file import TokenFile
@@ -111,6 +112,10 @@ class LivePage:
     def set_status(self, status: Callable[[], Status]) -> None:
         """Where the page asks how the run is doing, at most twice a second, from a thread of its own."""
         self._feed.ask_from_now_on(status)
+
+    def set_rules(self, desk: Desk) -> None:
+        """Where the lines and zones are that a viewer may draw."""
+        self._routes.rules.desk = desk
 
     def show(self, stamp: FrameStamp, picture: FullPicture, tracks: Tracks, counts: Mapping[str, int]) -> None:
         """Remember a camera's newest frame; it is converted when somebody asks for it."""

@@ -22,10 +22,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import BaseRoute, Route
 
 from vedette.edge.live.access import Access, TooManyAttemptsError, set_cookie
+from vedette.edge.live.bodies import limited_body
 from vedette.edge.live.errors import TokenFileError
 from vedette.edge.live.feed import Feed, Seen
 from vedette.edge.live.guard import Guard, client_of, too_many
 from vedette.edge.live.metrics_text import metrics_text
+from vedette.edge.live.rules_routes import RulesRoutes
 from vedette.edge.live.snapshots import Use
 
 ASSET_TYPES = {
@@ -63,6 +65,7 @@ class Routes:
         self._access, self._cookie_name, self._over_tls = access, cookie_name, over_tls
         self._assets = {one.name: one.read_bytes() for one in files("vedette.edge.live").joinpath("assets").iterdir()}
         self.closing = False
+        self.rules = RulesRoutes(self._in_worker)
         feed.has_video = any(isinstance(route, Route) and route.path == "/video" for route in more)
         routes = [
             Route("/", self._page),
@@ -78,6 +81,7 @@ class Routes:
             Route("/healthz", self._health),
             Route("/snapshot/{camera:path}.jpg", self._snapshot),
             Route("/stages/{number:int}/{place:int}", self._stage_picture),
+            *self.rules.routes(),
             *more,
         ]
         guard = Middleware(Guard, loopback_only=access is None, access=access, cookie_name=cookie_name)
@@ -176,17 +180,3 @@ class LogIn(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
     token: str
-
-
-async def limited_body(request: Request, most_bytes: int) -> bytes:
-    """The body of a request.
-
-    Raises:
-        ValueError: it is longer than that.
-    """
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most_bytes:
-            raise ValueError(f"longer than {most_bytes} bytes")
-    return body

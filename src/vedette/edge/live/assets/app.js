@@ -2,6 +2,7 @@
 import { Wall } from "./tiles.js";
 import { Stages } from "./stages.js";
 import { Events } from "./events.js";
+import { CameraView } from "./camera_view.js";
 import { change, checked, currentSession } from "./asking.js";
 
 const LEAST_INTERVAL_MS = 200; // five pictures a second of each camera are enough
@@ -12,6 +13,7 @@ const byId = (id) => document.getElementById(id);
 const wall = new Wall(byId("wall"));
 const stages = new Stages(byId("stages"));
 const events = new Events(byId("event-list"), byId("event-empty"), byId("event-badge"));
+const view = new CameraView(byId("main"), wall, byId("panel"));
 const seen = { instance: "", event: 0, stages: -1, pictures: {} };
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -42,11 +44,13 @@ async function draw(news) {
     currentSession(true).then((session) => { byId("logout").hidden = !session.logged_in; }, () => {});
     Object.assign(seen, { instance: news.instance, event: 0, stages: -1, pictures: {} });
     events.clear();
+    view.clear();
     wall.clear();
   }
   showStatus(news.status);
   wall.hasVideo = news.video;
-  wall.update(news.status.cameras);
+  wall.update(view.shown(news.status.cameras));
+  view.update(news.status.cameras);
   const hasCameras = news.status.cameras.length > 0;
   if (news.stages) byId("stages").hidden = news.stages.length === 0; // before the charts measure their width
   stages.update(news.stages, hasCameras);
