@@ -186,7 +186,7 @@ def _plain_overlap() -> None:
 def _no_priors() -> None:
     from vedette.learn.training import prepare
 
-    prepare.prepare_heads = lambda network, loaded: None
+    prepare.start_network = lambda network, settings, loaded: None
 
 
 def _family_anchors() -> None:

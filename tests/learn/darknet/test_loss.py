@@ -273,3 +273,32 @@ def test_activated_heads_of_new_coords_decode_as_they_are() -> None:
     assert math.isfinite(float(parts.total.detach())) and parts.positives > 0
     with pytest.raises(ValueError, match="new_coords"):
         DetectionLoss((COARSE, heads[1]), WIDTH, HEIGHT)
+
+
+def test_class_weights_multiply_what_objects_of_a_class_cost() -> None:
+    heads = (COARSE, FINE)
+    raw = random_heads(3, heads, batch=1)
+    truths = Truths(torch.tensor([[[8.0, 8.0, 40.0, 44.0]]]), torch.tensor([[1]]))
+    plain, other, triple = (
+        DetectionLoss(heads, WIDTH, HEIGHT, class_weights=weights)(raw, truths)
+        for weights in (None, (5.0, 1.0, 4.0), (1.0, 3.0, 1.0))
+    )
+    assert float(other.total) == pytest.approx(float(plain.total))
+    assert float(triple.box) == pytest.approx(3 * float(plain.box))
+    assert float(triple.classes) == pytest.approx(3 * float(plain.classes))
+    assert float(plain.objectness) < float(triple.objectness) < 3 * float(plain.objectness)
+
+
+def test_smoothed_labels_stop_short_of_certainty() -> None:
+    heads = (COARSE, FINE)
+    raw = random_heads(3, heads, batch=1)
+    truths = Truths(torch.tensor([[[8.0, 8.0, 40.0, 44.0]]]), torch.tensor([[1]]))
+    losses = []
+    for logit in (2.2, 8.0):  # sigmoid 0.9 and almost 1
+        for head in raw:
+            values = head.view(1, 2, 5 + CLASSES, *head.shape[2:])
+            values[:, :, 5:] = -logit
+            values[:, :, 6] = logit
+        loss = DetectionLoss(heads, WIDTH, HEIGHT, LossSettings(label_smoothing=0.2))
+        losses.append(float(loss(raw, truths).classes))
+    assert losses[0] < losses[1]

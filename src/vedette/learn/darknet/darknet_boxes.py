@@ -5,7 +5,8 @@ compared, and what becomes of the slopes (`darknet_loss`).
 
 The slopes are Darknet's, not calculus: those of width and height are twice the true ones for (G)IoU's own part, the
 intersection of boxes that are apart is not cut off at 0, for x and y the change of the hull has the other sign, and
-the aspect term of CIoU goes without its divisor w^2 + h^2. Source: AlexeyAB/darknet box.c; Zheng et al. 2020, arXiv:1911.08287.
+the aspect term of CIoU goes without its divisor w^2 + h^2. Source: AlexeyAB/darknet box.c; Zheng et al. 2020,
+arXiv:1911.08287.
 """
 
 import math

@@ -54,6 +54,7 @@ class LossSettings:
     largest_k: int = 10  # at most this many positives for one object
     least_k: int = 1  # and at least so many, where there are candidates
     quality: float = 1.0  # objectness of a positive is taught its overlap (1), or plainly "yes" (0), or between
+    label_smoothing: float = 0.0  # class targets are half of this and 1 less that, instead of 0 and 1
     focus: float = 0.0  # power of |target - answer| that objectness is weighted with; 0 is plain cross entropy
 
 
@@ -119,11 +120,14 @@ class DetectionLoss:
         height_px: int,
         settings: LossSettings | None = None,
         count_all: Callable[[int], int] = int,
+        *,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         self._heads = tuple(heads)
         self._size_px = (width_px, height_px)
         self._settings = settings or LossSettings()
         self._count_all = count_all
+        self._class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self._grids: dict[tuple[int, int, torch.device], _Grid] = {}
         if len({head.new_coords for head in self._heads}) > 1:
             raise ValueError("heads with and without new_coords in one network cannot be trained together")
@@ -148,7 +152,9 @@ class DetectionLoss:
         chosen = predictions[positives.picture, positives.cell]  # (p, 5 + classes)
         chosen_boxes = decode_boxes(chosen[:, :4], _rows(grid, positives.cell), self._heads[0].new_coords)
         iou, ciou = box_overlap(chosen_boxes, candidates.boxes_xyxy_px[positives.truth])
-        box_loss = (1.0 - ciou).sum() / count
+        classes = candidates.classes[positives.truth]  # (p,)
+        weight = self._weigh(classes)  # (p,)
+        box_loss = ((1.0 - ciou) * weight).sum() / count
 
         objectness_target = torch.zeros_like(predictions[..., 4])  # (batch, cells)
         overlap = iou.detach().clamp(0.0, 1.0)
@@ -160,16 +166,26 @@ class DetectionLoss:
         )
         if settings.focus:
             objectness = objectness * (objectness_target - predictions[..., 4].sigmoid()).abs() ** settings.focus
-        objectness_loss = (objectness * counted).sum() / count
+        counts = counted.float()
+        counts[positives.picture, positives.cell] = weight
+        objectness_loss = (objectness * counts).sum() / count
 
-        class_target = functional.one_hot(candidates.classes[positives.truth], predictions.shape[-1] - 5).float()
-        class_loss = functional.binary_cross_entropy_with_logits(chosen[:, 5:], class_target, reduction="sum") / count
+        class_target = functional.one_hot(classes, predictions.shape[-1] - 5).float()
+        class_target = class_target * (1 - settings.label_smoothing) + settings.label_smoothing / 2
+        by_class = functional.binary_cross_entropy_with_logits(chosen[:, 5:], class_target, reduction="none")
+        class_loss = (by_class * weight[:, None]).sum() / count
         total = (
             settings.box_weight * box_loss
             + settings.objectness_weight * objectness_loss
             + settings.class_weight * class_loss
         )
         return LossParts(total, box_loss.detach(), objectness_loss.detach(), class_loss.detach(), len(positives.cell))
+
+    def _weigh(self, classes: Tensor) -> Tensor:
+        """How much an object of each of these classes counts."""
+        if self._class_weights is None:
+            return torch.ones(classes.shape, device=classes.device)
+        return self._class_weights.to(classes.device)[classes]
 
     def _flatten(self, raw_heads: Sequence[Tensor]) -> Tensor:
         """All heads as one (batch, cells, 5 + classes) float32 array of logits."""

@@ -109,6 +109,11 @@ class DarknetSchedule:
         lowest = recipe.learning_rate_min / recipe.learning_rate if recipe.learning_rate else 0.0
         return lowest + 0.5 * (1 - lowest) * (1 + math.cos((at - begun) * math.pi / cycle))
 
+    @property
+    def mosaic_until(self) -> float:
+        """Fraction of the run after which whole pictures are shown."""
+        return 1.0
+
     def mosaic(self, fraction: float) -> bool:
         """Whether pictures may be put together from four; Darknet does so to the end."""
         return True
@@ -129,7 +134,7 @@ class DarknetBatches(BatchMaker):
         mosaic = AugmentSettings(mosaic=MOSAIC_CHANCE if recipe.mosaic else 0.0)
         super().__init__(store, recipe.step_pictures, seed, mosaic)
         self._recipe, self._total = recipe, total_steps
-        size = recipe.batch // recipe.subdivisions
+        size = recipe.part_pictures
         part, parts = share
         own = range(part * size // parts, (part + 1) * size // parts)
         self._places = [first * size + place for first in range(recipe.subdivisions) for place in own]

@@ -97,9 +97,14 @@ class DarknetRecipe:
             )
 
     @property
+    def part_pictures(self) -> int:
+        """Pictures in a subdivision, which are computed at once."""
+        return self.batch // self.subdivisions
+
+    @property
     def step_pictures(self) -> int:
         """Pictures in a step: what does not fill a subdivision falls away, as in Darknet."""
-        return self.batch // self.subdivisions * self.subdivisions
+        return self.part_pictures * self.subdivisions
 
     def to_flat(self) -> dict[str, Any]:
         """net_KEY and yolo1_KEY, yolo2_KEY, ...: plain values, lists as texts with commas."""

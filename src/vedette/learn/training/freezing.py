@@ -49,6 +49,12 @@ def parse_unfreezing(text: str) -> Unfreezing:
     )
 
 
+def unfreezing_in_words(text: str) -> str:
+    """When layers are freed."""
+    when = parse_unfreezing(text)
+    return f"epoch {when.epochs + 1}" if when.epochs else f"{when.share:.0%} of the run are done"
+
+
 def count_frozen(freeze: str | None, plan: NetworkPlan, loaded_layers: int) -> int:
     """How many layers, from the first, are held.
 

@@ -20,9 +20,8 @@ from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.training.arithmetic import Arithmetic
 from vedette.learn.training.errors import DivergedError, ResumeError
 from vedette.learn.training.loading import Batch
-from vedette.learn.training.method import Method, VedetteMethod
+from vedette.learn.training.method import Method
 from vedette.learn.training.peers import ALONE, PATHS, Peers
-from vedette.learn.training.settings import Recipe
 from vedette.learn.training.shared_norm import share_norms
 from vedette.learn.training.validate import to_input
 
@@ -43,15 +42,7 @@ class StepLosses:
 class Learner:
     """A network in training on one device."""
 
-    def __init__(
-        self,
-        network: DarknetNetwork,
-        recipe: Recipe,
-        arithmetic: Arithmetic,
-        peers: Peers = ALONE,
-        *,
-        method: Method | None = None,
-    ) -> None:
+    def __init__(self, network: DarknetNetwork, method: Method, arithmetic: Arithmetic, peers: Peers = ALONE) -> None:
         self.arithmetic = arithmetic
         self.network = network.to(arithmetic.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         peers.share_tensors(self.network.state_dict().values())
@@ -60,11 +51,16 @@ class Learner:
         self.peers = peers
         self.step_count = 0
         self._frozen = 0  # layers, from the first
-        self._method = method or VedetteMethod(recipe, network.plan, self._count_all)
+        self._method = method
         kernels = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1]
         self._optimiser = self._method.optimiser(kernels, others)
         self._averaged = _pairs(self.average, self.network)
+
+    @property
+    def learning_rate(self) -> float:
+        """What the factor given with a step multiplies."""
+        return self._method.learning_rate
 
     def freeze(self, layers: int) -> None:
         """Keep the first `layers` layers as they are from now on, their batch norms' statistics too; 0 frees all."""
@@ -115,9 +111,6 @@ class Learner:
                 raise self._diverged(f"the loss is {sums[0]}", batch)
             found.total.backward()  # type: ignore[no-untyped-call]
         return StepLosses(*sums)
-
-    def _count_all(self, positives: int) -> int:
-        return int(self.peers.sum([positives])[0])
 
     def _add_up_gradients(self) -> None:
         """Each process has the gradient of its share of the batch's loss; their sum is the batch's."""

@@ -21,8 +21,10 @@ from vedette.learn.training.errors import ResumeError
 from vedette.learn.training.event_files import check_available
 from vedette.learn.training.memory import keep_freed_memory
 from vedette.learn.training.peers import ALONE, Peers
-from vedette.learn.training.prepare import Prepared, check_same_run, prepare
+from vedette.learn.training.prepare import FROZEN, Prepared, check_same_run, prepare
+from vedette.learn.training.recipe_file import RECIPE_FILE, recipe_text
 from vedette.learn.training.recipe_parts import learner_for
+from vedette.learn.training.recipes import followed_of_cfg, recipe_lines
 from vedette.learn.training.run_folder import CLASS_MAP_FILE, SPLIT_FILE, RunFolder
 from vedette.learn.training.series import Series
 from vedette.learn.training.settings import TrainSettings, differences
@@ -94,6 +96,8 @@ def _prepare(
         run.check_free()
     arithmetic = choose_arithmetic(settings.device, settings.precision)
     progress.say(arithmetic.reason)
+    for line in [] if resume else recipe_lines(settings):
+        progress.say(line)
     if arithmetic.device.type == "cpu":
         keep_freed_memory()
     if settings.deterministic:
@@ -111,6 +115,8 @@ def _write_beginning(run: RunFolder, settings: TrainSettings, prepared: Prepared
     run.write_document(CHECK_FILE, prepared.check.as_document())
     if settings.single_class is not None:
         run.write_document(CLASS_MAP_FILE, dict.fromkeys(prepared.named, settings.single_class))
+    run.write_text(RECIPE_FILE, recipe_text(settings))
+    facts |= {**followed_of_cfg(settings), FROZEN: prepared.frozen_layers}
     facts |= {
         "classes": list(prepared.data.classes),
         "data_digest": prepared.data_digest,

@@ -59,11 +59,13 @@ class VedetteMethod:
         recipe: Recipe,
         plan: NetworkPlan,
         count_all: Callable[[int], int] = int,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         self._recipe = recipe
         self.learning_rate = recipe.learning_rate
         self.largest_gradient = recipe.largest_gradient
-        self._loss = DetectionLoss(plan.heads, plan.input_width, plan.input_height, recipe.loss, count_all)
+        size = plan.input_width, plan.input_height
+        self._loss = DetectionLoss(plan.heads, *size, recipe.loss, count_all, class_weights=class_weights)
 
     def optimiser(self, kernels: Sequence[Tensor], others: Sequence[Tensor]) -> torch.optim.Optimizer:
         recipe = self._recipe

@@ -20,18 +20,22 @@ from vedette.learn.darknet.cfg import parse_cfg
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.plan import NetworkPlan, decode_spec, nms_kind_of, plan_network
 from vedette.learn.data.samples import DataSet
+from vedette.learn.training.checkpoint import has_checkpoint
+from vedette.learn.training.class_weights import class_weights
 from vedette.learn.training.data_check import TRAIN, VAL, DataCheck, check_classes, check_data
 from vedette.learn.training.errors import ResumeError
 from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed
+from vedette.learn.training.freezing import count_frozen, layers_held, unfreezing_in_words
 from vedette.learn.training.leaks import LeakChoice
-from vedette.learn.training.learner import prepare_heads
 from vedette.learn.training.loading import MEMORY_BYTES, PictureStore
 from vedette.learn.training.new_network import Draft, draft_network, finish_cfg, read_starting_weights
+from vedette.learn.training.recipe_parts import start_network
 from vedette.learn.training.run_folder import CFG_FILE, RunFolder
 from vedette.learn.training.settings import TrainSettings
 from vedette.learn.training.training_data import Splits, choose_splits, leave_out, read_training_data
 from vedette.vision.postprocess import DetectionRules
 
+FROZEN = "frozen_layers"  # in settings.json
 READERS = 4  # threads that read pictures; decoding releases the interpreter's lock
 
 
@@ -50,10 +54,16 @@ class Prepared:
     rules: DetectionRules
     check: DataCheck
     named: tuple[str, ...]  # the classes as the data names them, which `--single-class` makes one
+    frozen_layers: int = 0
+    class_weights: tuple[float, ...] | None = None
 
     @property
     def plan(self) -> NetworkPlan:
         return self.network.plan
+
+    def layers_held(self, epochs_done: float, fraction: float) -> int:
+        """How many layers stay as they are at this point of the run."""
+        return layers_held(self.frozen_layers, self.settings.unfreeze_after, epochs_done, fraction)
 
 
 def prepare(
@@ -90,14 +100,11 @@ def prepare(
     cfg_text, line = finish_cfg(draft, settings, len(data.classes), sizes)
     progress.say(line)
     plan = plan_network(parse_cfg(cfg_text, CFG_FILE))
-    torch.manual_seed(settings.seed)
-    network = DarknetNetwork(plan)
-    loaded = 0
-    if settings.weights is not None and not resume:
-        weights, line = read_starting_weights(settings.weights, plan)
-        loaded = network.load_darknet(weights)
-        progress.say(line)
-    prepare_heads(network, loaded)
+    network, frozen = _build(settings, run, plan, progress, resume)
+    weights_of_classes = class_weights(settings.class_weights, data.classes, train)
+    if weights_of_classes is not None:
+        told = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(data.classes, weights_of_classes, strict=True))
+        progress.say(f"an object counts: {told}")
     rules = DetectionRules(
         decode_spec(plan),
         data.classes,
@@ -106,7 +113,31 @@ def prepare(
         nms_kind_of(plan),
         detections_needed(len(data.classes)),
     )
-    return Prepared(settings, data, data.digest(), splits, train, val, cfg_text, network, rules, check, named)
+    digest = data.digest()
+    return Prepared(
+        settings, data, digest, splits, train, val, cfg_text, network, rules, check, named, frozen, weights_of_classes
+    )
+
+
+def _build(
+    settings: TrainSettings, run: RunFolder, plan: NetworkPlan, progress: Progress, resume: bool
+) -> tuple[DarknetNetwork, int]:
+    """The network at its beginning, and how many layers of it are held; a resumed run's weights come later."""
+    torch.manual_seed(settings.seed)
+    network = DarknetNetwork(plan)
+    loaded = 0
+    if settings.weights is not None and not (resume and has_checkpoint(run.path)):
+        weights, line = read_starting_weights(settings.weights, plan)
+        loaded = network.load_darknet(weights)
+        progress.say(line)
+    start_network(network, settings, loaded)
+    if resume:
+        return network, int(run.read_settings().get(FROZEN, 0))
+    frozen = count_frozen(settings.freeze, plan, loaded)
+    if frozen:
+        until = "" if settings.unfreeze_after is None else f" until {unfreezing_in_words(settings.unfreeze_after)}"
+        progress.say(f"layers 0 to {frozen - 1} stay as they were loaded{until}")
+    return network, frozen
 
 
 def _fill_stores(data: DataSet, splits: Splits, draft: Draft, memory_bytes: int) -> dict[str, PictureStore]:

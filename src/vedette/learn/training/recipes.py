@@ -99,13 +99,21 @@ def training_cfg(model: str) -> Cfg:
     return read_cfg(path)
 
 
+def followed_of_cfg(settings: TrainSettings) -> dict[str, list[str]]:
+    """The keys of the cfg that are followed, and those that are not, for settings.json."""
+    if settings.darknet is None:
+        return {}
+    cfg = training_cfg(settings.model)
+    return {"followed_of_cfg": honoured(cfg), "not_followed_of_cfg": not_honoured(cfg)}
+
+
 def recipe_lines(settings: TrainSettings) -> list[str]:
     """What is said at the start of a run about a cfg's recipe: what is followed, what is not, how long it is."""
     recipe = settings.darknet
     if recipe is None:
         return []
     cfg = training_cfg(settings.model)
-    size = recipe.batch // recipe.subdivisions
+    size = recipe.part_pictures
     lines = [
         f"recipe darknet: follows {', '.join(honoured(cfg)) or 'nothing'} of {settings.model}, Darknet's defaults else",
         f"steps of {recipe.step_pictures} pictures, {size} at a time",

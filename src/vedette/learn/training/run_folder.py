@@ -71,6 +71,10 @@ class RunFolder:
         """A JSON file of one object."""
         self._write_text(name, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
+    def write_text(self, name: str, text: str) -> None:
+        """Any other text file."""
+        self._write_text(name, text)
+
     def read_settings(self) -> dict[str, Any]:
         """What the run was begun with.
 

@@ -70,6 +70,11 @@ def check_shares(settings: TrainSettings, peers: Peers) -> None:
         raise SettingsError(
             f"--batch {settings.batch} is shared out among {peers.count} processes: it must be at least {peers.count}"
         )
+    if settings.darknet is not None and settings.darknet.part_pictures < peers.count:
+        raise SettingsError(
+            f"each of the cfg's subdivisions has {settings.darknet.part_pictures} pictures for {peers.count} "
+            "processes, and every process needs one: give a larger --batch, or fewer subdivisions"
+        )
 
 
 def check_alike(settings: TrainSettings, prepared: Prepared, arithmetic: Arithmetic, peers: Peers) -> None:

@@ -23,11 +23,11 @@ from vedette.learn.training.evaluate import Evaluation
 from vedette.learn.training.event_files import EventFiles
 from vedette.learn.training.interrupt import StopRequest, stop_between_steps
 from vedette.learn.training.learner import Learner, StepLosses
-from vedette.learn.training.loading import Batch, BatchMaker, batch_stream
+from vedette.learn.training.loading import Batch, batch_stream
 from vedette.learn.training.pictures_of_run import RunPictures
 from vedette.learn.training.prepare import Prepared
+from vedette.learn.training.recipe_parts import batches_for, schedule_for
 from vedette.learn.training.run_folder import BEST_FILE, LAST_FILE, Row, RunFolder
-from vedette.learn.training.schedule import Schedule
 from vedette.learn.training.series import Series
 from vedette.learn.training.standing import Standing
 from vedette.learn.training.validate import validate
@@ -58,14 +58,9 @@ class TrainingRun:
         self._settings = settings = prepared.settings
         self._run, self._prepared, self._learner, self._progress = run, prepared, learner, progress
         self._peers = peers = learner.peers
-        share = (peers.rank, peers.count)
-        self._maker = BatchMaker(prepared.train, settings.batch, settings.seed, settings.recipe.augment, share=share)
+        self._maker = batches_for(settings, prepared.train, peers)
         self._per_epoch = self._maker.batches_per_epoch
-        total = settings.epochs * self._per_epoch
-        recipe = settings.recipe
-        self._schedule = Schedule(
-            total, min(recipe.warm_up_steps, max(total // 5, 1)), 1 - recipe.whole_pictures, settings.time_budget_s
-        )
+        self._schedule = schedule_for(settings, self._per_epoch)
         self._pictures = RunPictures(run, prepared)
         self._history: list[Row] = []
         self._standing = Standing(settings.patience)
@@ -81,6 +76,11 @@ class TrainingRun:
 
     def _new_estimator(self, known: Mapping[str, float]) -> Estimator:
         return Estimator(len(self._prepared.val), self._settings.batch, known)
+
+    @property
+    def _epochs_asked(self) -> int:
+        """In how many epochs the run ends, unless a time budget ends it."""
+        return -(-self._schedule.total_steps // self._per_epoch)
 
     @property
     def _elapsed_s(self) -> float:
@@ -152,7 +152,7 @@ class TrainingRun:
         """The rest of the epoch at hand, its validation, and perhaps a checkpoint."""
         learner = self._learner
         epoch, done = divmod(learner.step_count, self._per_epoch)
-        of = "" if self._settings.time_budget_s else f"/{self._settings.epochs}"
+        of = "" if self._settings.time_budget_s else f"/{self._epochs_asked}"
         fold = "" if self._series is None else f"fold {self._series.number}/{self._series.count}, "
         self._progress.start(f"{fold}epoch {epoch + 1}{of}", self._per_epoch - done, "batches")
         began, first = time.monotonic(), done
@@ -163,6 +163,7 @@ class TrainingRun:
             if fraction >= 1.0 and learner.step_count:  # one step at least, when getting ready took all the time
                 break
             rate = self._schedule.rate(learner.step_count, fraction)
+            learner.freeze(self._prepared.layers_held(learner.step_count / self._per_epoch, fraction))
             with explained():
                 losses = learner.step(batch, rate)
             self._estimator.stepped(time.monotonic() - step_began, self._schedule.mosaic(fraction))
@@ -190,7 +191,7 @@ class TrainingRun:
             "train_box_loss": box,
             "train_objectness_loss": objectness,
             "train_class_loss": classes,
-            "learning_rate": self._settings.recipe.learning_rate
+            "learning_rate": self._learner.learning_rate
             * self._schedule.rate(self._learner.step_count, self._fraction()),
             "pictures_per_s": pictures_per_s,
         }
@@ -273,7 +274,7 @@ class TrainingRun:
 
     def _epochs_expected(self) -> int:
         if self._settings.time_budget_s is None:
-            return self._settings.epochs
+            return self._epochs_asked
         return max(round(len(self._history) / max(self._fraction(), 1e-3)), len(self._history))
 
     def _add(self, losses: StepLosses) -> None:
@@ -284,10 +285,10 @@ class TrainingRun:
         """Seconds to the end of the run as far as can be told; patience may end it before."""
         if self._settings.time_budget_s is not None:
             return max(self._settings.time_budget_s - self._elapsed_s, 0.0)
-        steps, total = self._learner.step_count, self._settings.epochs * self._per_epoch
+        steps, total = self._learner.step_count, self._schedule.total_steps
         mosaic = max(min(math.ceil(self._schedule.mosaic_until * total), total) - steps, 0)
-        done, every = steps // self._per_epoch, self._settings.validate_every
-        validations = self._settings.epochs // every - done // every + bool(self._settings.epochs % every)
+        done, epochs, every = steps // self._per_epoch, -(-total // self._per_epoch), self._settings.validate_every
+        validations = epochs // every - done // every + bool(epochs % every)
         ahead = Ahead(mosaic, total - steps - mosaic, validations, CHECKPOINT_EVERY_S, self._per_epoch)
         return self._estimator.left_s(ahead)
 
