@@ -1,8 +1,8 @@
 """Ultralytics' own training loop on its own yolov3-tiny, a round whenever a line comes on standard input.
 
-    python ultralytics_train_speed.py DATA.yaml FOLDER SIZE BATCH THREADS WARM TIMED
+    python ultralytics_train_speed.py DATA.yaml FOLDER SIZE BATCH THREADS FIRST WARM TIMED
 
-A round is WARM batches that are not counted and TIMED ones that are, by the clock between the ends of two batches:
+FIRST batches come before the first round. A round is WARM batches that are not counted and TIMED ones that are, by the clock between the ends of two batches:
 loading, augmentation, forward, backward, optimiser, weight average; validation is off. Each round is answered by one
 line of JSON; the end of standard input ends it. Ultralytics is AGPL-3.0: a program of its own, for measuring only.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 DATA, FOLDER = (Path(text).resolve() for text in sys.argv[1:3])
-SIZE, BATCH, THREADS, WARM, TIMED = (int(text) for text in sys.argv[3:8])
+SIZE, BATCH, THREADS, FIRST, WARM, TIMED = (int(text) for text in sys.argv[3:9])
 os.environ |= {"OMP_NUM_THREADS": str(THREADS), "YOLO_OFFLINE": "true", "YOLO_CONFIG_DIR": str(FOLDER / "settings")}
 MANY_EPOCHS = 1000
 ANSWERS = os.fdopen(os.dup(1), "w")  # it writes its own progress to standard output: that goes to standard error
@@ -27,7 +27,7 @@ class Rounds:
     """Counts batches; at the end of a round it answers and waits for the next line."""
 
     def __init__(self) -> None:
-        self.batches = -1  # the first batch of all only warms up
+        self.batches = -FIRST
         self.began = (0.0, 0.0)
 
     def __call__(self, trainer: Any) -> None:
