@@ -100,9 +100,9 @@ class Publisher:
                 return item
 
 
-def packet_of(item: Item, stream: Any) -> Packet[Any]:
+def packet_of(item: Item, stream: Any) -> "Packet[Any]":
     """For the muxer."""
-    packet: Packet[Any] = Packet(item.data)
+    packet: "Packet[Any]" = Packet(item.data)
     packet.time_base = TIME_BASE
     packet.dts, packet.pts, packet.duration = item.dts, item.pts, item.duration
     packet.is_keyframe = item.is_keyframe
