@@ -6,8 +6,8 @@ DIR holds the rivals' environments (`python -m benchmarks.rivals set-up DIR`); `
 `bccd`. Every contestant is a process that stays, warm, and trains a short round when it is its turn, the others
 waiting: whatever else the machine does meets all alike. What is timed is the whole loop (loading, augmentation, both
 passes, loss, optimiser, weight average), validation left out on both sides; CPU seconds are those of the process.
-Writes benchmarks/results/training.json. Some five minutes on two cores of which nobody else wants
-any. Ours saves a checkpoint every half minute, in the part of a round that is not timed.
+Writes benchmarks/results/training.json. Some five minutes on two cores that nobody else wants. Ours saves a checkpoint
+every half minute, in the part of a round that is not timed.
 """
 
 import argparse

@@ -40,6 +40,7 @@ class Variant:
     changes: Mapping[str, float]
     patch: str | None = None
     batch: int | None = None
+    precision: str = "bf16"
 
 
 VARIANTS: Mapping[str, Variant] = {
@@ -62,6 +63,7 @@ VARIANTS: Mapping[str, Variant] = {
     "balance": Variant("rare classes fill mosaics more often (power 0.5)", {"augment.balance": 0.5}),
     "rate-0.002": Variant("learning rate 0.002", {"learning_rate": 2e-3}),
     "rate-0.004": Variant("learning rate 0.004", {"learning_rate": 4e-3}),
+    "fp32": Variant("FP32 instead of BF16", {}, precision="fp32"),
     "box-weight-8": Variant("box loss weighs 8 instead of 5", {"loss.box_weight": 8.0}),
 }
 
@@ -99,6 +101,7 @@ def measure(folder: Path, data: str, name: str, seed: int, core: int | None) -> 
         epochs=EPOCHS[data],
         seed=seed,
         batch=variant.batch,
+        precision=variant.precision,
         validate_every=EPOCHS[data],
         changes=variant.changes,
         patch=variant.patch,

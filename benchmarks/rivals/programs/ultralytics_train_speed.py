@@ -2,9 +2,10 @@
 
     python ultralytics_train_speed.py DATA.yaml FOLDER SIZE BATCH THREADS FIRST WARM TIMED
 
-FIRST batches come before the first round. A round is WARM batches that are not counted and TIMED ones that are, by the clock between the ends of two batches:
-loading, augmentation, forward, backward, optimiser, weight average; validation is off. Each round is answered by one
-line of JSON; the end of standard input ends it. Ultralytics is AGPL-3.0: a program of its own, for measuring only.
+FIRST batches come before the first round. A round is WARM batches that are not counted and TIMED ones that are, by the
+clock between the ends of two batches: loading, augmentation, forward, backward, optimiser, weight average; validation
+is off. Each round is answered by one line of JSON; the end of standard input ends it. Ultralytics is AGPL-3.0: a
+program of its own, for measuring only.
 """
 
 import json
