@@ -136,7 +136,7 @@ class Tile {
     const needed = state === "failed" || state === "offline" || state === "ended" || (!this.bitmap && !this.isPlaying());
     this.notice.hidden = !needed;
     if (needed) {
-      const title = state === "offline" ? `${offlineSince(this.camera, true)}. It is tried again until it comes back` : NOTICES[state];
+      const title = state === "offline" ? `${offlineSince(this.camera, true)}, trying again` : NOTICES[state];
       this.notice.replaceChildren(make("b", "", title), ...(error ? [make("span", "", error)] : []));
     }
   }
