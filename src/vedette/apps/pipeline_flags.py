@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from vedette.apps.durations import parse_duration
 from vedette.apps.pipeline_errors import PipelineError, check_pipeline
+from vedette.apps.video_flags import take_video_flags
 from vedette.contracts.errors import UsageError
 from vedette.contracts.pipeline import Pipeline, check_camera_url, hide_query_secrets, is_live_url
 
@@ -80,6 +81,7 @@ def flags_to_pipeline(
             document[name] = False if (name, value) == ("counts", "off") else value
     if (give_up_after := settings.pop("give_up_after", None)) is not None:
         document["reconnect"] = {"give_up_after_s": _seconds("--give-up-after", give_up_after, mistakes)}
+    document |= take_video_flags(settings, mistakes)
     document |= {"bundle": str(bundle or "?"), "detect": settings}
     if record is not None:
         document["record"] = str(record)

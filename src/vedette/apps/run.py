@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vedette.apps.run_report import RunSummary
+    from vedette.apps.video import VideoParts
     from vedette.apps.watching import Watch
     from vedette.bundle_folder import OpenBundle
     from vedette.contracts.box_health import BoxHealth
@@ -63,6 +64,16 @@ def run(  # noqa: PLR0913 - the flags of a command
         ),
     ] = None,
     record: Annotated[Path | None, Parameter(help="folder for annotated MP4 files")] = None,
+    clips: Annotated[
+        Path | None, Parameter(help="folder for clips of events: 5 s before to 5 s after, the camera's own video")
+    ] = None,
+    clips_quota: Annotated[
+        str | None, Parameter(help="what clips may take, how long they stay: 20GB, 14d or 20GB,14d (default 10GB)")
+    ] = None,
+    publish: Annotated[
+        str | None,
+        Parameter(help="push the cameras' own video to a media server: rtsp://HOST/PATH, with {camera} for its name"),
+    ] = None,
     loop: Annotated[bool, Parameter(negative="", help="start camera files again at their end")] = False,
     realtime: Annotated[bool, Parameter(negative="", help="pace camera files by their timestamps")] = False,
     score: Annotated[float | None, Parameter(help="least score (default: the bundle's)")] = None,
@@ -111,6 +122,9 @@ def run(  # noqa: PLR0913 - the flags of a command
         "events": events,
         "counts": counts,
         "record": record,
+        "clips": clips,
+        "clips_quota": clips_quota,
+        "publish": publish,
         "loop": loop or None,
         "realtime": realtime or None,
         "score": score,
@@ -151,6 +165,7 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None, file: Path | N
     from vedette.apps.run_ending import stopped_by_signals, stopped_in_time
     from vedette.apps.run_progress import shown_progress
     from vedette.apps.service_notice import service_notices
+    from vedette.apps.video import opened_video
     from vedette.edge.stream.time_slices import lengthen_time_slices
 
     lengthen_time_slices()
@@ -158,13 +173,16 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None, file: Path | N
         spawner = closing.enter_context(start_spawner(settings))
         with ConsoleProgress() as building:
             opened, detector = open_pipeline_detector(settings, building)
-        page = open_page(settings)
+        video = closing.enter_context(opened_video(settings))
+        page = open_page(settings, video)
         if page is not None:
             closing.enter_context(page)
             warn(f"live page: {page.url}")
         health = closing.enter_context(box_health())
         keeper = closing.enter_context(kept_counts(settings))
-        watch = build_watch(settings, opened, detector, page, spawner=spawner, health=health, keeper=keeper)
+        watch = build_watch(
+            settings, opened, detector, page, spawner=spawner, health=health, keeper=keeper, video=video
+        )
         if page is not None:
             page.set_rules(RulesDesk(settings, watch.change_rules, file))
         interrupted = closing.enter_context(stopped_by_signals(watch.stop))
@@ -210,13 +228,13 @@ def open_pipeline_detector(settings: Pipeline, progress: Progress | None = None)
     return opened, detector
 
 
-def open_page(settings: Pipeline) -> LivePage | None:
+def open_page(settings: Pipeline, video: VideoParts | None = None) -> LivePage | None:
     """The live page where the pipeline asks for one."""
     if settings.show is None:
         return None
     from vedette.apps.page_opening import open_live_page
 
-    return open_live_page(settings.show)
+    return open_live_page(settings.show, () if video is None else video.routes)
 
 
 def build_watch(  # noqa: PLR0913 - what a run is wired from, by name
@@ -230,10 +248,11 @@ def build_watch(  # noqa: PLR0913 - what a run is wired from, by name
     spawner: Spawner | None = None,
     health: Callable[[], BoxHealth | None] = lambda: None,
     keeper: CountsKeeper | None = None,
+    video: VideoParts | None = None,
 ) -> Watch:
     """Wire one run, with more views and sinks than the pipeline names.
 
-    The caller closes the page and the keeper of counts, the run all else.
+    The caller closes the page, the keeper of counts and the video, the run all else.
     """
     from vedette.apps.console import warn
     from vedette.apps.pipeline_file import camera_specs
@@ -255,7 +274,7 @@ def build_watch(  # noqa: PLR0913 - what a run is wired from, by name
         if keeper is not None:
             listeners.append(keeper.add)
             before = keeper.store.totals()
-        outlets = WatchOutlets([*own_sinks, *sinks], all_views, page, listeners, before)
+        outlets = WatchOutlets([*own_sinks, *sinks], all_views, page, listeners, before, video)
         watch = Watch(
             settings,
             specs,

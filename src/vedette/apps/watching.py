@@ -14,6 +14,7 @@ from typing import Any
 
 from vedette.apps.kept_counts import add_to_totals, begin_totals
 from vedette.apps.run_report import CameraSummary, RunSummary
+from vedette.apps.video import VideoParts
 from vedette.contracts.box_health import BoxHealth
 from vedette.contracts.bundle import BundleManifest
 from vedette.contracts.detections import Detections, Tracks
@@ -78,6 +79,7 @@ class WatchOutlets:
     page: View | None = None
     listeners: Sequence[EventListener] = ()
     counted_before: Mapping[str, Any] = field(default_factory=dict)
+    video: VideoParts | None = None  # where the cameras' own packets go
 
     @property
     def onlookers(self) -> tuple[View, ...]:
@@ -112,7 +114,11 @@ class Watch:
         self._least_score = least_score(pipeline, detector.manifest)
         self._watched = {camera.name: self._watch_camera(camera) for camera in pipeline.cameras}
         run = f"{time.time_ns():x}-{os.getpid():x}"
-        self._maker = EventMaker(self.box, BundleReference(name=detector.manifest.name, digest=bundle_digest), run)
+        video = outlets.video
+        clip_of = None if video is None or video.clips is None else video.clips.plan
+        reference = BundleReference(name=detector.manifest.name, digest=bundle_digest)
+        self._maker = EventMaker(self.box, reference, run, clip_of)
+        self._video = None if video is None else video.store
         self._started_unix_s = time.time()
         self._stream = StreamPipeline(
             cameras,
@@ -124,6 +130,7 @@ class Watch:
             isolation=pipeline.isolation,
             spawner=spawner,
             pictures=self._wants_picture,
+            taps=None if video is None else video.taps,
             give_up_after_s=pipeline.reconnect.give_up_after_s,
         )
 
@@ -235,6 +242,8 @@ class Watch:
         return any(not isinstance(view, SelectiveView) or view.wants(camera) for view in self._onlookers)
 
     def _show(self, frame: FittedFrame, picture: FullPicture, tracks: Tracks, watched: _Watched) -> None:
+        if self._video is not None and self._video.is_held(frame.stamp.camera):
+            self._video.add_tracks(frame.stamp, tracks, watched.totals.labels())
         if not self._onlookers or isinstance(picture, NoPicture):
             return
         labels = watched.totals.labels()

@@ -48,7 +48,17 @@ function row(event, isNew) {
   time.title = event.data.wall_time;
   const where = [event.data.camera, detail(event.data), `track ${event.data.track_id}`].filter(Boolean).join(" · ");
   item.append(cell("span", "glyph", glyph), cell("span", "what", what(event.data)), time, cell("span", "where", where));
+  if (event.data.clip) item.lastChild.append(" · ", clipLink(event.data.clip));
   return item;
+}
+
+function clipLink(name) {
+  const link = cell("a", "clip", "clip");
+  link.href = `/clips/${name.split("/").map(encodeURIComponent).join("/")}`;
+  link.target = "_blank";
+  link.rel = "noopener";
+  link.title = "Play the seconds before and after";
+  return link;
 }
 
 function cell(tag, className, text) {
