@@ -31,6 +31,7 @@ NAMES = (
     "interrupted_jobs",
     "capacity",
     "memory_hour",
+    "camera_failures",
     "training_cuda",
 )
 RESULTS = Path(__file__).parent / "results"

@@ -50,7 +50,7 @@ class RtspCamera:
         self.due_s, self.stamp_s = due_s, stamp_s or due_s
         self.audio_first, self.redirect = audio_first, redirect
         self.authorizations: list[str] = []  # what clients showed
-        self.connections = 0
+        self.connections = self.frames_sent = 0
         self._port = port
         self._life = threading.Event()  # set: this life is over
         self._threads: list[threading.Thread] = []
@@ -228,6 +228,7 @@ class RtspCamera:
                     client.sendall(struct.pack(">BBH", 0x24, 0, 12 + len(payload)) + header + payload)
                     sequence += 1
             index += 1
+            self.frames_sent += 1
             if truncated:
                 life.wait(TRUNCATED_EVERY_S)
                 index = max(index, int((time.monotonic() - began) * FPS))
