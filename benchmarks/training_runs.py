@@ -171,9 +171,9 @@ def _curve(run_folder: Path) -> list[float | None]:
 
 
 def _no_average() -> None:
-    from vedette.learn.training import learner
+    from vedette.learn.training import method
 
-    learner.average_decay = lambda step: 0.0
+    method.average_decay = lambda step: 0.0
 
 
 def _plain_overlap() -> None:
