@@ -86,7 +86,7 @@ def write_report(run_folder: Path, *, epochs: int, finished: bool, facts: Mappin
 def render_report(
     run_folder: Path, *, epochs: int, finished: bool, facts: Mapping[str, str] | None = None, live: bool = False
 ) -> str:
-    """The page as text. A `live` one does not reload itself: a script of its server keeps it up to date."""
+    """The page as text. A `live` one is for a server that shows pictures only: its script keeps it up to date."""
     results = read_results(run_folder / RESULTS_FILE)
     done = int(np.nanmax(results["epoch"])) if len(results.get("epoch", ())) else 0
     return _render(
@@ -135,9 +135,13 @@ def _render(folder: Path, **parts: Any) -> str:
         galleries=_galleries(folder),
         worst={p.stem: LinkedPicture(f"{WORST_FOLDER}/{p.name}", p.stat().st_mtime_ns)
                for p in (folder / WORST_FOLDER).glob("*.jpg")},
-        files=[(name, _size((folder / name).stat().st_size)) for name in FILES if (folder / name).is_file()],
+        files=[] if parts["live"] else _files(folder),
         **parts,
     )  # fmt: skip
+
+
+def _files(folder: Path) -> list[tuple[str, str]]:
+    return [(name, _size((folder / name).stat().st_size)) for name in FILES if (folder / name).is_file()]
 
 
 def page_environment() -> Environment:

@@ -17,7 +17,7 @@ from vedette.learn.training.comparison.bootstrap import draw_precisions, interva
 from vedette.learn.training.comparison.compared import FIGURES, Compared, read_compared
 from vedette.learn.training.comparison.pairing import pair
 from vedette.learn.training.diagnosis.diagnose import Diagnosis, diagnose, evaluation_of
-from vedette.learn.training.diagnosis.error_kinds import ErrorKind
+from vedette.learn.training.diagnosis.error_kinds import TOLD
 from vedette.learn.training.evaluate import Evaluation
 from vedette.learn.training.judged import JudgedPictures
 
@@ -78,7 +78,7 @@ class Ground:
             "classes_ap50": [d.to_json() for d in self.classes],
             "classes_ap50_95": [d.to_json() for d in self.classes_strict],
             "sizes_map50": [d.to_json() for d in self.sizes],
-            "errors": {kind.value: [d.error_counts[kind] for d in self.diagnoses] for kind in ErrorKind},
+            "errors": {kind.value: [d.error_counts[kind] for d in self.diagnoses] for kind in TOLD},
             "calibration_error": [_rounded(d.scores.calibration_error) for d in self.diagnoses],
             "confusion": [e.confusion.tolist() for e in self.evaluations],
             "most_different_pictures": [

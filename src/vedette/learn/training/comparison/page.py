@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vedette.learn.training.atomic import write_atomically
 from vedette.learn.training.comparison.comparing import Comparison, times
 from vedette.learn.training.comparison.side_by_side import draw_sides
-from vedette.learn.training.diagnosis.error_kinds import ErrorKind
+from vedette.learn.training.diagnosis.error_kinds import TOLD
 from vedette.learn.training.report import VIEW, page_environment
 from vedette.learn.training.report_charts import Chart, Curve, curves_chart
 from vedette.version import __version__
@@ -39,7 +39,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
             times=[times(side) for side in comparison.compared],
             charts=_charts(comparison),
             view=VIEW,
-            kinds=[kind.value for kind in ErrorKind],
+            kinds=[kind.value for kind in TOLD],
             confusion=_confusion(comparison),
             pictures=pictures,
             version=__version__,

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from vedette.learn.training.diagnosis.error_kinds import ErrorKind, PictureJudgement, judge_picture
+from vedette.learn.training.diagnosis.error_kinds import TOLD, ErrorKind, PictureJudgement, judge_picture
 from vedette.learn.training.diagnosis.scores import ScoreQuality, score_quality
 from vedette.learn.training.diagnosis.sizes import SizeResult, precision_by_size
 from vedette.learn.training.evaluate import Evaluation, summarise
@@ -38,13 +38,13 @@ class Diagnosis:
         return {
             "sizes": [size.to_json() for size in self.sizes],
             "scores": self.scores.to_json(),
-            "errors": {kind.value: counts[kind] for kind in ErrorKind},
+            "errors": {kind.value: counts[kind] for kind in TOLD},
             "right": sum(len(judgement.right) for judgement in self.judgements),
             "worst_pictures": [
                 {
                     "picture": judged.names[number],
                     "cost": round(self.judgements[number].cost, 3),
-                    "errors": {kind.value: count for kind, count in self.judgements[number].counts.items()},
+                    "errors": {kind.value: n for kind in TOLD if (n := self.judgements[number].counts[kind])},
                 }
                 for number in self.worst
             ],

@@ -30,6 +30,10 @@ class ErrorKind(str, Enum):
     MISSED = "missed"
 
 
+TOLD = (ErrorKind.MISSED, ErrorKind.WRONG_CLASS, ErrorKind.POORLY_PLACED, ErrorKind.WRONG_CLASS_AND_PLACE,
+        ErrorKind.DOUBLE, ErrorKind.GHOST)  # the order in which people are told of them  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class PictureError:
     """One error; indices into the detections and truths that were judged."""

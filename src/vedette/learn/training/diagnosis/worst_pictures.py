@@ -16,7 +16,7 @@ from vedette.learn.data.errors import PictureError as UnreadablePictureError
 from vedette.learn.data.pictures import read_picture
 from vedette.learn.training.average_precision import Truths
 from vedette.learn.training.diagnosis.diagnose import Diagnosis
-from vedette.learn.training.diagnosis.error_kinds import ErrorKind, PictureJudgement
+from vedette.learn.training.diagnosis.error_kinds import TOLD, ErrorKind, PictureJudgement
 from vedette.learn.training.judged import JudgedPictures
 from vedette.learn.training.picture_grids import IGNORED_BGR, beside, captioned, scaled, write_jpeg
 from vedette.vision.annotate import class_colour, draw_labels
@@ -78,11 +78,7 @@ def draw_judgement(
 def in_words(judgement: PictureJudgement) -> str:
     """`2 missed, 1 ghost`, or `all right`."""
     counts = judgement.counts
-    return ", ".join(f"{counts[kind]} {kind.value}" for kind in _SHOWN_FIRST if counts[kind]) or "all right"
-
-
-_SHOWN_FIRST = (ErrorKind.MISSED, ErrorKind.WRONG_CLASS, ErrorKind.POORLY_PLACED, ErrorKind.WRONG_CLASS_AND_PLACE,
-                ErrorKind.DOUBLE, ErrorKind.GHOST)  # fmt: skip
+    return ", ".join(f"{counts[kind]} {kind.value}" for kind in TOLD if counts[kind]) or "all right"
 
 
 def draw_truths(image: Picture, truth: Truths, names: Sequence[str], panel_px: tuple[int, int]) -> Picture:
