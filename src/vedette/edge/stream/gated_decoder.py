@@ -18,6 +18,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vedette.edge.stream.camera_gate import WhyOpen
+from vedette.edge.stream.unneeded import time_base_of
 
 MOST_PACKETS = 300  # 10 s at 30 frames a second; replaying more would take seconds
 MOST_BYTES = 16 << 20
@@ -64,6 +65,7 @@ class GatedDecoder:
         self.lone_keyframe = self.backlog = False
         self.undecoded: list[float] = []
         self.packet_time_s: float | None = None  # of the packet taken last
+        self._tick = (0, 0)  # the stream's time base
         self._open = True
         self._group: list[VideoPacket] = []  # since the last keyframe, with it
         self._bytes = 0
@@ -93,10 +95,12 @@ class GatedDecoder:
             self._whole, self._group, self._fed, self._bytes = False, [], 0, 0
             yield from self._handed(self._decode(packet))
             return
-        self.packet_time_s = _time_s(packet)
+        if self._newest is None:
+            self._tick = time_base_of(packet)
+        self.packet_time_s = time_s = self._time_s(packet)
         self._reordered |= self._newest is not None and pts < self._newest
         self._newest = pts
-        alarm = self._gate.see_packet(packet.size, packet.is_keyframe, self.packet_time_s)
+        alarm = self._gate.see_packet(packet.size, packet.is_keyframe, time_s)
         if packet.is_keyframe:
             yield from self._begin_group(packet, alarm)
         else:
@@ -207,7 +211,7 @@ class GatedDecoder:
         key, before, self._before = self._group[0], self._before, []
         pts = _pts(key)
         frame, goes_on = (None, False) if self._alarmed else self._decode_alone(key)
-        if frame is None or self._gate.keyframe_differs(frame, _time_s(key)):
+        if frame is None or self._gate.keyframe_differs(frame, self._time_s(key)):
             self._flush()
             self._beyond = self._handed_on
             if self._handed_on is not None and pts <= self._handed_on:  # a clock that was set back
@@ -251,7 +255,7 @@ class GatedDecoder:
         """Report frames that will not be decoded."""
         last = self._handed_on
         left = sorted((packet for packet in packets if last is None or _pts(packet) > last), key=_pts)
-        self.undecoded += [_time_s(packet) for packet in left]
+        self.undecoded += [self._time_s(packet) for packet in left]
 
     def _finish(self, end: VideoPacket) -> Iterator[VideoFrame | None]:
         """The stream is over; `end` drains the decoder."""
@@ -265,11 +269,9 @@ class GatedDecoder:
             self._leave_out(self._group)
         yield None
 
-
-def _time_s(packet: VideoPacket) -> float:
-    """As `VideoFrame.time`; products of fractions would take longer than all else that is done for a packet."""
-    base = packet.time_base
-    return _pts(packet) * base.numerator / base.denominator
+    def _time_s(self, packet: VideoPacket) -> float:
+        """As `VideoFrame.time`."""
+        return _pts(packet) * self._tick[0] / self._tick[1]
 
 
 def _pts(packet: VideoPacket) -> int:

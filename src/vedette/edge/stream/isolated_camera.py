@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from vedette.contracts.bundle import InputSpec
 from vedette.contracts.frame import FittedFrame
 from vedette.contracts.ports import FullPicture
-from vedette.edge.stream.camera_spec import CameraSpec, SourceKind
+from vedette.edge.stream.camera_spec import FIRST_PICTURE_S, CameraSpec, SourceKind
 from vedette.edge.stream.decoder_messages import (
     MESSAGE_BYTES,
     EndMessage,
@@ -39,7 +39,6 @@ from vedette.edge.stream.position import BEGINNING, Position, Start
 from vedette.edge.stream.reconnect import Comeback
 from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
 from vedette.edge.stream.shared_picture import NoPicture, SharedPicture
-from vedette.edge.stream.source import FIRST_PICTURE_S
 from vedette.edge.stream.spawner import DecoderProcess, Spawner
 from vedette.edge.stream.statistics import CameraCounters, CameraState
 

@@ -7,14 +7,17 @@ what cannot be taken in time is dropped up to the next keyframe, and counted. Pa
 so they flow also while nothing is decoded.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
-
-from av.packet import Packet
-from av.video.stream import VideoStream
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from vedette.contracts.video import TICKS_PER_S, VideoFormat, VideoPacket
+
+if TYPE_CHECKING:  # the run's own process reads what taps write, and does without FFmpeg
+    from av.packet import Packet
+    from av.video.stream import VideoStream
 
 CODECS = frozenset({"h264", "hevc"})  # what fragmented MP4 carries here and browsers may play
 MOST_KEPT = 900  # packets of a group: 30 s at 30 frames a second

@@ -21,7 +21,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from vedette.edge.stream.address import resolve_address
-from vedette.edge.stream.camera_spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, CameraSpec, SourceKind
+from vedette.edge.stream.camera_spec import FIRST_PICTURE_S, OPEN_TIMEOUT_S, READ_TIMEOUT_S, CameraSpec, SourceKind
 from vedette.edge.stream.diagnosis import check_file, explain_opening, explain_reading, explain_silence
 from vedette.edge.stream.errors import CameraHopelessError, CameraInputError, CameraUnavailableError
 from vedette.edge.stream.gated_decoder import Gate, GatedDecoder
@@ -29,7 +29,6 @@ from vedette.edge.stream.packet_tap import PacketTap
 from vedette.edge.stream.resuming import Resuming
 from vedette.edge.stream.unneeded import Unneeded
 
-FIRST_PICTURE_S = 15.0  # for a live camera's first keyframe, while packets come: some send one every ten seconds
 MAX_ERRORS_IN_A_ROW = 300  # damaged packets without one frame between them: 10 s at 30 frames a second
 MAX_PACKETS_TO_KEYFRAME = 300  # streams that refresh without keyframes exist; then decode what comes
 TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg draws text files as video

@@ -57,6 +57,7 @@ class Unneeded:
             self._length_bytes = (extradata[self._units.length_size_at] & 3) + 1
         self._held: list[AvPacket] = []
         self._left_out: list[float] = []
+        self._tick = (0, 1)
         self._owes_nothing = False  # the decoder has given a frame for all that it was given
         self._newest: int | None = None
 
@@ -66,13 +67,15 @@ class Unneeded:
             self._leave_out()
             return [packet]
         newest, self._newest = self._newest, packet.pts
+        if newest is None and packet.pts is not None:
+            self._tick = time_base_of(packet)
         if packet.pts is None or newest is None or packet.pts <= newest or packet.is_corrupt:
             return self._release(packet)
         if packet.is_keyframe and self._begins_anew(packet):
             self._leave_out()
         if not self._owes_nothing or len(self._held) >= MOST_HELD:
             return self._release(packet)
-        if self._is_wanted(len(self._left_out) + len(self._held), packet_time_s(packet)):
+        if self._is_wanted(len(self._left_out) + len(self._held), self._time_s(packet)):
             return self._release(packet)
         self._held.append(packet)
         return []
@@ -93,8 +96,13 @@ class Unneeded:
 
     def _leave_out(self) -> None:
         if self._held:
-            self._left_out += [packet_time_s(packet) for packet in self._held]
+            self._left_out += [self._time_s(packet) for packet in self._held]
             self._held = []
+
+    def _time_s(self, packet: AvPacket) -> float:
+        """As `VideoFrame.time`, of a packet that has a time stamp."""
+        assert packet.pts is not None
+        return packet.pts * self._tick[0] / self._tick[1]
 
     def _begins_anew(self, packet: AvPacket) -> bool:
         units = self._units
@@ -119,8 +127,7 @@ def _first_bytes(content: bytes, length_bytes: int) -> Iterator[int]:
         at += length_bytes + int.from_bytes(content[at : at + length_bytes], "big")
 
 
-def packet_time_s(packet: AvPacket) -> float:
-    """As `VideoFrame.time`, of a packet that has a time stamp."""
+def time_base_of(packet: AvPacket) -> tuple[int, int]:
+    """Of all packets of a stream: asking each makes a fraction, which takes longer than what is done with it."""
     base = packet.time_base
-    assert packet.pts is not None
-    return packet.pts * base.numerator / base.denominator
+    return base.numerator, base.denominator
