@@ -20,13 +20,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.marked_page import DOCS, fill
 from benchmarks.recording import identify_code, record
 from benchmarks.training_material import two_way_split
 from benchmarks.training_runs import Spec, run
 
 RECORDED = Path(__file__).parent / "results" / "training_ablations.json"
-PAGE = Path(__file__).parents[1] / "docs" / "adr" / "0012-the-default-recipe.md"
-BEGIN, END = "<!-- table: made by `python -m benchmarks.training_ablations table` -->\n", "<!-- end of table -->"
+PAGE = DOCS / "adr" / "0012-the-default-recipe.md"
+BEGIN, END = "<!-- table: made by `python -m benchmarks.training_ablations table` -->", "<!-- end of table -->"
 SIZE = 224
 EPOCHS = {"bccd": 15, "mask": 6}  # 390 and 516 steps of 8 pictures
 RARE = {"bccd": "Platelets", "mask": "mascarilla_mal_puesta"}
@@ -81,7 +82,7 @@ def main() -> None:
     steps.add_parser("table")
     asked = parser.parse_args()
     if asked.step == "table":
-        write_table(json.loads(RECORDED.read_text(encoding="utf-8")))
+        fill(PAGE, BEGIN, END, as_markdown(json.loads(RECORDED.read_text(encoding="utf-8"))))
         return
     for seed in asked.seeds:
         for name in asked.only:
@@ -114,13 +115,6 @@ def measure(folder: Path, data: str, name: str, seed: int, core: int | None) -> 
     known.setdefault(data, {}).setdefault(name, {})[str(seed)] = row | {"commit": code["commit"]}
     RECORDED.write_text(json.dumps(record("training_ablations", code, known), indent=1) + "\n", encoding="utf-8")
     print(f"{data} {name} seed {seed}: mAP50 {row['map50']:.3f}, mAP50-95 {row['map50_95']:.3f}, {row['cpu_s']} CPU s")
-
-
-def write_table(document: dict[str, Any]) -> None:
-    """Put the tables into the decision's page."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n{as_markdown(document)}\n\n{END}{after}", encoding="utf-8")
 
 
 def as_markdown(document: dict[str, Any]) -> str:

@@ -3,13 +3,14 @@
     python -m benchmarks.rivals.training rival ENVIRONMENTS FOLDER {bccd,mask} [--threads 1] [--core 0]
     python -m benchmarks.rivals.training ours FOLDER {bccd,mask} [--precision bf16] [--seed 0] [--threads 1] [--core 1]
     python -m benchmarks.rivals.training score FOLDER
+    python -m benchmarks.rivals.training table
 
 Same pictures, same split (bccd's own; mask: four fifths by class, `training_material`), 320 pixels, no weights to start
 from, each with its defaults; ENVIRONMENTS is what `python -m benchmarks.rivals set-up` made. The rival runs as a
 program of its own and leaves what it found; `score` judges its boxes and ours with one scorer
 (`learn.training.evaluate`), from a score of 0.001 up, suppression as each side does it by default, and writes
-benchmarks/results/training_quality.json with what each run took. `rival` takes an hour of one core for mask (30
-epochs) and half of one for bccd (40); ours ten and six minutes.
+benchmarks/results/training_quality.json with what each run took; `table` puts it into docs/reference/training.md.
+`rival` takes an hour of one core for mask (30 epochs) and half of one for bccd (40); ours 13 minutes and six.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.marked_page import DOCS, fill
 from benchmarks.recording import identify_code, record
 from benchmarks.rivals.environments import python_of
 from benchmarks.training_material import in_yolo, two_way_split
@@ -35,6 +37,8 @@ from vedette.learn.training.evaluate import choose_split, summarise, truths_of
 
 RECORDED = Path(__file__).parents[1] / "results" / "training_quality.json"
 PROGRAM = Path(__file__).parent / "programs" / "ultralytics_train.py"
+PAGE = DOCS / "reference" / "training.md"
+BEGIN, END = "<!-- quality: made by `python -m benchmarks.rivals.training table` -->", "<!-- end of quality -->"
 SIZE, RIVAL_BATCH = 320, 16
 
 
@@ -45,15 +49,17 @@ class Contest:
     epochs: int
     score_split: str
     split_here: bool  # the data has no splits of its own
+    judged: str  # which weights: the best epoch's where other pictures chose it than those that judge
 
 
-CONTESTS = {"bccd": Contest(40, "test", False), "mask": Contest(30, "val", True)}
+CONTESTS = {"bccd": Contest(40, "test", False, "best"), "mask": Contest(30, "val", True, "last")}
 
 
 def main() -> None:
     """Do one step."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rivals.training", description=__doc__)
     steps = parser.add_subparsers(dest="step", required=True)
+    steps.add_parser("table")
     for name in ("rival", "ours", "score"):
         step = steps.add_parser(name)
         if name == "rival":
@@ -72,6 +78,8 @@ def main() -> None:
         train_rival(asked)
     elif asked.step == "ours":
         train_ours(asked)
+    elif asked.step == "table":
+        fill(PAGE, BEGIN, END, as_markdown(json.loads(RECORDED.read_text(encoding="utf-8"))))
     else:
         code = identify_code()
         document = record("training_quality", code, score_all(asked.folder))
@@ -147,6 +155,26 @@ def score_rival(found: Mapping[str, list[list[float]]], data: DataSet) -> dict[s
         truths.append(truths_of(sample, size_px, ids))
         detections.append(Detections(boxes, rows[:, 4], rows[:, 5].astype(np.int32), data.classes))
     return brief(summarise(truths, detections, data.classes).to_json())
+
+
+def as_markdown(document: dict[str, Any]) -> str:
+    """A row for each run."""
+    lines = ["| data | who | epochs | mAP50 | mAP50-95 | AP50 by class | threads | CPU s | wall, min | peak, MiB |"]
+    lines.append("|---" * 10 + "|")
+    for name, told in document["figures"].items():
+        for who, one in told["runs"].items():
+            judged = one["weights"][CONTESTS[name].judged]
+            classes = ", ".join(f"{kind} {ap50:.3f}" for kind, (ap50, _) in judged["classes"].items())
+            lines.append(
+                f"| {name} | {who} | {one.get('epochs', told['epochs'])} | {judged['map50']:.3f} | "
+                f"{judged['map50_95']:.3f} | {classes} | {one['threads']} | {one['cpu_s']:.0f} | "
+                f"{one['wall_s'] / 60:.0f} | {one['peak_mib']:.0f} |"
+            )
+    host = document["host"]
+    where = (
+        f"{document['measured_utc'][:10]}, commit `{document['commit']}`, {host['processor']}, {host['cores']} cores"
+    )
+    return f"{where}. Other work shared the machine: compare CPU seconds, not minutes.\n\n" + "\n".join(lines)
 
 
 if __name__ == "__main__":
