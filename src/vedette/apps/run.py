@@ -166,9 +166,11 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None, file: Path | N
     from vedette.apps.run_progress import shown_progress
     from vedette.apps.service_notice import service_notices
     from vedette.apps.video import opened_video
+    from vedette.edge.engines.lean_openvino import leave_converter_out
     from vedette.edge.stream.time_slices import lengthen_time_slices
 
     lengthen_time_slices()
+    leave_converter_out()
     with ExitStack() as closing:
         spawner = closing.enter_context(start_spawner(settings))
         with ConsoleProgress() as building:
