@@ -142,6 +142,10 @@ def test_settings_of_every_recipe_survive_their_file(tmp_path: Path) -> None:
         assert resumed_settings(settings.to_flat(), {"recipe": str(written)}) == settings
     assert settings.batch == 32
     assert (settings.epochs, settings.steps(10)) == (7, 70)
+    for batch, parts in ((64, 8), (8, 1), (5, 1), (20, 4), (13, 13)):  # never more than the cfg's 8 at once
+        recipe = new_settings(asked(tmp_path, recipe="darknet", batch=batch)).darknet
+        assert recipe is not None
+        assert (recipe.step_pictures, recipe.subdivisions) == (batch, parts)
     by_cfg = new_settings(asked(tmp_path, recipe="darknet"))
     assert by_cfg.goes_by_cfg
     assert (by_cfg.batch, by_cfg.steps(10)) == (64, 5000)
@@ -354,3 +358,19 @@ def test_a_cfg_of_the_tests_is_followed_too(tmp_path: Path) -> None:
     )
     assert settings.darknet is not None
     assert len(settings.darknet.heads) >= 1
+
+
+def test_the_page_of_recipes_has_every_key_with_its_default() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "recipes.md").read_text()
+    own = asdict(Recipe())
+    defaults = {f"{group}.{key}": value for group in ("augment", "loss") for key, value in own.pop(group).items()} | own
+    tables = [(defaults, VEDETTE_KEYS), (asdict(DarknetRecipe()), NET_KEYS), (asdict(YoloLearning()), YOLO_KEYS)]
+    for values, keys in tables:
+        for name, key in keys.items():
+            shown = values[name]
+            if isinstance(shown, float) and not isinstance(shown, bool):
+                shown = "off" if shown > 1e38 else f"{shown:g}"
+            elif isinstance(shown, bool | tuple):
+                shown = str(shown).lower() if shown != () else "none"
+            row = f"| `{name}` | {getattr(shown, 'value', shown)} | {key.meaning} | {key.allowed} |"
+            assert row in page, f"docs/reference/recipes.md should have the row {row}"

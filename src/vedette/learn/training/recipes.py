@@ -66,7 +66,7 @@ def _of_cfg(choice: RecipeChoice, data: Path, model: str, asked: Mapping[str, An
         batch = int(asked["batch"])
         if batch < 1:
             raise SettingsError(f"--batch must be at least 1, not {batch}")
-        recipe = replace(recipe, batch=batch, subdivisions=min(recipe.subdivisions, batch))
+        recipe = replace(recipe, batch=batch, subdivisions=_subdivisions(batch, recipe.part_pictures))
     if recipe.mosaic and cfg.net.integer("letter_box", 0):
         raise cfg.net.error(
             "letter_box=1 and mosaic=1 exclude each other, as in Darknet; set one of them to 0", "mosaic"
@@ -79,6 +79,11 @@ def _of_cfg(choice: RecipeChoice, data: Path, model: str, asked: Mapping[str, An
         data, model, epochs=epochs, batch=recipe.step_pictures, time_budget_s=budget, recipe=Recipe(scale_x_y=1.0),
         darknet=recipe,
     )  # fmt: skip
+
+
+def _subdivisions(batch: int, at_once: int) -> int:
+    """In how many equal parts a batch of one's own is computed, none of them larger than the cfg's."""
+    return next(parts for parts in range(-(-batch // at_once), batch + 1) if batch % parts == 0)
 
 
 def _flat(settings: TrainSettings) -> dict[str, Any]:
