@@ -22,6 +22,8 @@ from typing import Any
 
 import psutil
 
+from benchmarks.compiled import compile_sources
+
 ROOT = Path(__file__).parent.parent
 EVERY = 5
 PICTURES = 64
@@ -35,6 +37,7 @@ def weigh(arguments: Sequence[object], timeout_s: float = 3600.0, *, memory: boo
     Raises:
         SystemExit: the program failed.
     """
+    compile_sources()
     command = [sys.executable, *map(str, arguments)]
     began = time.monotonic()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.compiled import compile_sources
 from benchmarks.rivals.environments import python_of, versions
 from benchmarks.rivals.network import OBJECTS as OBJECTS_WANTED
 from benchmarks.rivals.network import MadeDetector, make_detector, quantise, write_pictures
@@ -210,6 +211,7 @@ def run_contestant(place: Workplace, name: str, clips: Sequence[str], extra: Seq
 
 def _run_ours(place: Workplace, made: MadeDetector, clips: Sequence[str], extra: Sequence[str]) -> Cost:
     """The product as a user runs it: a counting line, a zone, events to a file; its first byte is the first result."""
+    compile_sources()
     with tempfile.TemporaryDirectory() as folder:
         events = Path(folder) / "events.jsonl"
         command = [str(Path(sys.executable).parent / "vedette"), "run", "--bundle", str(made.bundle), "--json"]
