@@ -66,12 +66,14 @@ class RunSummary:
     events_published: int
     events_lost: int
     sink_errors: Sequence[tuple[str, str]] = ()  # name of the target, what went wrong
+    problems: Sequence[str] = ()  # what stopped beside the cameras, such as a recording
 
     @property
     def errors(self) -> list[dict[str, str]]:
-        """Every camera that failed or was away at the end, and every event target that did."""
+        """Every camera that failed or was away at the end, every target that lost events, whatever else stopped."""
         failed = [{"camera": c.name, "message": c.error} for c in self.cameras if c.error]
-        return [*failed, *({"target": name, "message": message} for name, message in self.sink_errors)]
+        lost = [{"target": name, "message": message} for name, message in self.sink_errors]
+        return [*failed, *lost, *({"message": problem} for problem in self.problems)]
 
     @property
     def all_failed(self) -> bool:

@@ -21,7 +21,7 @@ from vedette.contracts.detections import Detections, Tracks
 from vedette.contracts.event import BundleReference, Event
 from vedette.contracts.frame import FittedFrame
 from vedette.contracts.pipeline import Anchor, Camera, Pipeline
-from vedette.contracts.ports import Detector, EventSink, FullPicture, SelectiveView, View
+from vedette.contracts.ports import Detector, EventSink, FallibleView, FullPicture, SelectiveView, View
 from vedette.contracts.status import CameraState, CameraStatus, Status
 from vedette.edge.analytics.counts import Counts
 from vedette.edge.analytics.errors import GeometryError
@@ -233,6 +233,7 @@ class Watch:
     def _watch_camera(self, camera: Camera) -> _Watched:
         lines, zones = (*self.pipeline.lines, *camera.lines), (*self.pipeline.zones, *camera.zones)
         anchor: Anchor = self.pipeline.anchor
+            problems=tuple(self._problems()),
         tracker = ByteTracker(TrackerSettings(strong_score=self._least_score))
         totals = Counts([line.name for line in lines], [zone.name for zone in zones])
         begin_totals(totals, self.outlets.counted_before.get(camera.name))
@@ -270,6 +271,10 @@ class Watch:
             gate_note=one.gate_note,
             gated=one.gated,
             gated_slots=one.gated_slots,
+    def _problems(self) -> list[str]:
+        """Why views stopped, those that did."""
+        return [view.problem for view in self.outlets.views if isinstance(view, FallibleView) and view.problem]
+
             lines=watched.rules.placed_lines,
             zones=watched.rules.placed_zones,
             counts=watched.totals.labels(),
@@ -313,3 +318,4 @@ class Watch:
 def least_score(pipeline: Pipeline, manifest: BundleManifest) -> float:
     """The score that a detection needs to be counted and to start a track."""
     return manifest.thresholds.score if pipeline.detect.score is None else pipeline.detect.score
+            problems=self._problems(),

@@ -104,6 +104,16 @@ class View(Protocol):
 
 
 @runtime_checkable
+class FallibleView(View, Protocol):
+    """A view that may stop, for good, while watching goes on."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why it stopped, as a sentence; None while it goes on."""
+        ...
+
+
+@runtime_checkable
 class SelectiveView(View, Protocol):
     """A view that does not need every picture. It is shown only frames whose picture was kept."""
 

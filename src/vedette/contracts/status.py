@@ -109,6 +109,7 @@ class Status:
     events: int = 0
     events_lost: int = 0
     health: BoxHealth | None = None  # of the machine; None where it has no sensor
+    problems: tuple[str, ...] = ()  # sentences for a person: what stopped beside the cameras, such as a recording
 
     def camera(self, name: str) -> CameraStatus | None:
         """The camera of that name, if there is one."""
@@ -120,4 +121,4 @@ class Status:
             name: getattr(self, name) for name in ("engine", "bundle", "box", "started_unix_s", "events", "events_lost")
         }
         document["health"] = None if self.health is None else self.health.to_json()
-        return {**document, "cameras": [camera.to_json() for camera in self.cameras]}
+        return {**document, "problems": list(self.problems), "cameras": [camera.to_json() for camera in self.cameras]}
