@@ -4,10 +4,8 @@
 opened, no host is looked up. Contradictions are refused, never repaired.
 """
 
-import re
 from enum import Enum
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -21,13 +19,11 @@ from pydantic import (
 )
 
 from vedette.contracts.bundle import Precision
-
-CAMERA_SCHEMES = ("rtsp", "rtsps", "http", "https")
-MASK = "***"
-# What cameras call a password in a query: `?user=a&pwd=b`, `?password=`, `?token=`, `?authKey=`
-_SECRET_IN_QUERY = re.compile(
-    r"([?&;](?:[\w-]*(?:pass|pwd|psw|token|secret|auth|key)[\w-]*)=)[^&;#\s'\"]+", re.IGNORECASE
-)
+from vedette.contracts.camera_url import CAMERA_SCHEMES, check_host
+from vedette.contracts.camera_url import MASK as MASK
+from vedette.contracts.camera_url import check_camera_url as check_camera_url
+from vedette.contracts.camera_url import hide_query_secrets as hide_query_secrets
+from vedette.contracts.camera_url import is_live_url as is_live_url
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 Coordinate = Annotated[
@@ -204,7 +200,7 @@ class MqttTarget(_Value):
     @field_validator("host")
     @classmethod
     def _host_can_be(cls, host: str) -> str:
-        _check_host(host)
+        check_host(host)
         return host
 
 
@@ -257,6 +253,33 @@ class Show(_Value):
     )
 
 
+class Publish(_Value):
+    """A media server that the cameras' own packets are pushed to by RTSP, as they are."""
+
+    url: str = Field(description="rtsp(s)://host[:port]/path; {camera} stands for each camera's name")
+    username: str | None = None
+    password_file: PathText | None = None
+    password_env: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_rtsp(cls, url: str) -> str:
+        if not url.lower().startswith(("rtsp://", "rtsps://")):
+            raise ValueError("give rtsp(s)://host[:port]/path of a media server")
+        check_camera_url(url)
+        return url
+
+
+class Clips(_Value):
+    """Clips of events, cut from the cameras' own packets."""
+
+    folder: PathText = Field(min_length=1)
+    before_s: float = Field(default=5.0, ge=0, le=60, description="how much of what was before an event")
+    after_s: float = Field(default=5.0, ge=0, le=120)
+    most_gb: float | None = Field(default=10.0, gt=0, description="all clips together; the oldest are removed")
+    most_days: float | None = Field(default=None, gt=0, description="older clips are removed")
+
+
 class Pipeline(_Value):
     """The whole file. Lines and zones at the top belong to every camera, those of a camera come on top of them."""
 
@@ -273,6 +296,8 @@ class Pipeline(_Value):
         default=None, description="how each camera decodes; 'processes' on Linux when left out, else 'threads'"
     )
     show: Show | None = None
+    publish: Publish | None = None
+    clips: Clips | None = None
     record: PathText | None = Field(default=None, description="a folder for annotated MP4 files")
     counts: PathText | Literal[False] | None = Field(
         default=None,
@@ -296,6 +321,12 @@ class Pipeline(_Value):
         return self
 
     @model_validator(mode="after")
+    def _each_camera_has_a_place(self) -> "Pipeline":
+        if self.publish is not None and len(self.cameras) > 1 and "{camera}" not in self.publish.url:
+            raise ValueError("publish.url: several cameras need places of their own; write {camera} in the path")
+        return self
+
+    @model_validator(mode="after")
     def _auto_has_a_clock(self) -> "Pipeline":
         unpaced = [camera.name for camera in self.cameras if not (camera.is_live or camera.realtime)]
         if self.detect.fps == "auto" and unpaced:
@@ -304,65 +335,6 @@ class Pipeline(_Value):
                 "fast as the machine can: pace files with 'realtime', or give a number a second, or 'every'"
             )
         return self
-
-
-_SEEN = (
-    "in a URL can be seen by every process of the machine; use a pipeline file with 'username' and 'password_file' or "
-    "'password_env'"
-)
-
-
-def hide_query_secrets(text: str) -> str:
-    """A URL, or a text with one in it, with those values of its query masked whose names are those of secrets."""
-    return _SECRET_IN_QUERY.sub(rf"\1{MASK}", text)
-
-
-def is_live_url(url: str) -> bool:
-    """Whether a camera URL names a network or local device rather than a file."""
-    return url.lower().startswith(("usb:", "csi:", *(f"{scheme}://" for scheme in CAMERA_SCHEMES)))
-
-
-def check_camera_url(url: str) -> None:
-    """Refuse what is not a file, rtsp(s), http(s), usb:N or csi:N, and any URL that carries a password.
-
-    Raises:
-        ValueError: says what is wrong without repeating a password.
-    """
-    if any(ord(sign) < 32 or ord(sign) == 127 for sign in url):
-        raise ValueError("holds a control character, which no address can")
-    if re.search(r"://[^/\s]*@", url) and not is_live_url(url):
-        raise ValueError(f"a user name or password {_SEEN}")
-    if re.match(r"^(usb|csi):", url):
-        if not re.match(r"^(usb|csi):\d+$", url):
-            raise ValueError(f"{url}: write usb:N or csi:N with the device's number")
-        return
-    scheme = re.match(r"^([A-Za-z][A-Za-z0-9+.-]+):", url)
-    if scheme is None:
-        return
-    if "://" not in url or scheme.group(1).lower() not in CAMERA_SCHEMES:
-        raise ValueError(
-            f"'{scheme.group(1)}:' is no camera address; give a file's path, rtsp(s)://, http(s)://, usb:N or csi:N"
-        )
-    parts = urlsplit(url)
-    if not parts.hostname:
-        raise ValueError(f"{parts.scheme}:// needs a host")
-    _check_host(parts.hostname)
-    if parts.password is not None or parts.username is not None:
-        raise ValueError(f"{parts.scheme}://{parts.hostname}: a user name or password {_SEEN}")
-    try:
-        parts.port  # noqa: B018 - it is read when it is asked for
-    except ValueError as error:
-        raise ValueError(f"{parts.scheme}://{parts.hostname}: a port is a number up to 65535") from error
-
-
-def _check_host(host: str) -> None:
-    """Refuse what no resolver can even be asked for: Python would raise where the connection is made."""
-    try:
-        host.encode("idna")
-    except UnicodeError as error:
-        raise ValueError(
-            f"'{host[:80]}' is no name of a host: each part between its dots has 1 to 63 letters and digits"
-        ) from error
 
 
 def json_schema() -> dict[str, Any]:
