@@ -259,7 +259,6 @@ def build_watch(  # noqa: PLR0913 - what a run is wired from, by name
     from vedette.apps.console import warn
     from vedette.apps.pipeline_file import camera_specs
     from vedette.apps.watching import Watch, WatchOutlets
-    from vedette.edge.live.recorder import Recorder
 
     specs = camera_specs(settings)
     with ExitStack() as undo:
@@ -267,6 +266,8 @@ def build_watch(  # noqa: PLR0913 - what a run is wired from, by name
         for sink in own_sinks:
             undo.callback(sink.close)
         if settings.record is not None:
+            from vedette.edge.live.recorder import Recorder  # it brings FFmpeg along
+
             lossless = all(spec.is_lossless for spec in specs)
             recorder = Recorder(Path(settings.record), lossless=lossless, status=lambda: watch.status())  # noqa: PLW0108 - made below
             undo.callback(recorder.close)
