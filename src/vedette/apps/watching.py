@@ -4,6 +4,7 @@ One `Watch` is one run. Everything below `on_result` happens in the thread that 
 block it, but for a lossless consumer (`watch_pipeline`, a recording of unpaced files), which is meant to.
 """
 
+import contextlib
 import os
 import socket
 import threading
@@ -12,8 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
+
 from vedette.apps.kept_counts import add_to_totals, begin_totals
 from vedette.apps.run_report import CameraSummary, RunSummary
+from vedette.apps.stage_times import StageTimes
+from vedette.apps.timed_detector import timed
 from vedette.apps.video import VideoParts
 from vedette.contracts.box_health import BoxHealth
 from vedette.contracts.bundle import BundleManifest
@@ -26,6 +31,7 @@ from vedette.contracts.status import CameraState, CameraStatus, Status
 from vedette.edge.analytics.counts import Counts
 from vedette.edge.analytics.errors import GeometryError
 from vedette.edge.analytics.events import EventMaker
+from vedette.edge.analytics.heat import HeatMap
 from vedette.edge.analytics.rules import CameraRules
 from vedette.edge.analytics.track import ByteTracker, TrackerSettings
 from vedette.edge.stream.camera_spec import CameraSpec
@@ -105,7 +111,7 @@ class Watch:
         """A `spawner` started before the detector was opened saves its start-up time; it stays the caller's."""
         self._health = health
         self.pipeline = pipeline
-        self._detector = detector
+        self._detector = timed(detector)
         self.outlets = outlets
         self._onlookers = outlets.onlookers
         self._on_camera_error = on_camera_error
@@ -120,9 +126,12 @@ class Watch:
         self._maker = EventMaker(self.box, reference, run, clip_of)
         self._video = None if video is None else video.store
         self._started_unix_s = time.time()
+        self.heat = {} if outlets.page is None else {one.name: HeatMap(pipeline.anchor) for one in pipeline.cameras}
+        self.times = StageTimes(self._decoding_s_and_frames, psutil.cpu_count() or 1)
+        self.times.detector_busy_s = lambda: self._detector.busy_s
         self._stream = StreamPipeline(
             cameras,
-            detector,
+            self._detector,
             self,
             every=pipeline.detect.every,
             fps=pipeline.detect.fps,
@@ -173,6 +182,7 @@ class Watch:
         watched.note_slot(frame.stamp.media_time_s)
         if watched.error is not None:  # its lines cannot be placed: said once, and the other cameras go on
             return
+        began_s = time.monotonic()
         if frame.stamp.still_s:
             watched.tracker.hold(frame.stamp.still_s)
             watched.rules.hold(frame.stamp.still_s)
@@ -184,6 +194,9 @@ class Watch:
         except GeometryError as error:
             self._fail(frame.stamp.camera, str(error))
             return
+        tracked_s = time.monotonic()
+        if self.heat:
+            self.heat[frame.stamp.camera].add(frame.stamp, tracks)
         for occurrence in occurrences:
             event = self._maker.make(occurrence)
             watched.events += 1
@@ -192,6 +205,13 @@ class Watch:
                 sink.publish(event)
             for listener in self.outlets.listeners:
                 listener(event)
+        if (batch := self._detector.last) is not None:
+            self.times.add(
+                batch.began_unix_s - frame.stamp.captured_unix_s,
+                batch.done_unix_s - batch.began_unix_s,
+                tracked_s - began_s,
+                time.monotonic() - tracked_s,
+            )
         self._show(frame, picture, tracks, watched)
 
     def on_camera_end(self, camera: str, error: str | None) -> None:
@@ -213,17 +233,30 @@ class Watch:
             events=sum(watched.events for watched in self._watched.values()),
             events_lost=sum(sink.lost for sink in self.outlets.sinks),
             health=self._health(),
+            problems=tuple(self._problems()),
         )
 
     def counts(self) -> dict[str, dict[str, object]]:
         """What was counted in this run so far, by camera."""
         return {name: watched.rules.counts.to_json() for name, watched in self._watched.items()}
 
+    def totals(self) -> dict[str, dict[str, object]]:
+        """What was counted so far, by camera, with what was counted before this run."""
+        return {name: watched.totals.to_json() for name, watched in self._watched.items()}
+
     def statistics(self) -> Sequence[CameraStatistics]:
         """The stream's own counters, by camera."""
         return self._stream.snapshot()
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _decoding_s_and_frames(self) -> tuple[float, int]:
+        """Processor time of the decoders, where each is a process, and how many frames they have decoded."""
+        spent_s = 0.0
+        for pid in self._stream.decoder_pids():
+            with contextlib.suppress(psutil.Error):  # it has just ended; the next takes its place
+                spent_s += sum(psutil.Process(pid).cpu_times()[:2])
+        return spent_s, sum(one.frames for one in self._stream.snapshot())
 
     def _fail(self, camera: str, error: str) -> None:
         self._watched[camera].error = error
@@ -233,11 +266,14 @@ class Watch:
     def _watch_camera(self, camera: Camera) -> _Watched:
         lines, zones = (*self.pipeline.lines, *camera.lines), (*self.pipeline.zones, *camera.zones)
         anchor: Anchor = self.pipeline.anchor
-            problems=tuple(self._problems()),
         tracker = ByteTracker(TrackerSettings(strong_score=self._least_score))
         totals = Counts([line.name for line in lines], [zone.name for zone in zones])
         begin_totals(totals, self.outlets.counted_before.get(camera.name))
         return _Watched(tracker, CameraRules(camera.name, lines, zones, anchor), totals)
+
+    def _problems(self) -> list[str]:
+        """Why views stopped, those that did."""
+        return [view.problem for view in self.outlets.views if isinstance(view, FallibleView) and view.problem]
 
     def _wants_picture(self, camera: str) -> bool:
         return any(not isinstance(view, SelectiveView) or view.wants(camera) for view in self._onlookers)
@@ -271,10 +307,6 @@ class Watch:
             gate_note=one.gate_note,
             gated=one.gated,
             gated_slots=one.gated_slots,
-    def _problems(self) -> list[str]:
-        """Why views stopped, those that did."""
-        return [view.problem for view in self.outlets.views if isinstance(view, FallibleView) and view.problem]
-
             lines=watched.rules.placed_lines,
             zones=watched.rules.placed_zones,
             counts=watched.totals.labels(),
@@ -312,10 +344,10 @@ class Watch:
                 for sink in self.outlets.sinks
                 if sink.lost
             ],
+            problems=self._problems(),
         )
 
 
 def least_score(pipeline: Pipeline, manifest: BundleManifest) -> float:
     """The score that a detection needs to be counted and to start a track."""
     return manifest.thresholds.score if pipeline.detect.score is None else pipeline.detect.score
-            problems=self._problems(),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from live_wall import camera_status, status
-from test_live_page_in_browser import Look, chromium, look, wait_until  # noqa: F401 - fixtures
+from looking import Look, wait_until
 
 from vedette.contracts.status import GateState
 from vedette.edge.live.page import LivePage
@@ -23,7 +23,7 @@ def test_the_status_holds_state_note_and_savings() -> None:
 
 @pytest.mark.needs_browser
 @pytest.mark.needs_server
-def test_a_still_camera_says_so_and_how_much_was_not_decoded(look: Callable[..., Look]) -> None:  # noqa: F811
+def test_a_still_camera_says_so_and_how_much_was_not_decoded(look: Callable[..., Look]) -> None:
     still = replace(camera_status("yard"), gate=GateState.SHUT, gate_note=NOTE, gated=8100)
     with LivePage(port=0, status=status(still, camera_status("door"))) as page:
         seen = look(page)

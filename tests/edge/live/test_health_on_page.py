@@ -6,7 +6,7 @@ from urllib.request import urlopen
 
 import pytest
 from live_wall import camera_status, status
-from test_live_page_in_browser import Look, chromium, look, wait_until  # noqa: F401 - fixtures
+from looking import Look, wait_until
 
 from vedette.contracts.box_health import BoxHealth
 from vedette.contracts.status import Status
@@ -50,7 +50,7 @@ def test_a_box_without_sensors_has_no_metrics_of_its_own() -> None:
 
 @pytest.mark.needs_browser
 @pytest.mark.needs_server
-def test_the_page_warns_while_the_box_throttles(look: Callable[..., Look]) -> None:  # noqa: F811
+def test_the_page_warns_while_the_box_throttles(look: Callable[..., Look]) -> None:
     with LivePage(port=0, status=told(HOT)) as page:
         seen = look(page)
         wait_until(seen, lambda: seen.tab.locator("#throttled").is_visible())

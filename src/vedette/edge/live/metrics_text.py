@@ -12,6 +12,11 @@ CAMERA_COUNTERS = {
     "restarts": "how often the camera's decoder was replaced",
     "reconnects": "how often the camera came back after it was away",
 }
+CAMERA_STATES = ("opening", "running", "offline", "ended", "failed")
+GATE_COUNTERS = {
+    "gated": ("gated_frames", "frames left undecoded since nothing happened"),
+    "gated_slots": ("gated_detections", "detections spared since nothing happened"),
+}
 CAMERA_GAUGES = {"fps": "frames decoded a second", "detections_per_s": "frames detected on a second"}
 RUN_COUNTERS = {"events": "events", "events_lost": "events that no target took"}
 RUN_GAUGES = {
@@ -28,9 +33,14 @@ BOX_GAUGES = {
 }
 
 
-def metrics_text(status: Mapping[str, Any]) -> str:
-    """Prometheus text of a status as `Feed.status_to_json` gives it."""
+def metrics_text(status: Mapping[str, Any], figures: Mapping[str, Any] | None = None) -> str:
+    """Prometheus text of a status as `Feed.status_to_json` gives it, and of `Insight.figures` where a run has them."""
     lines: list[str] = []
+    about = {name: str(status.get(name) or "") for name in ("box", "bundle", "engine")}
+    version = {} if figures is None else {"version": figures["version"]}
+    _add(lines, "vedette_info", "gauge", "what runs", [({**version, **about}, 1)])
+    words = "when the run began, Unix time"
+    _add(lines, "vedette_start_time_seconds", "gauge", words, [({}, status.get("started_unix_s"))])
     for name, words in RUN_COUNTERS.items():
         _add(lines, f"vedette_{name}_total", "counter", words, [({}, status.get(name))])
     for name, words in RUN_GAUGES.items():
@@ -49,8 +59,82 @@ def metrics_text(status: Mapping[str, Any]) -> str:
         for c in cameras
     ]
     _add(lines, "vedette_camera_offline_seconds", "gauge", "how long a camera has been away; 0 while it is here", away)
+    _add_states(lines, cameras)
     _add_health(lines, status.get("health") or {})
+    if figures is not None:
+        _add_totals(lines, figures["totals"])
+        _add_stages(lines, figures)
+        _add_sinks(lines, figures)
     return "\n".join(lines) + "\n"
+
+
+def _add_states(lines: list[str], cameras: Sequence[Mapping[str, Any]]) -> None:
+    states = [
+        ({"camera": one["name"], "state": state}, int(one["state"] == state))
+        for one in cameras
+        for state in CAMERA_STATES
+    ]
+    _add(lines, "vedette_camera_state", "gauge", "1 for the state that a camera is in", states)
+    for key, (name, words) in GATE_COUNTERS.items():
+        samples = [({"camera": one["name"]}, one["gate"][key]) for one in cameras]
+        _add(lines, f"vedette_camera_{name}_total", "counter", words, samples)
+    shut = [({"camera": one["name"]}, int(one["gate"]["state"] == "shut")) for one in cameras]
+    _add(lines, "vedette_camera_gate_shut", "gauge", "1 while nothing happens and only keyframes are decoded", shut)
+
+
+def _add_totals(lines: list[str], totals: Mapping[str, Any]) -> None:
+    crossings = [
+        ({"camera": camera, "line": line, "class": class_name, "direction": direction}, count)
+        for camera, places in totals.items()
+        for line, classes in places["lines"].items()
+        for class_name, by_direction in classes.items()
+        for direction, count in by_direction.items()
+    ]
+    words = "objects that crossed a line, with those counted before this run"
+    _add(lines, "vedette_crossings_total", "counter", words, crossings)
+    zones = [
+        ({"camera": camera, "zone": zone}, figures)
+        for camera, places in totals.items()
+        for zone, figures in places["zones"].items()
+    ]
+    inside = [(labels, figures["inside"]) for labels, figures in zones]
+    _add(lines, "vedette_zone_inside", "gauge", "objects in a zone now", inside)
+    passed = [
+        ({**labels, "what": what}, figures[what])
+        for labels, figures in zones
+        for what in ("entered", "exited", "dwelled")
+    ]
+    words = "objects that entered, left or stayed in a zone, with those counted before this run"
+    _add(lines, "vedette_zone_objects_total", "counter", words, passed)
+
+
+def _add_stages(lines: list[str], figures: Mapping[str, Any]) -> None:
+    name = "vedette_stage_seconds"
+    lines += [f"# HELP {name} how long a frame that is detected on spends in a stage", f"# TYPE {name} histogram"]
+    for stage, (counts, sum_s) in figures["stages"].items():
+        below = 0
+        for bound, count in zip((*figures["buckets_s"], "+Inf"), counts, strict=True):
+            below += count
+            lines.append(f'{name}_bucket{{stage="{stage}",le="{bound}"}} {below}')
+        lines += [f'{name}_sum{{stage="{stage}"}} {sum_s:.10g}', f'{name}_count{{stage="{stage}"}} {below}']
+    busy = [({"stage": stage}, share) for stage, share in figures["busy"].items()]
+    words = "share of the time that a stage works; near 1 it is the bottleneck"
+    _add(lines, "vedette_stage_busy_ratio", "gauge", words, busy)
+
+
+def _add_sinks(lines: list[str], figures: Mapping[str, Any]) -> None:
+    sinks = figures["sinks"]
+    for key, name, kind, words in (
+        ("waiting", "vedette_sink_waiting", "gauge", "events that wait for a target"),
+        ("published", "vedette_sink_published_total", "counter", "events that a target took"),
+        ("lost", "vedette_sink_lost_total", "counter", "events that a target did not take"),
+    ):
+        _add(lines, name, kind, words, [({"sink": one["name"]}, one[key]) for one in sinks])
+    counts = figures["counts"] or {}
+    words = "events that wait to be written to the file of counts"
+    _add(lines, "vedette_counts_waiting", "gauge", words, [({}, counts.get("waiting"))])
+    words = "events that found no room to be counted"
+    _add(lines, "vedette_counts_uncounted_total", "counter", words, [({}, counts.get("uncounted"))])
 
 
 def _add_health(lines: list[str], health: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from vedette.edge.live.access import Access
 from vedette.edge.live.certificate import Certificate, check_certificate
 from vedette.edge.live.errors import PageUnavailableError
 from vedette.edge.live.feed import Feed
+from vedette.edge.live.insight_routes import Insight
 from vedette.edge.live.routes import Routes
 from vedette.edge.live.rules_routes import Desk
 from vedette.edge.live.snapshots import SnapshotStore
@@ -116,6 +117,10 @@ class LivePage:
     def set_rules(self, desk: Desk) -> None:
         """Where the lines and zones are that a viewer may draw."""
         self._routes.rules.desk = desk
+
+    def set_insight(self, insight: Insight) -> None:
+        """Where counts over time, heat and the times of stages are asked."""
+        self._routes.insight.insight = insight
 
     def show(self, stamp: FrameStamp, picture: FullPicture, tracks: Tracks, counts: Mapping[str, int]) -> None:
         """Remember a camera's newest frame; it is converted when somebody asks for it."""

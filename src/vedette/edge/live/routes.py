@@ -26,6 +26,7 @@ from vedette.edge.live.bodies import limited_body
 from vedette.edge.live.errors import TokenFileError
 from vedette.edge.live.feed import Feed, Seen
 from vedette.edge.live.guard import Guard, client_of, too_many
+from vedette.edge.live.insight_routes import InsightRoutes
 from vedette.edge.live.metrics_text import metrics_text
 from vedette.edge.live.rules_routes import RulesRoutes
 from vedette.edge.live.snapshots import Use
@@ -66,6 +67,7 @@ class Routes:
         self._assets = {one.name: one.read_bytes() for one in files("vedette.edge.live").joinpath("assets").iterdir()}
         self.closing = False
         self.rules = RulesRoutes(self._in_worker)
+        self.insight = InsightRoutes(self._in_worker)
         feed.has_video = any(isinstance(route, Route) and route.path == "/video" for route in more)
         routes = [
             Route("/", self._page),
@@ -82,6 +84,7 @@ class Routes:
             Route("/snapshot/{camera:path}.jpg", self._snapshot),
             Route("/stages/{number:int}/{place:int}", self._stage_picture),
             *self.rules.routes(),
+            *self.insight.routes(),
             *more,
         ]
         guard = Middleware(Guard, loopback_only=access is None, access=access, cookie_name=cookie_name)
@@ -149,7 +152,9 @@ class Routes:
         return JSONResponse({"events": self._feed.events_after(0)[::-1]})
 
     async def _metrics(self, request: Request) -> Response:
-        text = metrics_text(await self._in_worker(self._feed.status_to_json))
+        insight = self.insight.insight
+        figures = None if insight is None else insight.figures
+        text = await self._in_worker(lambda: metrics_text(self._feed.status_to_json(), figures and figures()))
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     async def _health(self, request: Request) -> Response:

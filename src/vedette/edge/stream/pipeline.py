@@ -170,6 +170,10 @@ class StreamPipeline:
         now = time.monotonic()
         return tuple(worker.counters.snapshot(now) for worker in self._workers)
 
+    def decoder_pids(self) -> list[int]:
+        """The processes that decode at the moment; none where cameras are threads."""
+        return [worker.decoder_pid for worker in self._workers if worker.decoder_pid is not None]
+
     def _hand_on(self, batch: Batch, found: Sequence[Detections]) -> None:
         for slot, detections in zip(batch.slots, found, strict=True):
             stamp = slot.frame.stamp

@@ -2,10 +2,11 @@
 // which (#camera=NAME), so that a page opened again, or Back, shows the same.
 import { Editor } from "./editor.js";
 import { make } from "./elements.js";
+import { Heat, History, Timing } from "./insight.js";
 
 export class CameraView {
   constructor(main, wall, panel) {
-    Object.assign(this, { main, wall, panel, name: null, editor: null, parts: [] });
+    Object.assign(this, { main, wall, panel, name: null, editor: null, parts: [new History(), new Heat(), new Timing()] });
     window.addEventListener("hashchange", () => this.follow());
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && this.name && !event.target.closest("input") && !this.editor?.editing) this.close();
@@ -29,7 +30,7 @@ export class CameraView {
     const camera = cameras.find((one) => one.name === this.name);
     if (!camera) return;
     this.editor.setSize(camera.width_px, camera.height_px);
-    for (const part of this.parts) part.update(camera);
+    for (const part of this.parts) part.update(camera, this.screen);
   }
 
   offer(name, element) {
