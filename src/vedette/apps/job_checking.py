@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ def check_before(service: JobService, name: str, plan: Plan, out: Path) -> None:
     check_folder(out, None)
     settings = _train_settings(plan)
     if plan.data is not None:
-        check_network(settings, plan, check_data(plan.data, settings.seed))
+        check_network(settings, plan, check_data(replace(settings, data=plan.data)))
     elif plan.model is not None:
         _check_model(plan.model)
     try:
@@ -45,22 +46,23 @@ def check_before(service: JobService, name: str, plan: Plan, out: Path) -> None:
         check_stored(plan.data_address)
 
 
-def check_data(data: Path, seed: int) -> DataSet:
-    """Read the labels, see that they can be split, and that all of it is in the folder.
+def check_data(settings: TrainSettings) -> DataSet:
+    """Read the labels, see that they can be split and learnt, and that all of it is in the folder.
 
     Raises:
         InputError: it cannot be read, holds too little, or pictures that lie elsewhere.
     """
-    from vedette.learn.data.reading import read_data_set
-    from vedette.learn.training.training_data import choose_splits
+    from vedette.learn.training.data_check import check_classes
+    from vedette.learn.training.training_data import choose_splits, read_training_data
 
-    found = read_data_set(data)
+    data = settings.data
+    found, _ = read_training_data(settings)
     home = data.resolve()
     outside = [one.picture for one in found.samples if not one.picture.resolve().is_relative_to(home)]
     if outside:
         shown = ", ".join(str(path) for path in outside[:OUTSIDE_SHOWN])
         raise InputError(f"{data}: {len(outside)} pictures lie outside of it and would not be sent: {shown}")
-    choose_splits(found, seed)
+    check_classes(found, choose_splits(found, settings.seed, settings.fold))
     return found
 
 
@@ -106,7 +108,8 @@ def check_stored(address: str) -> None:
 def _train_settings(plan: Plan) -> TrainSettings:
     """The hyper-parameters as `vedette train` will read them in the container, so that it takes them."""
     from vedette.apps.durations import parse_duration
-    from vedette.learn.sagemaker.container.hyperparameters import parse_hyperparameters
+    from vedette.apps.train_flags import DEFAULT_CLASS
+    from vedette.learn.sagemaker.container.hyperparameters import SWITCHES, parse_hyperparameters
     from vedette.learn.training.settings import DEFAULT_MODEL, TrainSettings, settings_from_flat
 
     asked: Mapping[str, Any] = parse_hyperparameters(
@@ -115,6 +118,10 @@ def _train_settings(plan: Plan) -> TrainSettings:
     flat: dict[str, Any] = TrainSettings(data=Path("data"), model=plan.model or DEFAULT_MODEL).to_flat()
     names = {"val-every": "validate_every", "time-budget": "time_budget_s"}
     for name, text in asked.items():
-        if name != "model":
+        if name in SWITCHES:
+            flat[name] = text == "true"
+        elif name not in {"model", "class-name"}:
             flat[names.get(name, name)] = parse_duration(text) if name == "time-budget" else text
+    if flat.pop("single-class", False):
+        flat["single_class"] = asked.get("class-name", DEFAULT_CLASS)
     return settings_from_flat(flat)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vedette.learn.export.pack import PackRequest
 
 RUN_CFG, RUN_WEIGHTS, RUN_NAMES, RUN_SPLIT = "model.cfg", "best.weights", "names.txt", "split.json"
+RUN_CLASS_MAP = "class-map.json"  # of a run whose data have other classes: `vedette train --single-class`
 MOST_FILE_BYTES = 2 << 30  # Darknet's largest published weights have 250 MB
 
 
@@ -46,7 +47,11 @@ class PackOptions:
     def evidence(self) -> Evidence:
         """What the bundle is proved with."""
         split_file = None if self.run is None else self.run / RUN_SPLIT
-        return Evidence(self.data, self.split, self.class_map, self.pictures, split_file)
+        class_map = self.class_map
+        if class_map is None and self.run is not None and self.data is not None:
+            own = self.run / RUN_CLASS_MAP
+            class_map = own if own.is_file() else None
+        return Evidence(self.data, self.split, class_map, self.pictures, split_file)
 
 
 def pack_model(options: PackOptions, progress: Progress) -> OpenBundle:

@@ -1,22 +1,23 @@
 """`vedette train`: labelled pictures in, a run folder with weights, cfg, curves and report out."""
 
 import os
-from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from vedette.apps.job_flags import JobFlags
+from vedette.apps.recipe_flags import RecipeFlags
+from vedette.apps.train_flags import TrainFlags
+from vedette.apps.training_page.showing import showing
 from vedette.contracts.errors import UsageError, VedetteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vedette.apps.folder_upload import Uploaded
-    from vedette.learn.training.loop import TrainResult
-    from vedette.learn.training.peers import Peers
     from vedette.learn.training.settings import TrainSettings
+    from vedette.learn.training.training_run import TrainResult
 
 
 def train(  # noqa: PLR0913
@@ -34,6 +35,8 @@ def train(  # noqa: PLR0913
     time_budget: str | None = None,
     val_every: int | None = None,
     patience: int | None = None,
+    way: Annotated[RecipeFlags | None, Parameter(name="*", group="How it learns")] = None,
+    more: Annotated[TrainFlags | None, Parameter(name="*", group="More of the run")] = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
     on: Literal["sagemaker", "simulator"] | None = None,
     cloud: Annotated[JobFlags | None, Parameter(name="*", group="With --on")] = None,
@@ -82,12 +85,14 @@ def train(  # noqa: PLR0913
     json
         Print the result as JSON.
     """
+    more, way = more or TrainFlags(), way or RecipeFlags()
     if on is not None or cloud is not None:
         from vedette.apps.train_elsewhere import train_elsewhere
 
+        way.refuse_elsewhere()
         flags = {"data": data, "model": model, "weights": weights, "size": size, "epochs": epochs, "batch": batch}
         flags |= {"seed": seed, "device": device, "precision": precision, "time-budget": time_budget}
-        flags |= {"val-every": val_every, "patience": patience}
+        flags |= {"val-every": val_every, "patience": patience, **more.travelling()}
         return train_elsewhere(on, cloud, flags, out, resume=resume, json=json)
     # Before torch is imported: threads that wait for each other sleep instead of spinning, which is three times as fast
     # where other processes want the same cores.
@@ -109,12 +114,17 @@ def train(  # noqa: PLR0913
         "validate_every": val_every,
         "patience": patience,
     }
-    asked = {key: value for key, value in given.items() if value is not None}
+    asked = {key: value for key, value in given.items() if value is not None} | more.asked() | way.asked()
     if epochs is not None and time_budget is not None:
         raise UsageError("give --epochs or --time-budget, not both: each says when the run ends")
-    if is_s3_address(out):
-        return _into_s3(asked, out, resume=resume, json=json)
-    return _train_here(asked, out, resume, lambda settings, result: _show(settings, result, str(out), json))
+    with showing(more.show):
+        if more.folds is not None or (resume and not is_s3_address(out) and (out / "folds.json").is_file()):
+            from vedette.apps.train_folds import train_folds
+
+            return train_folds(asked, out, more.folds, resume=resume, json=json)
+        if is_s3_address(out):
+            return _into_s3(asked, out, resume=resume, json=json)
+        return _train_here(asked, out, resume, lambda settings, result: _show(settings, result, str(out), json))
 
 
 def _into_s3(asked: dict[str, Any], out: Path, *, resume: bool, json: bool) -> int:
@@ -141,6 +151,7 @@ def _train_here(
     asked: dict[str, Any], out: Path, resume: bool, show: "Callable[[TrainSettings, TrainResult], None]"
 ) -> int:
     """Train in a folder of this computer, maybe as one of several processes; the exit code."""
+    from vedette.apps.train_here import run_settings, set_up_determinism, train_as
     from vedette.learn.training.errors import PeerError
     from vedette.learn.training.joining import join_peers
 
@@ -148,8 +159,9 @@ def _train_here(
     try:
         with join_peers(os.environ) as peers:
             speaks = peers.local_rank == 0
-            settings = _settings(asked, out, resume, peers)
-            result = _train(settings, out, resume, peers)
+            settings = run_settings(asked, out, resume, peers)
+            set_up_determinism(settings)
+            result = train_as(settings, out, resume, peers)
     except VedetteError as error:
         if speaks or isinstance(error, PeerError):
             raise
@@ -167,58 +179,6 @@ def _show(settings: "TrainSettings", result: "TrainResult", run: str, json: bool
         return
     print_line(f"report: {run}/report.html")
     print_line(f"next:   vedette pack --run {run} --out BUNDLE --data {settings.data}")
-
-
-def _settings(asked: dict[str, Any], out: Path, resume: bool, peers: "Peers") -> "TrainSettings":
-    """What is asked for over what stands in the run or by default; the first of several processes knows for all."""
-    from vedette.learn.training.settings import settings_from_flat
-
-    for_all = loads(peers.share(dumps(peers.together(lambda: _flat(asked, out, resume, peers))).encode()))
-    own: dict[str, Any] = {
-        key: asked[key] for key in ("data", "weights") if key in asked
-    }  # where they lie on this host
-    return settings_from_flat({**for_all, **own, **_brought(own.get("data", for_all.get("data")), peers)})
-
-
-def _flat(asked: dict[str, Any], out: Path, resume: bool, peers: "Peers") -> dict[str, Any]:
-    from vedette.learn.training.run_folder import RunFolder
-    from vedette.learn.training.settings import DEFAULT_MODEL, TrainSettings, settings_from_flat
-
-    if not peers.is_first:
-        return {}
-    if resume:
-        return {**RunFolder(out).read_settings(), **asked}
-    if "data" not in asked:
-        raise UsageError("--data is missing: the folder (or file) with the labelled pictures")
-    defaults = TrainSettings(data=Path(asked["data"]), model=asked.get("model", DEFAULT_MODEL)).to_flat()
-    return settings_from_flat({**defaults, **asked}).to_flat()
-
-
-def _brought(data: Any, peers: "Peers") -> dict[str, Any]:
-    """The data from S3; one process of each host brings it, the others wait."""
-    from vedette.apps.object_storage import local_data
-
-    if data is None:
-        return {}
-    if peers.local_rank:
-        peers.wait()
-    found = {"data": str(local_data(Path(data)))}
-    if not peers.local_rank:
-        peers.wait()
-    return found
-
-
-def _train(settings: "TrainSettings", out: Path, resume: bool, peers: "Peers") -> "TrainResult | None":
-    from vedette.apps.console import ConsoleProgress, warn
-    from vedette.contracts.ports import SilentProgress
-    from vedette.learn.training.loop import train_together
-
-    if peers.are_many and peers.local_rank == 0:
-        warn(f"{peers.name} has met the others")
-    if not peers.is_first:
-        return train_together(peers, settings, out, SilentProgress(), resume=resume)
-    with ConsoleProgress() as progress:
-        return train_together(peers, settings, out, progress, resume=resume)
 
 
 def _document(result: "TrainResult") -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from dataclasses import fields
 
 import pytest
 
@@ -18,8 +19,10 @@ from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
 
 def test_they_are_the_flags_of_vedette_train_but_for_paths() -> None:
     from vedette.apps.train import train
+    from vedette.apps.train_flags import TrainFlags
 
-    flags = {name.replace("_", "-") for name in inspect.signature(train).parameters}
+    names = [*inspect.signature(train).parameters, *(one.name for one in fields(TrainFlags))]
+    flags = {name.replace("_", "-") for name in names}
     paths_and_output = {"out", "data", "weights", "resume", "json"}
     assert flags >= paths_and_output | set(TRAIN_PARAMETERS)
     assert set(TRAIN_PARAMETERS) >= {"model", "size", "epochs", "batch", "seed", "time-budget", "val-every", "patience"}
@@ -58,6 +61,9 @@ def test_everything_wrong_is_said_at_once() -> None:
     [
         ({"epochs": "3", "time-budget": "5m"}, "exclude each other"),
         ({"val-every": "3", "val_every": "4"}, "given twice"),
+        ({"deterministic": "yes"}, "not true or false"),
+        ({"class-name": "face"}, "is what 'single-class' calls all classes"),
+        ({"leaks": "some"}, "not one of refuse, drop, keep"),
         ({"model": "a\nb"}, "not a text of one line"),
         ({"epochs": ["3"]}, "not a whole number"),
         ({"epochs": "3 "}, "not a whole number"),

@@ -11,7 +11,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from drawn_shapes import draw_data, write_cfg, write_splits
@@ -192,31 +191,6 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path) -> None:
     assert result.epochs < 50
 
 
-RUNNER = """
-import sys
-from pathlib import Path
-from vedette.contracts.ports import SilentProgress
-from vedette.learn.training import loop, training_run
-from vedette.learn.training.settings import settings_from_flat
-import json, torch
-torch.set_num_threads(1)
-training_run.CHECKPOINT_EVERY_S = 0.0  # after every step
-class Told(SilentProgress):
-    def advance(self, count=1, **figures):
-        if "loss" in figures:
-            print("step", flush=True)
-flat = json.loads(Path(sys.argv[1]).read_text())
-loop.train(settings_from_flat(flat), Path(sys.argv[2]), Told(), resume=sys.argv[3] == "resume")
-"""
-
-
-def start_run(settings: TrainSettings, folder: Path, run: Path, resume: bool) -> subprocess.Popen[str]:
-    flat = folder / "asked.json"
-    flat.write_text(json.dumps(settings.to_flat()))
-    command = [sys.executable, "-c", RUNNER, str(flat), str(run), "resume" if resume else "new"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
 class Interrupts(SilentProgress):
     """Presses Ctrl-C after so many steps."""
 
@@ -247,40 +221,6 @@ def test_interrupted_at_any_step_and_resumed_it_ends_where_it_would_have_ended(t
             for one in (run, tmp_path / "whole")
         ]
         assert rows[0] == rows[1]
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_and_resumed_it_ends_where_it_would_have_ended(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path, pictures=25, epochs=4)
-    process = start_run(settings, tmp_path, tmp_path / "whole", resume=False)
-    steps = process.communicate()[0].count("step")
-    assert process.returncode == 0
-    assert steps >= 20
-    rng, resume = np.random.default_rng(1), False
-    for _ in range(4):
-        process = start_run(settings, tmp_path, tmp_path / "killed", resume)
-        assert process.stdout is not None
-        for _ in range(int(rng.integers(2, 5))):
-            process.stdout.readline()
-        time.sleep(float(rng.uniform(0, 0.05)))
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        resume = True
-    for name in (".best.weights.1.part", ".results.1.partial.png"):
-        (tmp_path / "killed" / name).write_bytes(b"half")
-    process = start_run(settings, tmp_path, tmp_path / "killed", resume=True)
-    process.communicate()
-    assert process.returncode == 0
-    timed = {"time_s", "pictures_per_s", "left_s"}
-    whole, killed = (
-        [{key: value for key, value in row.items() if key not in timed} for row in rows_of(tmp_path / name)]
-        for name in ("whole", "killed")
-    )
-    assert killed == whole
-    for name in ("last.weights", "best.weights"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert not [path.name for path in (tmp_path / "killed").iterdir() if path.name.startswith(".")]
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:

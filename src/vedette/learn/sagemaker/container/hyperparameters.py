@@ -14,6 +14,9 @@ from typing import Any
 from vedette.learn.sagemaker.errors import ContractError
 
 DEVICES, PRECISIONS = ("auto", "cpu", "cuda"), ("auto", "fp32", "bf16")
+LEAKS = ("refuse", "drop", "keep")
+SWITCH = (r"true|false", "true or false")
+SWITCHES = ("deterministic", "single-class", "tensorboard")
 WHOLE = (r"[0-9]{1,19}", "a whole number such as 100")
 TEXT = (r"[^\0-\x1f]{1,256}", "a text of one line")
 # name -> (pattern of the whole value, what is wanted, in words)
@@ -28,6 +31,9 @@ TRAIN_PARAMETERS: dict[str, tuple[str, str]] = {
     "time-budget": (r"[0-9]+(\.[0-9]+)?[smh]?", "a time such as 90s, 15m or 2h"),
     "val-every": WHOLE,
     "patience": WHOLE,
+    "class-name": TEXT,
+    "leaks": ("|".join(LEAKS), f"one of {', '.join(LEAKS)}"),
+    **dict.fromkeys(SWITCHES, SWITCH),
 }
 DATA_PARAMETERS: dict[str, tuple[str, str]] = {
     "data-version": (r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "a tag or digest that `vedette data push` printed")
@@ -70,6 +76,8 @@ def parse_hyperparameters(given: Mapping[str, Any]) -> HyperParameters:
             wrong.append(f"'{written}' is {text[:60]!r}, not {wanted}")
     if "epochs" in asked and "time-budget" in asked:
         wrong.append("'epochs' and 'time-budget' exclude each other: each says when the run ends")
+    if "class-name" in asked and asked.get("single-class") != "true":
+        wrong.append("'class-name' is what 'single-class' calls all classes; set that to true")
     if wrong:
         raise ContractError(f"hyper-parameters cannot be used: {'; '.join(wrong)}")
     return HyperParameters(
