@@ -258,6 +258,7 @@ def build_watch(  # noqa: PLR0913 - what a run is wired from, by name
     """
     from vedette.apps.console import warn
     from vedette.apps.pipeline_file import camera_specs
+    from vedette.apps.run_insight import RunInsight
     from vedette.apps.watching import Watch, WatchOutlets
 
     specs = camera_specs(settings)
@@ -291,6 +292,7 @@ def build_watch(  # noqa: PLR0913 - what a run is wired from, by name
         undo.pop_all()
     if page is not None:
         page.set_status(watch.status)
+        page.set_insight(RunInsight(watch, keeper))
     return watch
 
 
