@@ -8,13 +8,13 @@ Bilinear with half-pixel centres (OpenCV's INTER_LINEAR) on 8-bit pictures, as D
 or, for `ResizeMode.DARKNET`, corner onto corner and unrounded, as Darknet's own `resize_image` (`resize_corners`).
 Letterbox is Darknet's in both directions: sizes and offsets by integer division (`letterbox_image`), grey of exactly
 0.5, boxes back by exactly half of the free space (`correct_yolo_boxes`). 8-bit pictures cannot hold that grey: they
-are padded with `PAD_U8`, and `network_pixels` puts the exact value there.
+are padded with `PAD_U8`, and `network_pixels` puts the exact value there. OpenCV is imported by who resizes: the
+process of a run, whose cameras fit their pictures elsewhere, starts a tenth of a second earlier without.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,6 +71,8 @@ def fit(image_hwc_bgr_u8: NDArray[np.uint8], placement: Placement) -> Pixels:
         raise ValueError(
             f"expected a uint8 picture of shape {expected}; got {image_hwc_bgr_u8.dtype} {image_hwc_bgr_u8.shape}"
         )
+    import cv2
+
     inner_bgr = resize_inner(image_hwc_bgr_u8, placement.inner_width_px, placement.inner_height_px, placement.sampling)
     inner_rgb: Pixels = np.asarray(cv2.cvtColor(inner_bgr, cv2.COLOR_BGR2RGB), inner_bgr.dtype)
     return fit_inner(inner_rgb, placement)
@@ -149,6 +151,8 @@ def resize_inner(image_hwc_u8: NDArray[np.uint8], width_px: int, height_px: int,
     `resize_corners` gives it."""
     if sampling is Sampling.CORNERS:
         return resize_corners(image_hwc_u8, width_px, height_px)
+    import cv2
+
     return np.asarray(cv2.resize(image_hwc_u8, (width_px, height_px), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
