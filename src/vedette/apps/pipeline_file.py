@@ -14,18 +14,9 @@ import yaml
 
 from vedette.apps.pipeline_errors import PipelineError, check_pipeline
 from vedette.apps.pipeline_flags import flags_to_pipeline
+from vedette.contracts.camera_url import is_live_url
 from vedette.contracts.errors import InputError
-from vedette.contracts.pipeline import (
-    Camera,
-    Clips,
-    EventTarget,
-    FileTarget,
-    Pipeline,
-    Publish,
-    Show,
-    Tls,
-    is_live_url,
-)
+from vedette.contracts.pipeline import Camera, Clips, EventTarget, FileTarget, Pipeline, Publish, Show, Tls
 from vedette.storage.address import is_s3_address
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit
 from vedette.apps.durations import parse_duration
 from vedette.apps.pipeline_errors import PipelineError, check_pipeline
 from vedette.apps.video_flags import take_video_flags
+from vedette.contracts.camera_url import check_camera_url, hide_query_secrets, is_live_url
 from vedette.contracts.errors import UsageError
-from vedette.contracts.pipeline import Pipeline, check_camera_url, hide_query_secrets, is_live_url
+from vedette.contracts.pipeline import Pipeline
 
 _NAMED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)=(.*)$", re.DOTALL)
 _COORDINATE = re.compile(r"^-?\d+(\.\d+)?%?$")

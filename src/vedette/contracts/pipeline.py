@@ -19,11 +19,7 @@ from pydantic import (
 )
 
 from vedette.contracts.bundle import Precision
-from vedette.contracts.camera_url import CAMERA_SCHEMES, check_host
-from vedette.contracts.camera_url import MASK as MASK
-from vedette.contracts.camera_url import check_camera_url as check_camera_url
-from vedette.contracts.camera_url import hide_query_secrets as hide_query_secrets
-from vedette.contracts.camera_url import is_live_url as is_live_url
+from vedette.contracts.camera_url import CAMERA_SCHEMES, check_camera_url, check_host, hide_query_secrets, is_live_url
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 Coordinate = Annotated[

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from vedette.contracts.pipeline import check_camera_url
+from vedette.contracts.camera_url import check_camera_url
 from vedette.edge.stream.camera_spec import CameraSpec, SourceKind
 from vedette.edge.stream.errors import CameraHopelessError
 

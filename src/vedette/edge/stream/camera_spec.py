@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
-from vedette.contracts.pipeline import GateMode, hide_query_secrets
+from vedette.contracts.camera_url import hide_query_secrets
+from vedette.contracts.pipeline import GateMode
 
 OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 4.0  # a camera that gives nothing is noticed within 5 s, also on a busy machine

@@ -8,7 +8,7 @@ import base64
 import re
 import traceback
 
-from vedette.contracts.pipeline import MASK, hide_query_secrets
+from vedette.contracts.camera_url import MASK, hide_query_secrets
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import DecoderBug
 
