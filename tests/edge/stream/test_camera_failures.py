@@ -160,6 +160,7 @@ def test_two_hundred_deaths_leave_no_thread_file_process_or_memory(
     monkeypatch.setattr(reconnect, "MOST_PAUSE_S", 0.1)
     with RtspCamera() as server, running(server.url, isolation=isolation) as run:
         program = psutil.Process(shared_spawner().start().pid)
+        run.wait_for_frames(1)
 
         def die_and_come_back() -> None:
             server.kill()

@@ -343,7 +343,7 @@ def test_what_interrupts_the_run_stops_the_cameras_and_is_raised(
 
 def test_a_bug_in_a_cameras_thread_is_raised_by_the_run(clip: Path):
     pipeline = StreamPipeline([CameraSpec("a", str(clip))], BlobDetector(), ResultLog(), isolation=Isolation.THREADS)
-    pipeline._workers[0]._fitter = None  # type: ignore[assignment]
+    pipeline._workers[0]._worker._fitter = None  # type: ignore[attr-defined]
     with pytest.raises(AttributeError):
         pipeline.run()
 

@@ -50,7 +50,7 @@ def test_silence_and_packets_without_pictures_are_noticed_and_the_camera_comes_b
         run.wait_for_frames()
         server.mood = Mood.TRUNCATED
         run.wait_until_offline()
-        assert "no picture came out of them for 1 s" in str(run.camera().error)
+        assert "no whole picture came out of them for 1 s" in str(run.camera().error)
         server.mood = Mood.WELL
         run.wait_for_frames()
         assert run.camera().reconnects == 2

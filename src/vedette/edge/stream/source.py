@@ -207,10 +207,15 @@ class AvSource:
                 yield None  # the camera is well
             return
         for frame in self._send(packet) if self.gated is None else self.gated.take(packet):
-            self._is_alive = True
             if frame is not None:
+                is_corrupt = frame.is_corrupt
+                self.decode_errors += is_corrupt
+                if is_corrupt and self.live and not self._frames:
+                    continue  # made up by the decoder: a camera begins with a whole picture
                 self._frames += 1
-                self.decode_errors += frame.is_corrupt
+                self._is_alive |= not is_corrupt
+            else:
+                self._is_alive = True
             yield frame
 
     def _watch_packets(self) -> None:
@@ -228,8 +233,8 @@ class AvSource:
         limit_s = FIRST_PICTURE_S if waits else self._read_timeout_s
         if now - self._alive_s > limit_s:
             raise CameraUnavailableError(
-                f"camera '{self._spec.name}': {self._spec.shown} sends packets, but no picture came out of them for "
-                f"{limit_s:g} s ({self.codec}, {self.decode_errors} damaged); check the camera's stream settings"
+                f"camera '{self._spec.name}': {self._spec.shown} sends packets, but no whole picture came out of them "
+                f"for {limit_s:g} s ({self.codec}, {self.decode_errors} damaged); check the camera's stream settings"
             )
 
     def _send(self, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
