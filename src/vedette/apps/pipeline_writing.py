@@ -95,9 +95,15 @@ def _changed(item: Any, wanted: dict[str, Any]) -> Any:
 def _on_one_line(values: list[Any]) -> Any:
     from ruamel.yaml.comments import CommentedSeq
 
-    listed = CommentedSeq([_on_one_line(one) if isinstance(one, list) else one for one in values])
+    listed = CommentedSeq([_on_one_line(one) if isinstance(one, list) else _quoted(one) for one in values])
     listed.fa.set_flow_style()
     return listed
+
+
+def _quoted(value: Any) -> Any:
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    return DoubleQuotedScalarString(value) if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Beyond this machine the page asks for its token: every route, every message, whoever forgets to think of it."""
 
+import asyncio
 import hashlib
 import http.client
 import json
@@ -14,13 +15,14 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 from live_wall import DrawnPicture, camera_status, stamp, status, tracks
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 from vedette.apps.cli import run_command
 from vedette.apps.page_opening import open_live_page
-from vedette.contracts.pipeline import Show
-from vedette.edge.live import sessions, token_file
+from vedette.apps.video import opened_video
+from vedette.contracts.pipeline import Camera, Clips, Pipeline, Show
+from vedette.edge.live import guard, sessions, token_file
 from vedette.edge.live.access import network_of, token_in
 from vedette.edge.live.certificate import Certificate, check_certificate, fingerprint, make_self_signed
 from vedette.edge.live.errors import CertificateError, TokenFileError
@@ -45,17 +47,34 @@ def tokens(tmp_path):
     return TokenFile(tmp_path / "state" / "tokens.json")
 
 
+async def endless(request):
+    async def drops():
+        while True:
+            yield b"drop"
+            await asyncio.sleep(0.01)
+
+    return StreamingResponse(drops())
+
+
 async def somebody_elses(request):
     return PlainTextResponse("made it")
 
 
 @pytest.fixture
-def page(tokens):
+def page(tokens, tmp_path):
     more = [
         Route("/video/{camera}", somebody_elses),
         Route("/video/{camera}", somebody_elses, methods=["PUT"]),
+        Route("/endless", endless),
     ]
-    with LivePage("0.0.0.0", 0, status=status(camera_status("north")), tokens=tokens, routes=more) as page:
+    settings = Pipeline(bundle="b", cameras=(Camera(name="north", url="n.mp4"),), show=Show())
+    settings = settings.model_copy(update={"clips": Clips(folder=str(tmp_path / "clips"))})
+    with (
+        opened_video(settings) as video,
+        LivePage(
+            "0.0.0.0", 0, status=status(camera_status("north")), tokens=tokens, routes=[*more, *video.routes]
+        ) as page,
+    ):
         page.show(stamp("north", 0), DrawnPicture(0), tracks(), {})
         yield page
 
@@ -74,7 +93,7 @@ def log_in(page, token):
 
 def routes_of(page):
     """(method, an address) of every route that there is, those of other parts too."""
-    values = {"camera": "north", "name": "app.js", "number": "0", "place": "0"}
+    values = {"camera": "north", "name": "app.js", "number": "0", "place": "0", "segment": "0"}
     for route in page._routes.application.routes:
         path = route.path
         for name in getattr(route, "param_convertors", {}):
@@ -87,7 +106,7 @@ def routes_of(page):
 
 def test_every_route_but_the_log_in_is_shut_to_who_brings_nothing(page):
     found = set(routes_of(page))
-    assert len(found) > 12 and ("PUT", "/video/north") in found
+    assert len(found) > 20 and {("PUT", "/video/north"), ("GET", "/video"), ("GET", "/clips/app.js")} <= found
     open_ = set()
     for method, path in found:
         code, headers, body = ask(page, method, path, b"{}" if method != "GET" else None)
@@ -187,6 +206,28 @@ def test_a_new_token_ends_every_session_and_the_token_before(page, tokens):
     assert ask(page, "GET", "/status.json", cookie=mine)[0] == 401
     assert ask(page, "GET", "/status.json", authorization=f"Bearer {old}")[0] == 401
     assert log_in(page, new)[0] == 204
+
+
+@pytest.mark.parametrize("by", ["logging out", "a new token"])
+def test_an_endless_answer_ends_when_its_watcher_may_not_look_any_more(page, tokens, monkeypatch, by):
+    monkeypatch.setattr(guard, "LOOK_AGAIN_S", 0.05)
+    token = tokens.make(Scope.PAGE)
+    mine = log_in(page, token)[1].partition(";")[0]
+    csrf = json.loads(ask(page, "GET", "/session", cookie=mine)[2])["csrf"]
+    brought = {"cookie": mine} if by == "logging out" else {"authorization": f"Bearer {token}"}
+    with closing(http.client.HTTPConnection("127.0.0.1", page.port, timeout=30)) as connection:
+        connection.request("GET", "/endless", headers=brought)
+        answer = connection.getresponse()
+        assert answer.read(400) == b"drop" * 100
+        if by == "logging out":
+            assert ask(page, "POST", "/logout", cookie=mine, x_vedette_csrf=csrf)[0] == 204
+        else:
+            tokens.make(Scope.PAGE)
+        try:
+            while answer.read(4096):  # it would go on for ever
+                pass
+        except http.client.IncompleteRead:
+            pass
 
 
 def test_tokens_are_kept_as_argon2_hashes_that_others_cannot_read(tokens):

@@ -73,6 +73,10 @@ class Access:
             return None
         return self._sessions.open(time.monotonic(), self._tokens.state())
 
+    def tokens_made(self) -> tuple[int, int]:
+        """Something that changes when a token is made."""
+        return self._tokens.state()
+
     def session(self, cookie: str | None) -> Session | None:
         """The session of a cookie, if it is open."""
         return None if not cookie else self._sessions.find(cookie, time.monotonic(), self._tokens.state())

@@ -3,12 +3,14 @@
 On loopback: only for this machine's own names (DNS rebinding). Beyond: only with a session's cookie or a token, but for
 what a browser needs to log in and `/healthz`. Everywhere: what changes something must come from this page itself
 (Origin, Sec-Fetch-Site) and say the session's CSRF token; every answer carries HEADERS. A log-in needs no CSRF token:
-there is no session yet, and its cookie is SameSite=Strict.
+there is no session yet, and its cookie is SameSite=Strict. Who has logged out, or whose token was replaced, sees
+nothing more of an endless answer either.
 """
 
+import asyncio
 import ipaddress
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
@@ -37,6 +39,7 @@ PUBLIC = {LOGIN, "/healthz", "/assets/login.js", "/assets/style.css", "/assets/i
 READING = {"GET", "HEAD"}
 READING_POSTS = {"/next"}  # a question too long for an address; it changes nothing
 CSRF_HEADER = "x-vedette-csrf"
+LOOK_AGAIN_S = 2.0  # whether who watches an endless answer still may
 
 
 class Guard:
@@ -60,7 +63,9 @@ class Guard:
         if scope["type"] != "http":  # there is no WebSocket, and nothing else either
             return
         refusal = await self._refusal(scope)
-        await (refusal or self._app)(scope, receive, send_with_headers)
+        valid = scope.get("vedette.valid")
+        heard = receive if valid is None else _while_valid(receive, valid)
+        await (refusal or self._app)(scope, heard, send_with_headers)
 
     async def _refusal(self, scope: Scope) -> Response | None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -77,8 +82,8 @@ class Guard:
             session = self._access.session(cookie)
             if session is None:
                 return await self._token_refusal(self._access, scope, headers)
-            csrf = session.csrf
-            scope["vedette.cookie"] = cookie
+            csrf, access = session.csrf, self._access
+            scope["vedette.cookie"], scope["vedette.valid"] = cookie, lambda: access.session(cookie) is not None
         scope["vedette.csrf"] = csrf
         changes = method not in READING and path not in READING_POSTS
         if changes and path != LOGIN and not same(headers.get(CSRF_HEADER, ""), csrf):
@@ -95,6 +100,8 @@ class Guard:
                 return too_many(error)
             except TokenFileError as error:
                 return PlainTextResponse(str(error), 503)
+            made = access.tokens_made()
+            scope["vedette.valid"] = lambda: access.tokens_made() == made
             reads = scope["method"] in READING
             if reads and (found is TokenScope.PAGE or (found is TokenScope.METRICS and scope["path"] == "/metrics")):
                 return None
@@ -106,6 +113,23 @@ class Guard:
         in_browser = headers.get("user-agent", "").startswith("Mozilla/")
         asked = "Bearer" if in_browser else 'Basic realm="Vedette: any name, the token as password"'
         return PlainTextResponse("log in, or bring the token", 401, {"www-authenticate": asked})
+
+
+def _while_valid(receive: Receive, valid: Callable[[], bool]) -> Receive:
+    """What the client sends; once it may not look on any more, that it has gone: endless answers end by it."""
+
+    async def receive_while_valid() -> Message:
+        heard = asyncio.ensure_future(receive())
+        try:
+            while not heard.done():
+                if not valid():
+                    return {"type": "http.disconnect"}
+                await asyncio.wait({heard}, timeout=LOOK_AGAIN_S)
+            return heard.result()
+        finally:
+            heard.cancel()
+
+    return receive_while_valid
 
 
 def too_many(error: TooManyAttemptsError) -> Response:
