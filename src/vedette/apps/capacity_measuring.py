@@ -102,7 +102,7 @@ class Measuring:
         self, clip: CapacityClip, cameras: int, every: int, detector: "NoDetector", *, only_start: bool = False
     ) -> "RunCost":
         """So many cameras on one clip, as fast as possible, to the first result or for a while."""
-        specs = [CameraSpec(f"camera-{number}", clip.path, loop=True) for number in range(cameras)]
+        specs = [CameraSpec(f"camera-{number}", clip.path, loop=True, decode_all=True) for number in range(cameras)]
         handler = Unwatched()
         pipeline = StreamPipeline(specs, detector, handler, every, BATCH, spawner=self._spawner, pictures=False)
         if only_start:
@@ -153,7 +153,7 @@ class Measuring:
         if self._spawner is None:
             yield
             return
-        specs = [CameraSpec(f"camera-{number}", clip.path, loop=True) for number in range(self._many)]
+        specs = [CameraSpec(f"camera-{number}", clip.path, loop=True, decode_all=True) for number in range(self._many)]
         pipeline = StreamPipeline(
             specs, NoDetector(), Unwatched(), NO_SLOTS, BATCH, spawner=self._spawner, pictures=False
         )

@@ -95,7 +95,10 @@ class Prover:
     ) -> "tuple[StreamPipeline, Tracked]":
         """`how`: so many cameras, in real time or not."""
         cameras, realtime = how
-        specs = [CameraSpec(f"camera-{number}", clip.path, loop=True, realtime=realtime) for number in range(cameras)]
+        specs = [
+            CameraSpec(f"camera-{number}", clip.path, loop=True, realtime=realtime, decode_all=True)
+            for number in range(cameras)
+        ]
         handler = Tracked(detector.manifest.thresholds.score)
         return StreamPipeline(specs, detector, handler, every, BATCH, spawner=self._spawner, pictures=False), handler
 

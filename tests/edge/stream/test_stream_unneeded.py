@@ -113,8 +113,10 @@ def test_paced_and_gated_files_decode_every_frame(tmp_path: Path, monkeypatch):
     decoded = count_decoded(monkeypatch)
     watched(path, realtime=True)
     assert len(decoded) == 12
+    watched(path, decode_all=True)
+    assert len(decoded) == 24
     watched(path, gate=GateMode.MOTION)
-    assert len(decoded) == 12 + 11
+    assert len(decoded) == 24 + 11
 
 
 def test_rates_expect_what_they_then_find_due():

@@ -151,7 +151,7 @@ class CameraWorker:
                 self._go_on(source, self._clock)
         if self.tap is not None:
             self.tap.clock = self._clock
-        if self.spec.is_lossless and source.gated is None:  # nobody minds a frame that is decoded a little later
+        if self.spec.is_lossless and not self.spec.decode_all and source.gated is None:  # nobody minds a little delay
             source.leave_out(self._is_wanted)
         counters.state = CameraState.RUNNING
         self._errors_before = counters.decode_errors

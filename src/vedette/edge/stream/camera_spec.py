@@ -30,7 +30,8 @@ class SourceKind(str, Enum):
 class CameraSpec:
     """One camera. `loop` and `realtime` are for files: start again at the end; pace by the timestamps.
 
-    `gate` says what is spared while nothing happens.
+    `gate` says what is spared while nothing happens. With `decode_all` an unpaced file costs what a live camera does:
+    frames that no due frame builds on are decoded, too.
     """
 
     name: str
@@ -40,6 +41,7 @@ class CameraSpec:
     loop: bool = False
     realtime: bool = False
     gate: GateMode = GateMode.OFF
+    decode_all: bool = False
 
     @property
     def shown(self) -> str:
