@@ -61,7 +61,8 @@ def opened_video(settings: Pipeline) -> Iterator[VideoParts | None]:
             from vedette.edge.live.clip_routes import clip_routes
             from vedette.edge.live.video_routes import VideoRoutes
 
-            served = VideoRoutes(store)
+            # A file that is read as fast as the machine can is nothing to be played: pictures of it are shown
+            served = VideoRoutes(store, [one.name for one in settings.cameras if one.is_live or one.realtime])
             closing.callback(served.close)
             routes = [*served.routes, *(clip_routes(clips.shelf) if clips is not None else ())]
         yield VideoParts(taps, store, routes, clips, publishing)

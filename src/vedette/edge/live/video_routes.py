@@ -13,7 +13,7 @@ import re
 import secrets
 import struct
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -71,8 +71,10 @@ class _Seat:
 class VideoRoutes:
     """Routes for `LivePage(routes=...)`; the application's `state.is_closing` says when endless answers must end."""
 
-    def __init__(self, store: VideoStore) -> None:
+    def __init__(self, store: VideoStore, cameras: Collection[str] | None = None) -> None:
+        """Only these `cameras` are shown, where they are given."""
         self._store = store
+        self._tracks = {name: track for name, track in store.tracks.items() if cameras is None or name in cameras}
         self._hls = HlsShelf(store)
         self._instance = secrets.token_hex(4)
         self.viewers = 0
@@ -102,9 +104,9 @@ class VideoRoutes:
         known = request.query_params.get("instance") == self._instance
         seats = []
         for place, name in enumerate(names):
-            if name not in self._store.tracks:
+            if name not in self._tracks:
                 continue
-            seat = _Seat(place, self._store.tracks[name])
+            seat = _Seat(place, self._tracks[name])
             if known and positions and _POSITION.match(positions[place]):
                 seat.serial, seat.start, seat.result = map(int, positions[place].split("."))
             seats.append(seat)
@@ -134,12 +136,12 @@ class VideoRoutes:
     # -- HLS ------------------------------------------------------------------------------------------------------
 
     async def _list(self, request: Request) -> Response:
-        paths = {camera: f"/hls/{camera}/index.m3u8" for camera in self._store.tracks}
+        paths = {camera: f"/hls/{camera}/index.m3u8" for camera in self._tracks}
         return JSONResponse({"playlists": paths})
 
     async def _playlist(self, request: Request) -> Response:
         camera = request.path_params["camera"]
-        if camera not in self._store.tracks:
+        if camera not in self._tracks:
             return PlainTextResponse("no such camera", 404)
         until, closing = time.monotonic() + self._hls.patience_s, _closing(request)
         while (text := self._hls.playlist(camera)) is None and time.monotonic() < until and not closing():
