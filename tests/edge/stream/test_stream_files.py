@@ -14,6 +14,7 @@ from simulators.clips import turn_clip, write_clip
 from simulators.lag_meter import LagMeter
 from simulators.result_log import ResultLog, run_cameras
 from vedette.contracts.pipeline import Isolation
+from vedette.edge.stream import source
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.pipeline import StreamPipeline
 from vedette.edge.stream.source import AvSource
@@ -339,6 +340,15 @@ def test_what_interrupts_the_run_stops_the_cameras_and_is_raised(
         pipeline.run()
     assert threading.active_count() == threads_before
     assert pipeline.snapshot()[0].state is CameraState.STOPPED
+
+
+def test_a_picture_of_unheard_of_size_is_refused_before_memory_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = write_clip(tmp_path / "wide.mp4", frames=5, size=(320, 192))
+    monkeypatch.setattr(source, "MOST_PIXELS", 320 * 192 - 1)
+    log, (camera,) = run_cameras([CameraSpec("a", str(path))], isolation=Isolation.THREADS)
+    assert camera.frames == 0 and "not one frame of it can be decoded" in log.error("a")
 
 
 def test_a_bug_in_a_cameras_thread_is_raised_by_the_run(clip: Path):
