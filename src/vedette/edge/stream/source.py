@@ -30,7 +30,7 @@ from vedette.edge.stream.resuming import Resuming
 from vedette.edge.stream.unneeded import Unneeded
 
 MAX_ERRORS_IN_A_ROW = 300  # damaged packets without one frame between them: 10 s at 30 frames a second
-MOST_STREAMS = 16  # whose limit is told to FFmpeg; the video is among the first
+MOST_STREAMS = 16  # whose limit is told to FFmpeg (PyAV takes mappings, whatever its stub says)
 MOST_PIXELS = 8192 * 4608  # 8K; a header that says more would cost gigabytes for a few bytes
 MAX_PACKETS_TO_KEYFRAME = 300  # streams that refresh without keyframes exist; then decode what comes
 TEXT_CODECS = frozenset({"ansi", "bintext", "xbin", "idf"})  # FFmpeg draws text files as video
@@ -293,7 +293,7 @@ def _open_container(spec: CameraSpec, open_timeout_s: float, read_timeout_s: flo
             address.url,
             format=address.demuxer,
             options=address.options,
-            stream_options=[{"max_pixels": str(MOST_PIXELS)}] * MOST_STREAMS,  # type: ignore[list-item] - the stub is wrong
+            stream_options=[{"max_pixels": str(MOST_PIXELS)}] * MOST_STREAMS,  # type: ignore[list-item]
             timeout=None if spec.kind is SourceKind.FILE else (open_timeout_s, read_timeout_s),
         )
     except FFmpegError as error:
