@@ -19,8 +19,6 @@ from vedette.edge.live.video_store import VideoStore
 
 pytestmark = [pytest.mark.needs_browser, pytest.mark.needs_server]
 
-CHROMIUM = Path("/usr/bin/chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 WIDTH, HEIGHT, FPS, FRAMES, GOP = 640, 360, 25, 100, 25
 FIRST_PX, STEP_PX, SIDE_PX = 20, 5, 60  # the square stands at 20 px and goes 125 px a second
 SAMPLES = """async ([camera, count]) => {
@@ -44,18 +42,6 @@ SAMPLES = """async ([camera, count]) => {
     }
     return samples;
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is not installed (Debian's package 'chromium')")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

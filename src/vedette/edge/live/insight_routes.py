@@ -50,7 +50,9 @@ class InsightRoutes:
         return await self._answer(None if insight is None else lambda: insight.heat(camera, hours))
 
     async def _answer(self, ask: Callable[[], dict[str, Any] | None] | None) -> Response:
-        document = None if ask is None else await self._in_worker(ask)
+        if ask is None:  # a page that shows something else than a run: no error, and nothing to show
+            return JSONResponse(None)
+        document = await self._in_worker(ask)
         return PlainTextResponse("nothing is known of that", 404) if document is None else JSONResponse(document)
 
 

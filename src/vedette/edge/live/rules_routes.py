@@ -48,8 +48,10 @@ class RulesRoutes:
 
     async def _rules(self, request: Request) -> Response:
         desk, camera = self.desk, request.path_params["camera"]
-        found = None if desk is None else await self._in_worker(lambda: desk.rules(camera))
-        return PlainTextResponse("nothing is drawn on here", 404) if found is None else JSONResponse(found)
+        if desk is None:  # a page of something else than a run: no error, and nothing to draw on
+            return JSONResponse(None)
+        found = await self._in_worker(lambda: desk.rules(camera))
+        return PlainTextResponse("there is no such camera", 404) if found is None else JSONResponse(found)
 
     async def _save(self, request: Request) -> Response:
         desk, camera = self.desk, request.path_params["camera"]

@@ -26,8 +26,9 @@ export class Editor {
 
   async load() {
     const response = checked(await fetch(this.path()));
-    if (!response.ok) return;
-    this.take(await response.json());
+    const document = response.ok ? await response.json() : null;
+    if (document === null) return; // nothing to draw on
+    this.take(document);
     this.root.hidden = false;
     this.show();
   }
