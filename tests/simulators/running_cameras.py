@@ -12,6 +12,7 @@ from simulators.blob_detector import BlobDetector
 from simulators.result_log import ResultLog, shared_spawner
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.pipeline import StreamPipeline
+from vedette.edge.stream.spawner import Spawner
 from vedette.edge.stream.statistics import CameraState, CameraStatistics
 
 PATIENCE_S = 60.0
@@ -20,10 +21,12 @@ PATIENCE_S = 60.0
 class Running:
     """A pipeline in a thread, and what its first camera does."""
 
-    def __init__(self, *urls: str, **settings) -> None:
+    def __init__(self, *urls: str, spawner: Spawner | None = None, **settings) -> None:
         self.log = ResultLog()
         cameras = [CameraSpec(name, url) for name, url in zip("abcdefgh", urls, strict=False)]
-        self.pipeline = StreamPipeline(cameras, BlobDetector(), self.log, spawner=shared_spawner(), **settings)
+        self.pipeline = StreamPipeline(
+            cameras, BlobDetector(), self.log, spawner=spawner or shared_spawner(), **settings
+        )
         self.thread = threading.Thread(target=self.pipeline.run)
 
     def camera(self, number: int = 0) -> CameraStatistics:

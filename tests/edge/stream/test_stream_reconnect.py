@@ -14,6 +14,8 @@ from simulators.running_cameras import assert_goes_on, running
 from vedette.contracts.pipeline import Isolation
 from vedette.edge.stream import isolated_camera
 from vedette.edge.stream.camera_spec import CameraSpec
+from vedette.edge.stream.errors import CameraUnavailableError
+from vedette.edge.stream.spawner import DecoderProcess, Spawner
 from vedette.edge.stream.statistics import CameraState
 
 pytestmark = pytest.mark.needs_server
@@ -79,6 +81,23 @@ def test_a_camera_is_given_up_after_its_time_and_a_film_that_breaks_off_is_not_p
     assert gone.state is CameraState.FAILED and "did not come back within 1 s and is given up" in log.error("gone")
     assert film.state in {CameraState.FAILED, CameraState.ENDED} and film.reconnects == 0
     assert server.requests.count("/clip.mp4") <= 3, "FFmpeg may ask for the rest of it"
+
+
+def test_a_live_camera_waits_for_decoders_that_cannot_be_started():
+    class Unable(Spawner):
+        tries = 0
+
+        def start_decoder(self, name: str, socket_fd: int, ring_fd: int) -> DecoderProcess:
+            self.tries += 1
+            if self.tries <= 2:
+                raise CameraUnavailableError("no memory for a decoder; stop something else")
+            return super().start_decoder(name, socket_fd, ring_fd)
+
+    with Unable() as spawner, RtspCamera() as server, running(server.url, spawner=spawner) as run:
+        run.wait_until_offline()
+        assert "no memory for a decoder" in str(run.camera().error)
+        run.wait_for_frames()
+        assert run.camera().restarts == 0
 
 
 def test_a_decoder_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch):

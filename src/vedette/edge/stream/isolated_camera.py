@@ -31,7 +31,7 @@ from vedette.edge.stream.decoder_messages import (
     SlotMessage,
     decode_message,
 )
-from vedette.edge.stream.errors import CameraError, DecoderBug, Retry
+from vedette.edge.stream.errors import CameraError, CameraUnavailableError, DecoderBug, Retry
 from vedette.edge.stream.mailbox import Mailbox, Slot
 from vedette.edge.stream.packet_taps import PacketTaps
 from vedette.edge.stream.placing import Placing
@@ -152,7 +152,13 @@ class IsolatedCamera:
         deaths, died_at = 0, -1
         with contextlib.closing(ring):
             while not self._stopped.is_set():
-                end, cause = self._decode(ring)
+                try:
+                    end, cause = self._decode(ring)
+                except CameraUnavailableError as error:  # no decoder can be started; of a live camera one may be later
+                    given_up = self._comeback.wait(str(error), error.retry, self._heard_s)
+                    if given_up is not None:
+                        return CameraState.FAILED, given_up
+                    continue
                 if end is not None and end.crash is not None:
                     raise DecoderBug(end.crash)
                 if self._stopped.is_set():
