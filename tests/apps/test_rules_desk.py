@@ -10,8 +10,10 @@ from vedette.apps.pipeline_file import parse_pipeline, read_pipeline
 from vedette.apps.rules_desk import MOST_RULES, RulesDesk
 from vedette.apps.run import build_watch, open_pipeline_detector
 from vedette.contracts.detections import Tracks
+from vedette.contracts.event import Direction
 from vedette.contracts.frame import FrameStamp
 from vedette.contracts.pipeline import Camera, Line, Pipeline, Zone
+from vedette.edge.analytics.counts import Counts
 from vedette.edge.analytics.errors import GeometryError
 from vedette.edge.analytics.rules import CameraRules
 from vedette.edge.live.errors import RulesError
@@ -211,3 +213,18 @@ def test_a_run_counts_at_a_line_that_was_drawn_while_it_runs(tmp_path):
     desk.save("door", {**desk.rules("door"), "lines": [line]})
     assert watch.run().counts["door"]["lines"] == {"gate": {"red": {"a_to_b": 0, "b_to_a": 1}}}
     assert watch.status().cameras[0].counts["gate b→a"] == 1
+
+
+def test_a_line_drawn_again_under_its_name_goes_on_with_its_sums_of_earlier_runs_too():
+    counts = Counts(["gate"], ["bay"])
+    counts.go_on_from(
+        {"lines": {"gate": {"bolt": {"a_to_b": 2}}, "old": {"nut": {"b_to_a": 7}}}, "zones": {"yard": {"entered": 3}}}
+    )
+    counts.cross("gate", "bolt", Direction.A_TO_B)
+    assert set(counts.to_json()["lines"]) == {"gate"} and set(counts.to_json()["zones"]) == {"bay"}
+    counts.watch(["old"], ["yard"], ())
+    assert counts.crossings("old", "nut", Direction.B_TO_A) == 7
+    assert counts.to_json()["zones"] == {"yard": {"inside": 0, "entered": 3, "exited": 0, "dwelled": 0}}
+    counts.watch(["gate", "new"], [], ())
+    assert counts.crossings("gate", "bolt", Direction.A_TO_B) == 3
+    assert counts.to_json()["lines"]["new"] == {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from vedette.contracts.event import Direction
 
+_FRESH = {"inside": 0, "entered": 0, "exited": 0, "dwelled": 0}
 _ARROWS = {Direction.A_TO_B: "a→b", Direction.B_TO_A: "b→a"}
 
 
@@ -16,7 +17,10 @@ class Counts:
 
     def __init__(self, lines: Iterable[str], zones: Iterable[str]) -> None:
         self._lines: dict[str, dict[str, dict[Direction, int]]] = {name: {} for name in lines}
-        self._zones = {name: {"inside": 0, "entered": 0, "exited": 0, "dwelled": 0} for name in zones}
+        self._zones = {name: dict(_FRESH) for name in zones}
+        # Those that are watched no more, or not yet: drawn again under its name, a line or zone goes on
+        self._other_lines: dict[str, dict[str, dict[Direction, int]]] = {}
+        self._other_zones: dict[str, dict[str, int]] = {}
 
     def cross(self, line: str, class_name: str, direction: Direction) -> None:
         """One object of a class has crossed a line."""
@@ -35,23 +39,25 @@ class Counts:
         self._zones[zone]["dwelled"] += 1
 
     def go_on_from(self, before: Mapping[str, Any]) -> None:
-        """Add what was counted before, given as by `to_json`; what is watched no more is left out."""
-        for line in before["lines"].keys() & self._lines.keys():
-            for class_name, figures in before["lines"][line].items():
-                by_direction = self._lines[line].setdefault(class_name, dict.fromkeys(Direction, 0))
+        """Add what was counted before, given as by `to_json`; what is not watched now waits until it is."""
+        for line, classes in before["lines"].items():
+            by_class = self._lines[line] if line in self._lines else self._other_lines.setdefault(line, {})
+            for class_name, figures in classes.items():
+                by_direction = by_class.setdefault(class_name, dict.fromkeys(Direction, 0))
                 for direction in Direction:
                     by_direction[direction] += figures.get(direction.value, 0)
-        for zone in before["zones"].keys() & self._zones.keys():
+        for zone, figures in before["zones"].items():
+            counted = self._zones[zone] if zone in self._zones else self._other_zones.setdefault(zone, dict(_FRESH))
             for name in ("entered", "exited", "dwelled"):
-                self._zones[zone][name] += before["zones"][zone].get(name, 0)
+                counted[name] += figures.get(name, 0)
 
     def watch(self, lines: Iterable[str], zones: Iterable[str], going_on: Container[str]) -> None:
         """Count at these lines and zones from now on; old names go on; who is inside stays so if `going_on`."""
-        fresh = {"inside": 0, "entered": 0, "exited": 0, "dwelled": 0}
-        self._lines = {name: self._lines.get(name, {}) for name in lines}
-        self._zones = {
-            name: fresh | self._zones.get(name, {}) | ({} if name in going_on else {"inside": 0}) for name in zones
-        }
+        all_lines, all_zones = self._other_lines | self._lines, self._other_zones | self._zones
+        self._lines = {name: all_lines.pop(name, {}) for name in lines}
+        watched = {name: all_zones.pop(name, dict(_FRESH)) for name in zones}
+        self._zones = {name: one if name in going_on else one | {"inside": 0} for name, one in watched.items()}
+        self._other_lines, self._other_zones = all_lines, all_zones
 
     def crossings(self, line: str, class_name: str, direction: Direction) -> int:
         """How many of a class have crossed a line that way."""

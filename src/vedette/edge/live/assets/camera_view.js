@@ -63,6 +63,7 @@ export class CameraView {
     this.panel.replaceChildren(make("header", "", back, make("h2", "", name)), this.editor.root, ...this.parts.map((part) => part.root));
     this.panel.hidden = false;
     this.editor.load();
+    back.focus({ preventScroll: true }); // what was pressed is not there any more
     window.scrollTo(0, 0);
   }
 
@@ -70,6 +71,8 @@ export class CameraView {
     if (this.name === null) return;
     this.editor.end();
     for (const part of this.parts) part.leave();
+    const tile = this.wall.tiles.get(this.name);
+    queueMicrotask(() => tile?.element.querySelector(".closely")?.focus({ preventScroll: true }));
     this.name = this.editor = this.screen = null;
     delete this.main.dataset.focus;
     delete document.body.dataset.focus;
