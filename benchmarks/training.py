@@ -1,13 +1,14 @@
 """Pictures a second of `vedette train` and of a rival's own training loop, on the same pictures at the same size.
 
-    python -m benchmarks.training DIR [--rounds 3] [--threads 2]
+    python -m benchmarks.training measure DIR [--rounds 3] [--threads 2]
+    python -m benchmarks.training table
 
 DIR holds the rivals' environments (`python -m benchmarks.rivals set-up DIR`); `VEDETTE_DATA` names the folder with
 `bccd`. Every contestant is a process that stays, warm, and trains a short round when it is its turn, the others
 waiting: whatever else the machine does meets all alike. What is timed is the whole loop (loading, augmentation, both
 passes, loss, optimiser, weight average), validation left out on both sides; CPU seconds are those of the process.
 Writes benchmarks/results/training.json. Some five minutes on two cores that nobody else wants. Ours saves a checkpoint
-every half minute, in the part of a round that is not timed.
+every half minute, in the part of a round that is not timed. `table` writes it into docs/reference/training.md.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.marked_page import DOCS, fill
 from benchmarks.recording import identify_code, record
 from benchmarks.rivals.environments import python_of, versions
 from benchmarks.training_material import first_pictures, in_yolo
@@ -33,7 +35,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SIZE, PICTURES = 320, 192  # whole batches of 8 and of 16
 FIRST_PICTURES = 208  # before the first round: the first epoch has charts to draw that later ones have not
 WARM_PICTURES, TIMED_PICTURES = 64, 160
-AIMS = {"fp32": 1.5, "bf16": 2.5}
+AIMS = {"fp32": 1.5, "bf16": 2.5}  # times the rival's pictures a second
+NAMED = {"rival": "Ultralytics 8.4", "fp32": "vedette train, FP32", "bf16": "vedette train, BF16"}
+BEGIN, END = "<!-- speed: made by `python -m benchmarks.training table` -->", "<!-- end of speed -->"
 PROGRAM = Path(__file__).parent / "rivals" / "programs" / "ultralytics_train_speed.py"
 START_TIMEOUT_S = 600
 
@@ -78,22 +82,52 @@ class Contestant:
 
 
 def main() -> None:
-    """Measure, or be one contestant of ours."""
+    """Measure, write the table, or be one contestant of ours."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
-    parser.add_argument("folder", type=lambda text: Path(text).resolve(), help="with the rivals' environments")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--batches", type=int, nargs="+", default=[16, 8])
-    parser.add_argument("--contestant", nargs=3, metavar=("DATA", "PRECISION", "BATCH"), help=argparse.SUPPRESS)
+    steps = parser.add_subparsers(dest="step", required=True)
+    measuring = steps.add_parser("measure")
+    measuring.add_argument("folder", type=lambda text: Path(text).resolve(), help="with the rivals' environments")
+    measuring.add_argument("--rounds", type=int, default=3)
+    measuring.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    measuring.add_argument("--batches", type=int, nargs="+", default=[16, 8])
+    contestant = steps.add_parser("contestant", help="what `measure` starts")
+    contestant.add_argument("data", type=Path)
+    contestant.add_argument("precision", choices=AIMS)
+    contestant.add_argument("batch", type=int)
+    steps.add_parser("table")
     asked = parser.parse_args()
-    if asked.contestant:
-        train_in_rounds(Path(asked.contestant[0]), asked.contestant[1], int(asked.contestant[2]))
-        return
-    code = identify_code()
-    figures = measure(asked.folder, asked.rounds, asked.threads, asked.batches)
-    document = record("training", code, figures | {"rival_versions": versions(asked.folder)["ultralytics"]})
-    RECORDED.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(document["figures"], indent=2))
+    if asked.step == "contestant":
+        train_in_rounds(asked.data, asked.precision, asked.batch)
+    elif asked.step == "table":
+        fill(DOCS / "reference" / "training.md", BEGIN, END, as_markdown(json.loads(RECORDED.read_text("utf-8"))))
+    else:
+        code = identify_code()
+        figures = measure(asked.folder, asked.rounds, asked.threads, asked.batches)
+        document = record("training", code, figures | {"rival_versions": versions(asked.folder)["ultralytics"]})
+        RECORDED.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        print(as_markdown(document))
+
+
+def as_markdown(document: dict[str, Any]) -> str:
+    """A row for each contestant."""
+    figures, host = document["figures"], document["host"]
+    lines = [
+        "| batch | who | pictures/s | to rival's | pictures per CPU s | to rival's | aim | cores got | peak, MiB |"
+    ]
+    lines.append("|---" * 9 + "|")
+    for named in (value for key, value in figures.items() if key.startswith("batch ")):
+        for who, one in named.items():
+            if who == "ratios":
+                continue
+            ratio = named["ratios"].get(who, {"pictures_per_s": "", "pictures_per_cpu_s": "", "aim": ""})
+            cells = [one["pictures_per_s"], ratio["pictures_per_s"], one["pictures_per_cpu_s"]]
+            cells += [ratio["pictures_per_cpu_s"], ratio["aim"], one["cores_got"], one["peak_mib"]]
+            batch = next(key for key, value in figures.items() if value is named).removeprefix("batch ")
+            lines.append(f"| {batch} | {NAMED[who]} | {' | '.join(str(cell) for cell in cells)} |")
+    where = (
+        f"{document['measured_utc'][:10]}, commit `{document['commit']}`, {host['processor']}, {host['cores']} cores"
+    )
+    return f"{where}; {figures['threads']} threads, {figures['rounds']} rounds, medians.\n\n" + "\n".join(lines)
 
 
 def measure(environments: Path, rounds: int, threads: int, batches: Sequence[int]) -> dict[str, Any]:
@@ -110,7 +144,7 @@ def measure(environments: Path, rounds: int, threads: int, batches: Sequence[int
                 rival += [str(n) for n in (batch, threads, *counts)]
                 contestants.append(start("rival", batch, rival, threads, folder))
                 for precision in AIMS:
-                    own = [sys.executable, "-m", "benchmarks.training", str(environments), "--contestant"]
+                    own = [sys.executable, "-m", "benchmarks.training", "contestant"]
                     own += [str(ours), precision, str(batch)]
                     contestants.append(start(precision, batch, own, threads, folder))
             for _ in range(rounds):

@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.recording import identify_code
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = "measured.json"
 WEIGHTS = ("best", "last")
@@ -76,9 +78,10 @@ def main() -> None:
     from vedette.contracts.ports import SilentProgress
     from vedette.learn.training.loop import train
 
-    began, cpu = time.monotonic(), time.process_time()
+    code, began, cpu = identify_code(), time.monotonic(), time.process_time()
     result = train(_settings(spec), Path(spec.out), SilentProgress())
     figures: dict[str, Any] = {
+        **code,
         "threads": int(os.environ["OMP_NUM_THREADS"]),
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
