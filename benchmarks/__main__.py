@@ -31,6 +31,7 @@ NAMES = (
     "interrupted_jobs",
     "capacity",
     "memory_hour",
+    "live_page",
     "camera_failures",
     "training_cuda",
 )

@@ -116,6 +116,25 @@ def test_a_live_camera_gives_its_packets_though_the_first_has_no_time(tmp_path: 
     assert got[19].media_offset_s is not None
 
 
+@pytest.mark.slow
+def test_a_camera_that_goes_away_and_comes_back_begins_another_run_with_a_keyframe() -> None:
+    packets = PacketLog()
+    taps = PacketTaps(packets)
+    taps.want("a", wanted=True)
+    with RtspCamera(close_after_s=1.5) as camera:
+        pipeline, _ = watch(CameraSpec("a", camera.url), taps, Isolation.PROCESSES)
+        thread = threading.Thread(target=pipeline.run)
+        thread.start()
+        with packets.changed:
+            assert packets.changed.wait_for(lambda: len({id(one.format) for one in packets.packets}) >= 2, 60)
+        pipeline.stop()
+        thread.join()
+    runs: dict[int, list[VideoPacket]] = {}
+    for packet in packets.packets:
+        runs.setdefault(id(packet.format), []).append(packet)
+    assert all(run[0].is_keyframe for run in runs.values())
+
+
 def test_a_file_that_begins_again_and_a_clock_that_was_set_back_begin_another_run(tmp_path: Path) -> None:
     taken: list[VideoPacket] = []
     tap = PacketTap(KeptOutlet(taken))

@@ -191,8 +191,21 @@ class Tile {
     const began = !this.isPlaying();
     this.framedAt = performance.now();
     this.videoTime = time;
+    if (this.liesOnItsSide()) return;
     if (began && this.camera) this.showNotice();
     this.draw();
+  }
+
+  // A file that is turned by its metadata: boxes are those of the upright picture, the packets know nothing of it.
+  liesOnItsSide() {
+    const size = this.boxes.list.at(-1)?.size;
+    const { videoWidth: width, videoHeight: height } = this.video;
+    if (!size || width === height || size[0] > size[1] === width > height) return false;
+    this.player.unsupported = true;
+    this.player.close();
+    this.framedAt = -Infinity;
+    this.draw();
+    return true;
   }
 
   draw() {
