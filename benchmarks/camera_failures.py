@@ -34,6 +34,7 @@ OTHERS, ROUNDS, CYCLES = 7, 3, 200
 AWAY_S = 6.0  # from when it was noticed to when the camera is well again: pauses have grown by then
 STEADY_S = 11.0  # between two failures: the next begins with the shortest pause again
 WINDOW_S = 15.0  # at least, in which frames of the others are counted: counts arrive a fifth of a second late
+SHORT_PAUSE_S = 0.3  # before another try, while leaks are looked for: else 200 of them would take ten minutes
 PATIENCE_S = 60.0
 
 
@@ -236,6 +237,9 @@ def _range(values: list[float]) -> dict[str, float]:
 
 def count_leaks(cycles: int) -> dict[str, Any]:
     """A camera killed and started again so many times; what is held each time when it gives pictures again."""
+    from vedette.edge.stream import reconnect
+
+    reconnect.MOST_PAUSE_S = SHORT_PAUSE_S
     samples: list[dict[str, Any]] = []
     with watching("rtsp", 1) as (cameras, run):
         for cycle in range(cycles):

@@ -147,8 +147,8 @@ class CameraCounters:
     def adopt(self, tally: Tally, now: float) -> None:
         """Take over what a camera's thread elsewhere has counted, here or before."""
         frames_before = self.frames
-        vars(self).update(tally)
-        self.state, self.gate_state = CameraState(tally["state"]), GateState(tally["gate_state"])
+        states = {"state": CameraState(tally["state"]), "gate_state": GateState(tally["gate_state"])}
+        vars(self).update(tally | states)  # at once: somebody may look
         if self.frames > frames_before:
             self._sample(now)
             if self.offline_since_unix_s is not None:
