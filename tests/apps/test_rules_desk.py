@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from small_bundle import make_bundle, write_walk
+from vedette.apps import rules_desk
 from vedette.apps.pipeline_file import parse_pipeline, read_pipeline
 from vedette.apps.rules_desk import MOST_RULES, RulesDesk
 from vedette.apps.run import build_watch, open_pipeline_detector
 from vedette.contracts.detections import Tracks
+from vedette.contracts.errors import InputError
 from vedette.contracts.event import Direction
 from vedette.contracts.frame import FrameStamp
 from vedette.contracts.pipeline import Camera, Line, Pipeline, Zone
@@ -228,3 +230,13 @@ def test_a_line_drawn_again_under_its_name_goes_on_with_its_sums_of_earlier_runs
     counts.watch(["gate", "new"], [], ())
     assert counts.crossings("gate", "bolt", Direction.A_TO_B) == 3
     assert counts.to_json()["lines"]["new"] == {}
+
+
+def test_a_file_that_may_not_be_written_is_said_with_what_to_do(desk, file, forced, monkeypatch):
+    def refuse(*_args, **_more):
+        raise InputError(f"{file}: cannot be written: Read-only file system")
+
+    monkeypatch.setattr(rules_desk, "write_whole", refuse)
+    with pytest.raises(RulesError, match=r"Read-only file system; let this program write it"):
+        desk.save("yard", {**desk.rules("yard"), "lines": []})
+    assert forced == [] and len(desk.rules("yard")["lines"]) == 2

@@ -111,7 +111,7 @@ class RulesDesk:
         except RulesError:
             raise
         except InputError as error:
-            raise RulesError(str(error)) from error
+            raise RulesError(f"{error}; let this program write it, or take the pipeline from /pipeline.yaml") from error
         return lambda: write_whole(target, before, like=target)
 
 
