@@ -184,7 +184,8 @@ def test_two_hundred_deaths_leave_no_thread_file_process_or_memory(
         after = held()
         assert run.camera().reconnects >= 220
         run.log.results.clear()
-    assert all(now <= then + 2 for now, then in zip(after[:4], before[:4], strict=True)), (before, after)
+    # a decoder that is there or not yet again is a thread, a process and a few files; 200 of anything are a leak
+    assert all(now <= then + 8 for now, then in zip(after[:4], before[:4], strict=True)), (before, after)
     assert after[4] <= before[4] + 8, (before, after)
 
 
