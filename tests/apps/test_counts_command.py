@@ -3,11 +3,11 @@
 import csv
 import io
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
+from counted_events import counted_event
 from small_bundle import make_bundle, write_walk
 from vedette.apps.cli import run_command
 from vedette.apps.kept_counts import counts_file, kept_counts
@@ -19,9 +19,6 @@ from vedette.contracts.event import EventType
 from vedette.contracts.pipeline import Camera, Line, Pipeline
 from vedette.edge.counting.store import CountsStore
 from vedette.edge.counting.tallies import tally_of
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "edge" / "counting"))
-from counted_events import counted_event
 
 
 @pytest.fixture

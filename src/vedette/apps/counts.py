@@ -71,9 +71,12 @@ def _print_table(sums: list[CountSum], by: str | None, title: str) -> None:
     from vedette.apps.console import print_table
 
     rows = [[one.camera, one.place, one.class_name, one.what, str(one.count), _stay(one.mean_stay_s)] for one in sums]
+    columns = COLUMNS
+    if not any(one.mean_stay_s is not None for one in sums):
+        columns, rows = COLUMNS[:-1], [row[:-1] for row in rows]
     if by is not None:
         rows = [[_label(one, by), *row] for one, row in zip(sums, rows, strict=True)]
-    print_table(title, [*([by] if by else []), *COLUMNS], rows)
+    print_table(title, [*([by] if by else []), *columns], rows)
 
 
 def _print_csv(sums: list[CountSum]) -> None:

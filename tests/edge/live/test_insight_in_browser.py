@@ -35,7 +35,7 @@ class DrawnInsight:
         raise NotImplementedError
 
 
-@pytest.mark.parametrize("size", [DESK, PHONE])
+@pytest.mark.parametrize("size", [DESK, pytest.param(PHONE, marks=pytest.mark.slow)])
 def test_beside_a_camera_stand_its_counts_its_heat_and_what_takes_the_time(look, size):
     with LivePage(port=0, status=status(camera_status("north"), camera_status("south"))) as page:
         page.set_insight(DrawnInsight())
