@@ -28,7 +28,7 @@ def run(*arguments: str | Path) -> int:
     return run_command(["run", *map(str, arguments), "--counts", "off"])
 
 
-@pytest.mark.parametrize("isolation", ["processes", "threads"])
+@pytest.mark.parametrize("isolation", [pytest.param("processes", marks=pytest.mark.slow), "threads"])
 def test_an_event_of_a_file_names_a_clip_of_its_own_packets(tmp_path: Path, bundle: Path, isolation: str) -> None:
     film = write_walk(tmp_path / "walk.mp4", [*RIGHTWARD, *RIGHTWARD[::-1]] * 3)
     events, clips = tmp_path / "events.jsonl", tmp_path / "clips"

@@ -162,6 +162,7 @@ def test_another_resolution_and_a_camera_that_comes_back_play_on(screen: Screen,
     assert screen.tab.evaluate("document.querySelector('video').error") is None
 
 
+@pytest.mark.slow
 def test_a_codec_that_the_browser_lacks_is_shown_by_pictures(chromium: Any, tmp_path: Path) -> None:
     clip = tmp_path / "h265.mp4"
     with av.open(str(clip), "w") as output:

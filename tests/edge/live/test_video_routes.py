@@ -19,7 +19,7 @@ from live_wall import camera_status, status, tracks
 
 from simulators.clips import write_clip
 from vedette.contracts.frame import FrameStamp
-from vedette.edge.live import hls, video_store
+from vedette.edge.live import hls, video_store, video_track
 from vedette.edge.live.page import LivePage
 from vedette.edge.live.video_routes import ALIVE, FRAGMENT, RESULTS, START, VideoRoutes
 from vedette.edge.live.video_store import VideoStore
@@ -126,7 +126,8 @@ def test_packets_are_wanted_only_while_somebody_looks(clip: Path, monkeypatch: p
         assert not shown.store.tracks["north"].groups
 
 
-def test_vlc_and_others_open_the_hls_playlist(clip: Path) -> None:
+def test_vlc_and_others_open_the_hls_playlist(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video_track, "SEGMENT_S", 0.4)
     with wall(clip) as shown:
         with av.open(f"{shown.page.url}hls/north/index.m3u8", timeout=30) as container:
             stream = container.streams.video[0]
@@ -134,10 +135,10 @@ def test_vlc_and_others_open_the_hls_playlist(clip: Path) -> None:
             times_s = []
             for frame in container.decode(stream):
                 times_s.append(frame.time)
-                if len(times_s) == 60:  # more than one segment holds
+                if len(times_s) == 30:  # more than one segment holds
                     break
         assert times_s == sorted(times_s)
-        assert times_s[-1] - times_s[0] == pytest.approx(59 / 25, abs=0.02)
+        assert times_s[-1] - times_s[0] == pytest.approx(29 / 25, abs=0.02)
         text = ask(f"{shown.page.url}hls/north/index.m3u8").read().decode()
         assert "#EXT-X-MAP" in text
         assert "#EXT-X-ENDLIST" not in text

@@ -100,6 +100,7 @@ def test_who_comes_late_begins_at_the_keyframe_before(tmp_path: Path) -> None:
     thread.join()
 
 
+@pytest.mark.slow
 def test_a_live_camera_gives_its_packets_though_the_first_has_no_time(tmp_path: Path) -> None:
     packets = PacketLog()
     taps = PacketTaps(packets)

@@ -76,9 +76,8 @@ class Publisher:
         """Push until something else comes, or the server goes."""
         first = self._next_keyframe()
         with av.open(io.BytesIO(self._start)) as template:
-            output = av.open(
-                self._url, "w", format="rtsp", options={"rtsp_transport": "tcp"}, timeout=(TIMEOUT_S, TIMEOUT_S)
-            )
+            options = {"rtsp_transport": "tcp", "timeout": str(round(TIMEOUT_S * 1e6))}
+            output = av.open(self._url, "w", format="rtsp", options=options)
             try:
                 stream = output.add_stream_from_template(template.streams.video[0])
                 output.start_encoding()
@@ -102,7 +101,7 @@ class Publisher:
 
 def packet_of(item: Item, stream: Any) -> "Packet[Any]":
     """For the muxer."""
-    packet: "Packet[Any]" = Packet(item.data)
+    packet: Packet[Any] = Packet(item.data)
     packet.time_base = TIME_BASE
     packet.dts, packet.pts, packet.duration = item.dts, item.pts, item.duration
     packet.is_keyframe = item.is_keyframe

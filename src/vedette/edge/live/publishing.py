@@ -5,12 +5,13 @@ is tried again, and that is said once, and once when it is back; user name and p
 and no log.
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -89,14 +90,19 @@ class Publishing:
 
     def _work(self) -> None:
         while not self._stop.is_set():
-            with self._begin() as process:
-                threading.Thread(target=self._listen, args=(process,), name="vedette-publish-reports").start()
-                try:
+            process = self._begin()
+            reports = threading.Thread(target=self._listen, args=(process,), name="vedette-publish-reports")
+            reports.start()
+            try:
+                with contextlib.suppress(OSError):  # it is gone; another one goes on
                     self._feed(process)
-                except OSError:  # it is gone; another one goes on
-                    pass
-                finally:
-                    process.kill()
+            finally:
+                process.kill()
+                process.wait()
+                reports.join()
+                assert process.stdin is not None
+                with contextlib.suppress(OSError):  # what it has not read is lost
+                    process.stdin.close()
             self._stop.wait(AGAIN_S)
 
     def _begin(self) -> "subprocess.Popen[bytes]":
@@ -145,7 +151,12 @@ class Publishing:
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
         assert process.stdout is not None
-        for line in process.stdout:
+        with process.stdout:
+            lines = iter(process.stdout.readline, b"")
+            self._tell(lines)
+
+    def _tell(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
             told = json.loads(line)
             camera, up = told["camera"], told["up"]
             before, self.up[camera] = self.up.get(camera), up
