@@ -87,7 +87,7 @@ def _stepped(size_px: tuple[int, int], factor: float, step_px: int) -> tuple[int
 
 def _scale(largest: float, rng: np.random.Generator) -> float:
     """Between 1 and `largest`, or, half of the time, one part in that."""
-    factor = float(rng.uniform(1, largest))
+    factor = float(rng.uniform(1, max(largest, 1 / largest)))
     return factor if rng.random() < 0.5 else 1 / factor
 
 
