@@ -67,12 +67,12 @@ def test_leaks_are_refused_by_name_dropped_or_kept(tmp_path: Path) -> None:
     copy_picture(settings.data, "p007", "p002")
     copy_picture(settings.data, "p010", "p003")
     with pytest.raises(
-        InputError, match=r"1 of the 3 validation pictures .* p002 = p007; .*--leaks drop.*--leaks keep"
+        InputError, match=r"1 of the 3 validation pictures, seen .* p002 = p007; .*--leaks drop.*--leaks keep"
     ):
         prepared(settings)
     kept, said = prepared(replace(settings, leaks=LeakChoice.KEEP))
-    assert "1 training pictures are validation pictures too: p002 = p007" in said
-    assert "1 training pictures are in test too, byte by byte: p003 = p010" in said
+    assert "1 training picture is in val too: p002 = p007" in said
+    assert "1 training picture is in test too, byte by byte: p003 = p010" in said
     assert len(kept.train) == 6
     document = kept.check.as_document()
     assert document["same_in_train_and_val"] == [{"train": "p002", "val": "p007"}]
@@ -85,7 +85,7 @@ def test_leaks_are_refused_by_name_dropped_or_kept(tmp_path: Path) -> None:
 
 def test_a_picture_in_both_lists_is_a_leak_and_all_of_them_leave_nothing(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, 6, train=range(4), val=range(4))
-    with pytest.raises(InputError, match=r"4 of the 4 validation pictures .*: p000, p001, p002, p003;"):
+    with pytest.raises(InputError, match=r"4 of the 4 validation pictures, .*: p000, p001, p002, p003;"):
         prepared(settings)
     with pytest.raises(InputError, match="leaves no training picture"):
         prepared(replace(settings, leaks=LeakChoice.DROP))
@@ -95,14 +95,14 @@ def test_one_leak_in_more_than_a_hundred_is_only_told(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, 120, train=range(10), val=range(10, 120))
     copy_picture(settings.data, "p050", "p002")
     _, said = prepared(settings)
-    assert "1 training pictures are validation pictures too: p002 = p050" in said
+    assert "1 training picture is in val too: p002 = p050" in said
 
 
 def test_copies_saved_again_are_told_as_likely(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, 9, train=range(6), val=range(6, 9))
     copy_picture(settings.data, "p008", "p002", quality=80)
     found, said = prepared(settings)
-    assert "1 training pictures look almost like a validation picture: p002 = p008" in said
+    assert "1 training picture looks almost like a validation picture: p002 = p008" in said
     assert found.check.as_document()["almost_the_same_in_train_and_val"] == [{"train": "p002", "val": "p008"}]
 
 

@@ -185,10 +185,14 @@ def test_a_time_budget_that_getting_ready_uses_up_still_leaves_weights(tmp_path:
 
 def test_patience_ends_a_run_that_gets_no_better(tmp_path: Path) -> None:
     recipe = Recipe(learning_rate=1e-12)
-    settings = settings_for(tmp_path, pictures=8, epochs=50, patience=3, recipe=recipe)
+    settings = settings_for(tmp_path, pictures=8, epochs=50, patience=3, validate_every=2, recipe=recipe)
     result = train(settings, tmp_path / "run", SilentProgress())
     assert result.stopped_early
-    assert result.epochs < 50
+    assert result.epochs == result.best_epoch + 4  # asked where an epoch was validated
+    rows = rows_of(tmp_path / "run")
+    again = train(settings, tmp_path / "run", SilentProgress(), resume=True)  # ended is ended
+    assert (again.epochs, again.stopped_early) == (result.epochs, True)
+    assert rows_of(tmp_path / "run") == rows
 
 
 class Interrupts(SilentProgress):

@@ -88,8 +88,8 @@ class DataCheck:
         if choice is not LeakChoice.REFUSE or share < FALSIFYING_SHARE:
             return
         raise InputError(
-            f"{self.same_val} of the {self.pictures[1]} validation pictures are training pictures too, which would "
-            f"flatter every figure of the run: {_shown(self.same)}; part the data anew (vedette data split), train "
+            f"{self.same_val} of the {self.pictures[1]} validation pictures, seen in training too, would flatter every "
+            f"figure of the run: {_shown(self.same)}; part the data anew (vedette data split), train "
             "without those pictures (--leaks drop), or say that it is meant (--leaks keep)"
         )
 
@@ -106,17 +106,19 @@ class DataCheck:
     def _leak_lines(self) -> list[str]:
         lines = []
         if self.same:
-            lines.append(f"{len(self.same)} training pictures are validation pictures too: {_shown(self.same)}")
+            these = _counted(len(self.same), "training picture is", "training pictures are")
+            lines.append(f"{these} in val too: {_shown(self.same)}")
         if self.similar:
+            these = _counted(len(self.similar), "training picture looks", "training pictures look")
             lines.append(
-                f"{len(self.similar)} training pictures look almost like a validation picture: {_shown(self.similar)}; "
+                f"{these} almost like a validation picture: {_shown(self.similar)}; "
                 "where they are copies, the figures are too good"
             )
         for split, pairs in self.in_other_splits.items():
             if pairs:
+                these = _counted(len(pairs), "training picture is", "training pictures are")
                 lines.append(
-                    f"{len(pairs)} training pictures are in {split} too, byte by byte: {_shown(pairs)}; figures on "
-                    f"{split} will be too good"
+                    f"{these} in {split} too, byte by byte: {_shown(pairs)}; figures on {split} will be too good"
                 )
         return lines
 
