@@ -171,6 +171,8 @@ def test_the_page_says_when_the_run_is_gone_and_comes_back_with_the_next(look: C
         wait_until(seen, lambda: len(seen.texts("#event-list li")) == 1)
         assert not seen.tab.locator("#connection").is_visible()
     wait_until(seen, lambda: seen.tab.locator("#connection").is_visible())
+    faded = "element => +getComputedStyle(element).opacity"
+    assert seen.tab.locator(".tile .state").evaluate(faded) < 0.5  # it is not live any more
     with LivePage(port=page.port, status=status(camera_status("south"))):
         wait_until(seen, lambda: seen.texts(".tile h3") == ["south"])
         assert seen.texts("#event-list li") == []

@@ -131,12 +131,14 @@ async function loop() {
     } catch (error) {
       byId("connection").textContent = "No connection to Vedette: the run has ended, or the network is down. Trying again.";
       byId("connection").hidden = false;
+      document.body.dataset.connection = "lost"; // what is on the screen is of then, and looks like it
       await pause(retry);
       retry = Math.min(retry * 2, LONGEST_RETRY_MS);
       continue;
     }
     retry = 500;
     byId("connection").hidden = true;
+    delete document.body.dataset.connection;
     await draw(news);
     await pause(Math.max(0, (document.hidden ? HIDDEN_INTERVAL_MS : LEAST_INTERVAL_MS) - (performance.now() - began)));
   }
