@@ -1,7 +1,10 @@
 """The page of `vedette train --show`: what it serves and to whom, what it keeps of a run, how it ends."""
 
 import json
+import subprocess
+import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,6 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
+from drawn_shapes import draw_data, write_cfg
+from vedette.apps.cli import run_command
 from vedette.apps.training_page.page import TrainingPage, parse_address
 from vedette.apps.training_page.rendering import Rendering, epochs_expected
 from vedette.apps.training_page.showing import showing, shown_too
@@ -205,3 +210,61 @@ def test_runs_draw_themselves_on_the_open_page_and_on_none_otherwise(
     monkeypatch.setenv("RANK", "1")
     with showing(f":{free_port}"):  # only the first of several processes serves
         assert shown_too(silent, run) is silent
+
+
+@pytest.mark.slow
+@pytest.mark.needs_server
+@pytest.mark.needs_browser
+def test_a_page_that_is_open_sees_a_real_run_through_and_keeps_its_report(tmp_path: Path, free_port: int) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    command = ["train", "--data", str(draw_data(tmp_path / "data", 16)), "--model", str(write_cfg(tmp_path))]
+    command += ["--out", str(tmp_path / "run"), "--epochs", "4", "--batch", "4", "--device", "cpu"]
+    command += ["--precision", "fp32", "--show", f":{free_port}"]
+    with sync_api.sync_playwright() as playwright:
+        try:
+            browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        except sync_api.Error as error:
+            pytest.skip(f"no Chromium: {error}")
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        training = subprocess.Popen(
+            [sys.executable, "-m", "vedette", *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        wait_for_answer(f"http://127.0.0.1:{free_port}/")
+        page.goto(f"http://127.0.0.1:{free_port}/")
+        page.wait_for_selector("#now .keys", timeout=60_000)
+        page.wait_for_selector("html[data-ended=yes]", state="attached", timeout=200_000)
+        _, said = training.communicate(timeout=60)
+        assert (training.returncode, b"watch it: " in said) == (0, True)
+        assert "finished: 4 epochs" in page.inner_text("#status")
+        assert "The training has ended" in page.inner_text("#now")
+        assert page.locator("#classes").count() == 1
+        assert page.locator(".chart path").first.get_attribute("d").count("L") == 3  # every epoch
+        assert page.evaluate("[...document.images].every(i => i.src.startsWith('blob:') && i.naturalWidth > 0)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert wrong == []
+        browser.close()
+
+
+def wait_for_answer(url: str, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        try:
+            get(url)
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"no answer from {url}")
+
+
+def find_chromium() -> str | None:
+    """The system's Chromium; `None` lets Playwright take its own."""
+    return next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).is_file()), None)
+
+
+def test_show_is_refused_where_nothing_trains_here(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run_command(["train", "--out", str(tmp_path / "r"), "--data", "x", "--show", "nowhere"]) == 2
+    assert "--show is a port" in capsys.readouterr().err
+    assert run_command(["train", "--out", str(tmp_path / "r"), "--data", "x", "--show", ":1", "--on", "simulator"]) == 2
+    assert "leave out --on or --show" in capsys.readouterr().err

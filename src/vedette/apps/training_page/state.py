@@ -15,7 +15,7 @@ from typing import Any
 from vedette.contracts.ports import Progress
 
 POINTS = 400  # of the loss curve; when there are twice as many, pairs are averaged
-LINES = 12
+LINES = 8
 EPOCH = re.compile(r"epoch (\d+)")  # how the training names its stages
 
 

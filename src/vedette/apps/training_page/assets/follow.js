@@ -33,7 +33,9 @@ async function renew() {
 async function keepPictures() {
   for (const image of document.images) {
     const own = URL.createObjectURL(await (await ask(image.getAttribute("src"))).blob());
+    image.loading = "eager";
     image.src = own;
+    await image.decode().catch(() => {}); // what is no picture stays as it is
     if (image.parentElement.tagName === "A") image.parentElement.href = own;
   }
 }
