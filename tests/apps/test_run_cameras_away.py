@@ -127,6 +127,7 @@ def test_a_planted_password_shows_nowhere_and_a_stop_with_cameras_away_is_clean(
             assert sum(1 for _ in film.decode(video=0)) >= 2
 
 
+@pytest.mark.slow
 def test_a_live_camera_can_be_given_up(tmp_path: Path, free_port: int, capsys: pytest.CaptureFixture[str]):
     bundle = make_bundle(tmp_path / "bundle").path
     camera = f"gate=rtsp://127.0.0.1:{free_port}/live"
