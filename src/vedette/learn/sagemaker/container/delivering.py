@@ -17,7 +17,7 @@ from vedette.learn.sagemaker.metrics import metrics_line
 
 LAST_FILE, RESULTS_FILE = "last.weights", "results.csv"
 BUNDLE = "bundle"
-EVENT_FILES = "tensorboard"
+FOLDERS = ("tensorboard", "worst")  # event files, and the worst pictures that the report shows
 MOST_REASON = 1024  # characters of FailureReason
 
 
@@ -43,8 +43,9 @@ def clear_leftovers(folders: Folders) -> None:
 def copy_run(run: Path, to: Path) -> bool:
     """Copy a run's files, not its checkpoints; whether there are weights among them that were judged best."""
     to.mkdir(parents=True, exist_ok=True)
-    if (run / EVENT_FILES).is_dir():
-        shutil.copytree(run / EVENT_FILES, to / EVENT_FILES, dirs_exist_ok=True)
+    for name in FOLDERS:
+        if (run / name).is_dir():
+            shutil.copytree(run / name, to / name, dirs_exist_ok=True)
     for path in sorted(run.iterdir()):
         if path.is_file() and not path.name.startswith("."):
             shutil.copyfile(path, to / path.name)
