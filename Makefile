@@ -28,8 +28,8 @@ check: setup
 
 # Two processes, as in production: what makes detectors (torch) and what runs them share none.
 test: setup servers check
-	$(BIN)/pytest -m 'not slow' --ignore=tests/learn
-	$(BIN)/pytest -m 'not slow' tests/learn
+	$(BIN)/pytest -m 'not slow' --ignore=tests/learn -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not slow' tests/learn -n 2 --dist loadfile
 
 test-all: setup servers check
 	$(BIN)/pytest --ignore=tests/learn
