@@ -99,7 +99,8 @@ def test_precision_by_size_counts_only_objects_of_the_size() -> None:
     results = {(r.measure, r.size): r for r in precision_by_size(judged([pair]))}
     pixels = {size: results[Measure.PIXELS, size] for size in ("small", "medium", "large")}
     assert [r.objects for r in pixels.values()] == [1, 0, 1]
-    assert [r.map50 for r in pixels.values()] == [0.0, None, pytest.approx(1.0)]  # the small false alarm is none among the large
+    # the small false alarm is none among the large
+    assert [r.map50 for r in pixels.values()] == [0.0, None, pytest.approx(1.0)]
     assert results[Measure.SHARE, "small"].objects == 1
     assert results[Measure.SHARE, "small"].largest == pytest.approx(1 / 300)
 

@@ -101,6 +101,13 @@ def test_damaged_settings_are_refused(change: dict[str, Any]) -> None:
         settings_from_flat({**FULL.to_flat(), **change})
 
 
+def test_settings_of_another_version_are_refused_with_what_is_missing() -> None:
+    flat = FULL.to_flat()
+    del flat["loss_box_weight"]
+    with pytest.raises(RunFolderError, match="do not have 'loss_box_weight': it was begun by another version"):
+        settings_from_flat(flat)
+
+
 @pytest.mark.parametrize(
     ("flags", "found"),
     [

@@ -186,7 +186,12 @@ def settings_from_flat(flat: Mapping[str, Any]) -> TrainSettings:
             recipe=recipe,
             darknet=darknet_recipe_from_flat(flat) if is_darknets else None,
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except KeyError as error:
+        raise RunFolderError(
+            f"the settings of this run do not have {error}: it was begun by another version of Vedette (finish it with "
+            "that one, or train anew in another folder), or its settings.json was changed"
+        ) from error
+    except (TypeError, ValueError, OverflowError) as error:
         raise RunFolderError(f"the settings of this run cannot be read: {error!r}") from error
 
 
