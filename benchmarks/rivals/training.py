@@ -163,13 +163,14 @@ def as_markdown(document: dict[str, Any]) -> str:
     lines.append("|---" * 10 + "|")
     for name, told in document["figures"].items():
         for who, one in told["runs"].items():
-            judged = one["weights"][CONTESTS[name].judged]
-            classes = ", ".join(f"{kind} {ap50:.3f}" for kind, (ap50, _) in judged["classes"].items())
-            lines.append(
-                f"| {name} | {who} | {one.get('epochs', told['epochs'])} | {judged['map50']:.3f} | "
-                f"{judged['map50_95']:.3f} | {classes} | {one['threads']} | {one['cpu_s']:.0f} | "
-                f"{one['wall_s'] / 60:.0f} | {one['peak_mib']:.0f} |"
-            )
+            for weights in ("best", "last") if CONTESTS[name].judged == "last" else ("best",):
+                judged = one["weights"][weights]
+                classes = ", ".join(f"{kind} {ap50:.3f}" for kind, (ap50, _) in judged["classes"].items())
+                lines.append(
+                    f"| {name} | {who} | {weights} of {one.get('epochs', told['epochs'])} | {judged['map50']:.3f} | "
+                    f"{judged['map50_95']:.3f} | {classes} | {one['threads']} | {one['cpu_s']:.0f} | "
+                    f"{one['wall_s'] / 60:.0f} | {one['peak_mib']:.0f} |"
+                )
     host = document["host"]
     where = (
         f"{document['measured_utc'][:10]}, commit `{document['commit']}`, {host['processor']}, {host['cores']} cores"
