@@ -25,9 +25,9 @@ from vedette.learn.data.scenes.writing import Clip
 def outcome(
     counted: dict[str, int], true: dict[str, int] | None, missed: int = 0, error: str | None = None
 ) -> WatchOutcome:
-    camera = CameraSummary(
-        "a", 100, 20, 30, 5, missed, restarts=0, gated=0, gated_slots=0, fps=30.0, detected_per_s=6.0, error=error
-    )
+    spared = {"gated": 0, "gated_slots": 0}
+    lost = {"restarts": 0, "reconnects": 0, "offline_since_unix_s": None}
+    camera = CameraSummary("a", 100, 20, 30, 5, missed, **lost, **spared, fps=30.0, detected_per_s=6.0, error=error)
     summary = RunSummary([camera], {}, "engine", 3.3, 0, 0)
     return WatchOutcome(summary, Counter(counted), true, 20, missed)
 
