@@ -36,12 +36,18 @@ def test_a_run_ends_when_its_time_is_over_and_not_after_it_has_ended() -> None:
     stopped, late = threading.Event(), threading.Event()
     with stopped_in_time(stopped.set, 0.01):
         assert stopped.wait(30)
+    before = set(timers())
     with stopped_in_time(late.set, 3600.0):
-        (timer,) = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+        (timer,) = set(timers()) - before
     timer.join(30)
     assert not timer.is_alive() and not late.is_set()
     with stopped_in_time(late.set, None):
-        assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+        assert not set(timers()) - before
+
+
+def timers() -> list[threading.Thread]:
+    """Those of other tests may still run."""
+    return [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
 
 
 def test_work_beside_a_block_ends_with_it_however_it_ends() -> None:

@@ -101,10 +101,12 @@ def without_pyav(glibc: str) -> Finding:
 
 def installing(package: str) -> str:
     """The command that installs a package into the Python that runs this."""
-    from importlib.util import find_spec
+    from importlib.metadata import PackageNotFoundError, distribution
 
     python = shlex.quote(sys.executable)
-    if find_spec("pip") is None:  # uv makes environments without it
+    try:
+        distribution("pip")  # looking for the module itself wakes setuptools, which warns where distutils is imported
+    except PackageNotFoundError:  # uv makes environments without it
         return f"uv pip install --python {python} {package}"
     return f"{python} -m pip install {package}"
 
