@@ -53,3 +53,12 @@ def _processor() -> str:
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
     wide = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8") if flag in flags]
     return f"{names[0] if names else platform.machine()} ({' '.join(wide)})"
+
+
+def data_folder(*needed: str) -> Path:
+    """The folder of real data, which has these folders; ends the program with a sentence where it has not."""
+    data = Path(os.environ.get("VEDETTE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")).resolve()
+    missing = [name for name in needed if not (data / name).is_dir()]
+    if missing:
+        raise SystemExit(f"real data is needed: {data} has no {' and no '.join(missing)}; set VEDETTE_DATA")
+    return data

@@ -26,7 +26,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.marked_page import DOCS, fill
-from benchmarks.recording import identify_code, record
+from benchmarks.recording import data_folder, identify_code, record
 from benchmarks.rivals.environments import python_of, versions
 from benchmarks.training_material import first_pictures, in_yolo
 
@@ -134,7 +134,7 @@ def measure(environments: Path, rounds: int, threads: int, batches: Sequence[int
     """All contestants in turns."""
     with tempfile.TemporaryDirectory(prefix="training-") as scratch:
         folder = Path(scratch)
-        ours = first_pictures(Path(os.environ["VEDETTE_DATA"]) / "bccd", folder / "bccd", PICTURES)
+        ours = first_pictures(data_folder("bccd") / "bccd", folder / "bccd", PICTURES)
         theirs = in_yolo(ours, folder / "yolo")
         contestants: list[Contestant] = []
         try:

@@ -14,7 +14,6 @@ takes 1.5 minutes of a core on bccd, 2.5 on mask.
 
 import argparse
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.marked_page import DOCS, fill
-from benchmarks.recording import identify_code, record
+from benchmarks.recording import data_folder, identify_code, record
 from benchmarks.training_material import two_way_split
 from benchmarks.training_runs import Spec, run
 
@@ -94,7 +93,7 @@ def main() -> None:
 def measure(folder: Path, data: str, name: str, seed: int, core: int | None) -> None:
     """One run, unless it is there; the record with it."""
     code, variant = identify_code(), VARIANTS[name]
-    material = Path(os.environ["VEDETTE_DATA"]) / data
+    material = data_folder(data) / data
     source = two_way_split(material, folder / "data" / data) if data == "mask" else material
     spec = Spec(
         str(source),

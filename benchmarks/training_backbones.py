@@ -12,7 +12,6 @@ it into docs/reference/training.md.
 
 import argparse
 import json
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.marked_page import DOCS, fill
-from benchmarks.recording import identify_code, record
+from benchmarks.recording import data_folder, identify_code, record
 from benchmarks.training_material import two_way_split
 from benchmarks.training_runs import Spec, run
 from vedette.learn.data.reading import read_data_set
@@ -57,7 +56,7 @@ def main() -> None:
         document = json.loads(RECORDED.read_text(encoding="utf-8"))
         fill(DOCS / "reference" / "training.md", BEGIN, END, as_markdown(document))
         return
-    given = Path(os.environ["VEDETTE_DATA"])
+    given = data_folder("weights", "bccd")
     for seed in asked.seeds:
         for data in asked.data:
             source = two_way_split(given / data, asked.folder / "data" / data) if data == "mask" else given / data

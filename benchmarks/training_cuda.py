@@ -6,7 +6,6 @@ first), in FP32 and in BF16, several batch sizes; memory is what torch had reser
 """
 
 import csv
-import os
 import tempfile
 import time
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.recording import data_folder
 from vedette.contracts.ports import SilentProgress
 from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
 from vedette.learn.training.loop import train
@@ -30,7 +30,7 @@ def measure() -> dict[str, Any]:
     """Figures by network and precision, or why there are none."""
     if not torch.cuda.is_available():
         return {"unmeasured": f"torch {torch.__version__} finds no CUDA device here"}
-    data = Path(os.environ["VEDETTE_DATA"]) / "bccd"
+    data = data_folder("bccd") / "bccd"
     figures: dict[str, Any] = {"device": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
     for model, batches in BATCHES.items():
         for precision in PrecisionChoice.FP32, PrecisionChoice.BF16:

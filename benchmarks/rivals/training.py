@@ -15,7 +15,6 @@ benchmarks/results/training_quality.json with what each run took; `table` puts i
 
 import argparse
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.marked_page import DOCS, fill
-from benchmarks.recording import identify_code, record
+from benchmarks.recording import data_folder, identify_code, record
 from benchmarks.rivals.environments import python_of
 from benchmarks.training_material import in_yolo, two_way_split
 from benchmarks.training_runs import WEIGHTS, Spec, brief, run
@@ -89,7 +88,7 @@ def main() -> None:
 
 def source_of(folder: Path, name: str) -> Path:
     """The data set in VOC, with its splits."""
-    given = Path(os.environ["VEDETTE_DATA"]) / name
+    given = data_folder(name) / name
     return two_way_split(given, folder / "data" / name) if CONTESTS[name].split_here else given
 
 
