@@ -107,14 +107,18 @@ def measure(folder: Path, data: str, name: str, seed: int, core: int | None) -> 
         changes=variant.changes,
         patch=variant.patch,
     )
-    known = json.loads(RECORDED.read_text(encoding="utf-8"))["figures"] if RECORDED.is_file() else {}
-    if str(seed) in known.get(data, {}).get(name, {}):
+    if str(seed) in _known().get(data, {}).get(name, {}):
         return
     figures = run(spec, threads=1, core=core)
     row = figures["weights"]["last"] | {key: figures[key] for key in ("wall_s", "cpu_s", "peak_mib")}
+    known = _known()  # anew: one process a core may measure beside this one
     known.setdefault(data, {}).setdefault(name, {})[str(seed)] = row | {"commit": code["commit"]}
     RECORDED.write_text(json.dumps(record("training_ablations", code, known), indent=1) + "\n", encoding="utf-8")
     print(f"{data} {name} seed {seed}: mAP50 {row['map50']:.3f}, mAP50-95 {row['map50_95']:.3f}, {row['cpu_s']} CPU s")
+
+
+def _known() -> dict[str, Any]:
+    return json.loads(RECORDED.read_text(encoding="utf-8"))["figures"] if RECORDED.is_file() else {}
 
 
 def as_markdown(document: dict[str, Any]) -> str:
