@@ -125,9 +125,12 @@ def test_what_cannot_be_is_refused_in_a_sentence_and_nothing_changes(desk, file,
 
 def test_a_file_that_cannot_be_written_or_was_changed_badly_meanwhile_is_said(desk, file, forced, tmp_path):
     drawn = desk.rules("yard")
-    file.write_text(TEXT.replace("name: dock", "name: quay"))
-    with pytest.raises(RulesError, match="cannot be saved into"):
-        desk.save("yard", drawn)
+    by_hand = TEXT.replace("url: dock.mp4", "url: dock.mp4\n    lines: [{name: new, start: [1, 2], end: [3, 4]}]")
+    for changed in (by_hand, TEXT.replace("name: dock", "name: quay")):
+        file.write_text(changed)
+        with pytest.raises(RulesError, match="was changed by hand since this run read it"):
+            desk.save("yard", drawn)
+        assert file.read_text() == changed
     file.write_text("bundle: [")
     with pytest.raises(RulesError, match="cannot be saved into"):
         desk.save("yard", drawn)
@@ -135,6 +138,12 @@ def test_a_file_that_cannot_be_written_or_was_changed_badly_meanwhile_is_said(de
     with pytest.raises(RulesError, match="cannot be read"):
         desk.save("yard", drawn)
     assert forced == [] and list(tmp_path.iterdir()) == []
+
+
+def test_what_the_page_shows_of_a_pipeline_has_no_password_of_an_address(tmp_path):
+    text = TEXT.replace("rtsp://10.0.0.5/1", "rtsp://10.0.0.5/1?user=u&pwd=CANARY")
+    shown = RulesDesk(parse_pipeline(text, "a.yaml"), lambda _: None, None).as_file()
+    assert "CANARY" not in shown and "rtsp://10.0.0.5/1" in shown
 
 
 def test_a_line_without_length_in_the_picture_puts_the_file_back(file):

@@ -15,6 +15,7 @@ import yaml
 
 from vedette.apps.pipeline_errors import PipelineError
 from vedette.apps.pipeline_file import parse_pipeline
+from vedette.contracts.camera_url import hide_query_secrets
 from vedette.contracts.pipeline import Line, Pipeline, Zone
 from vedette.edge.live.errors import RulesError
 
@@ -51,7 +52,7 @@ def text_with_rules(text: str, wanted: Pipeline, source: str) -> str:
         raise RulesError(f"{source} cannot be saved into: {error}") from error
     except (YAMLError, KeyError, TypeError, ValueError) as error:
         raise RulesError(f"{source} cannot be saved into: {why} ({error})") from error
-    if _rules_of(after) != _rules_of(wanted) or _without_rules(after) != _without_rules(before):
+    if rules_of(after) != rules_of(wanted) or _without_rules(after) != _without_rules(before):
         raise RulesError(f"{source} cannot be saved into: {why}")
     return out.getvalue()
 
@@ -60,6 +61,8 @@ def pipeline_text(pipeline: Pipeline) -> str:
     """A whole pipeline as a file."""
     document = pipeline.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     document = {"version": 1, **{key: value for key, value in document.items() if value not in ([], {})}}
+    for entry in (*document.get("cameras", ()), *([document["publish"]] if "publish" in document else ())):
+        entry["url"] = hide_query_secrets(entry["url"])  # this is shown on the page
     return _HEAD + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -110,7 +113,8 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
-def _rules_of(pipeline: Pipeline) -> Any:
+def rules_of(pipeline: Pipeline) -> Any:
+    """The lines and zones of a pipeline, to be compared."""
     of_cameras = {camera.name: (camera.lines, camera.zones) for camera in pipeline.cameras}
     return pipeline.lines, pipeline.zones, of_cameras
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from vedette.apps.pipeline_errors import PipelineError, check_pipeline
-from vedette.apps.pipeline_writing import pipeline_text, text_with_rules
+from vedette.apps.pipeline_file import parse_pipeline
+from vedette.apps.pipeline_writing import pipeline_text, rules_of, text_with_rules
 from vedette.apps.whole_files import write_whole
 from vedette.contracts.errors import InputError
 from vedette.contracts.pipeline import Camera, Pipeline
@@ -105,11 +106,17 @@ class RulesDesk:
         try:
             target = file.resolve()
             before = target.read_bytes()
+            if rules_of(parse_pipeline(before.decode(), str(file))) != rules_of(self._pipeline):
+                raise RulesError(
+                    f"{file} was changed by hand since this run read it; start the run again to draw on it"
+                )
             write_whole(target, text_with_rules(before.decode(), changed, str(file)).encode(), like=target)
         except (OSError, UnicodeDecodeError) as error:
             raise RulesError(f"the pipeline file {file} cannot be read: {error}") from error
         except RulesError:
             raise
+        except PipelineError as error:
+            raise RulesError(f"{file} cannot be saved into: {'; '.join(error.mistakes)}") from error
         except InputError as error:
             raise RulesError(f"{error}; let this program write it, or take the pipeline from /pipeline.yaml") from error
         return lambda: write_whole(target, before, like=target)

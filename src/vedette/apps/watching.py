@@ -58,6 +58,7 @@ class _Watched:
     detections: int = 0
     events: int = 0
     error: str | None = None
+    misplaced: bool = False  # the error is that a line has no length in the picture
 
     def note_slot(self, media_time_s: float) -> None:
         """One more frame was detected on."""
@@ -171,6 +172,8 @@ class Watch:
                 lines, zones = (*pipeline.lines, *camera.lines), (*pipeline.zones, *camera.zones)
                 kept = watched.rules.unchanged(zones)
                 watched.rules.change(lines, zones)
+                if watched.misplaced:  # a line without length was all that was wrong
+                    watched.misplaced, watched.error = False, None
                 watched.totals.watch([line.name for line in lines], [zone.name for zone in zones], kept)
             self.pipeline = pipeline
 
@@ -190,17 +193,18 @@ class Watch:
         tracks = watched.tracker.update(detections, frame.stamp.media_time_s)
         try:
             with self._changing:
-                occurrences = watched.rules.update(frame.stamp, tracks)
+                made = [self._maker.make(occurrence) for occurrence in watched.rules.update(frame.stamp, tracks)]
+                for event in made:  # here, since rules and totals change together
+                    add_to_totals(watched.totals, event)
         except GeometryError as error:
+            watched.misplaced = True
             self._fail(frame.stamp.camera, str(error))
             return
         tracked_s = time.monotonic()
         if self.heat:
             self.heat[frame.stamp.camera].add(frame.stamp, tracks)
-        for occurrence in occurrences:
-            event = self._maker.make(occurrence)
+        for event in made:
             watched.events += 1
-            add_to_totals(watched.totals, event)
             for sink in self.outlets.sinks:
                 sink.publish(event)
             for listener in self.outlets.listeners:

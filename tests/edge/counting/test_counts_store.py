@@ -122,14 +122,14 @@ def test_a_file_of_a_newer_version_is_set_aside_with_all_its_counts(tmp_path):
     reader.close()
 
 
-@pytest.mark.parametrize("kind", ["text", "database"])
+@pytest.mark.parametrize("kind", ["text", "application_id = 77", "application_id = 0", "user_version = 70"])
 def test_somebody_elses_file_is_refused_and_not_touched(tmp_path, kind):
     path = tmp_path / "notes.txt"
     if kind == "text":
         path.write_text("do not lose me")
     else:
         with sqlite3.connect(path) as other:
-            other.executescript("PRAGMA application_id = 77; CREATE TABLE mine (x);")
+            other.executescript(f"PRAGMA {kind}; CREATE TABLE mine (x);")
         other.close()
     before = path.read_bytes()
     with pytest.raises(CountsFileError, match="no file of counts and is left as it is"):

@@ -140,6 +140,32 @@ def test_a_full_disk_is_said_once_and_clips_go_on_when_there_is_room(
     assert times_s(tmp_path / str(name))
 
 
+def test_a_quota_that_cannot_be_kept_is_said_and_clips_go_on_when_it_can(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = [True]
+    tidy = ClipShelf.tidy
+
+    def refuse(self: ClipShelf, spared: set[Path]) -> None:
+        if refused[0]:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        tidy(self, spared)
+
+    monkeypatch.setattr(ClipShelf, "tidy", refuse)
+    monkeypatch.setattr(clips_module, "AGAIN_S", 0.0)
+    store = VideoStore(["north"])
+    clips = Clips(tmp_path, store, ["north"], before_s=1, after_s=1)
+    store("north", read_packets(film)[:100])
+    first = clips.plan(stamp(2.0), "e-1")
+    wait_for(lambda: clips.problem)
+    wait_for(lambda: clips._cameras["north"].open is None)
+    refused[0] = False
+    second = clips.plan(stamp(2.5), "e-2")
+    clips.close()
+    assert times_s(tmp_path / str(first)) and times_s(tmp_path / str(second))
+    assert clips.problem is None
+
+
 def test_the_quota_removes_the_oldest_and_only_clips(tmp_path: Path) -> None:
     shelf = ClipShelf(tmp_path, ClipQuota(most_bytes=2500))
     (tmp_path / "north").mkdir()

@@ -27,6 +27,7 @@ class CountsKeeper:
     def __init__(self, store: CountsStore, commit_every_s: float = COMMIT_EVERY_S) -> None:
         self.store = store
         self.uncounted = 0  # events that found no room
+        self._problem_since_s = 0.0
         self.problem: str | None = None  # why nothing is written at the moment
         self._commit_every_s = commit_every_s
         self._changed = threading.Condition()
@@ -83,18 +84,22 @@ class CountsKeeper:
                 return
 
     def _commit(self, batch: list[Event]) -> bool:
-        began = time.monotonic()
         try:
             self.store.add([tally_of(event) for event in batch])
         except sqlite3.Error as error:
             if self.problem is None:
+                self._problem_since_s = time.monotonic()
                 _LOG.warning(
                     "counts cannot be written to %s (%s); they wait, and are tried again", self.store.path, error
                 )
             self.problem = str(error)
             return False
         if self.problem is not None:
-            _LOG.warning("counts are written to %s again, after %.1f s", self.store.path, time.monotonic() - began)
+            _LOG.warning(
+                "counts are written to %s again, after %.1f s",
+                self.store.path,
+                time.monotonic() - self._problem_since_s,
+            )
         self.problem = None
         with self._changed:
             del self._waiting[: len(batch)]

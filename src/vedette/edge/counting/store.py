@@ -194,6 +194,9 @@ def _connect(name: str) -> sqlite3.Connection:
     connection = sqlite3.connect(name, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        if application != APPLICATION_ID and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise CountsFileError(f"{name} is no file of counts and is left as it is; name another file")
         if version > SCHEMA_VERSION:
             raise _TooNewError(version)
         problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]

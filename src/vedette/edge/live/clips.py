@@ -156,12 +156,12 @@ class Clips:
                 over |= not clip.writer.write(wanted)
             clip.serial = pictures[-1].serial
         if over or now > clip.heard_s + SILENT_S:
-            clip.done = True
             if clip.writer is not None:
                 clip.writer.close()
                 self.written += 1
                 self._tidied_s = float("-inf")
                 self.problem = None
+            clip.done = True  # not before: one that cannot be closed is given up
 
     def _tidy(self, clips: Sequence[_Clip]) -> None:
         now = time.monotonic()
@@ -175,9 +175,9 @@ class Clips:
             self.problem = f"no clips are cut: cannot write to {self.shelf.folder}: {error.strerror or error}"
             _LOG.warning("%s; watching goes on, and clips do when that is mended", self.problem)
         for clip in clips:
-            clip.done = True
-            if clip.writer is not None:
+            if clip.writer is not None and not clip.done:
                 clip.writer.abandon()
+            clip.done = True
 
 
 class _Writer:

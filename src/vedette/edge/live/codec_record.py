@@ -73,7 +73,7 @@ class UnitReader:
         try:
             record = avc_record(sets) if self._codec == "h264" else hevc_record(sets)
             self.record = record_of(self._codec, record)
-        except IndexError:  # parameter sets cut short: wait for better ones
+        except (IndexError, ValueError, OverflowError):  # damaged parameter sets: wait for better ones
             self.record = None
 
 

@@ -50,6 +50,7 @@ class Publisher:
         self.items: queue.Queue[Item] = queue.Queue(MOST_QUEUED)
         self._start = b""
         self._pause_s = FIRST_PAUSE_S
+        self._holed = False  # something of what was queued was let go
         threading.Thread(target=self._run, name=f"publish-{camera}", daemon=True).start()
 
     def put(self, item: Item) -> None:
@@ -59,6 +60,7 @@ class Publisher:
         try:
             self.items.put_nowait(item)
         except queue.Full:
+            self._holed = True
             while not self.items.empty():
                 self.items.get_nowait()
 
@@ -74,6 +76,7 @@ class Publisher:
 
     def _publish(self) -> None:
         """Push until something else comes, or the server goes."""
+        self._holed = False
         first = self._next_keyframe()
         with av.open(io.BytesIO(self._start)) as template:
             options = {"rtsp_transport": "tcp", "timeout": str(round(TIMEOUT_S * 1e6))}
@@ -87,7 +90,7 @@ class Publisher:
                     output.mux_one(packet_of(item, stream))
                     self._pause_s = FIRST_PAUSE_S
                     item = self.items.get()
-                    if item.kind == START:
+                    if item.kind == START or self._holed:  # what was lost may have been a start, too
                         return
             finally:
                 close(output)

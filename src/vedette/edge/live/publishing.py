@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from vedette.contracts.camera_url import hide_query_secrets
 from vedette.edge.live.publish_program import HEAD, PICTURE, START, TARGET
 from vedette.edge.live.video_store import VideoStore
 from vedette.edge.live.video_track import VideoTrack
@@ -38,13 +39,16 @@ class PublishTarget:
 
     def shown(self, camera: str) -> str:
         """The address without secrets."""
+        return hide_query_secrets(self._url(camera))
+
+    def _url(self, camera: str) -> str:
         return self.url.replace("{camera}", camera)
 
     def address(self, camera: str) -> str:
         """With the credentials; to be shown to nobody."""
-        parts = urlsplit(self.shown(camera))
+        parts = urlsplit(self._url(camera))
         if self.username is None:
-            return self.shown(camera)
+            return self._url(camera)
         password = "" if self.password is None else f":{quote(self.password, safe='')}"
         return urlunsplit(parts._replace(netloc=f"{quote(self.username, safe='')}{password}@{parts.netloc}"))
 

@@ -152,11 +152,13 @@ class VideoRoutes:
         return Response(text, media_type="application/vnd.apple.mpegurl")
 
     async def _hls_start(self, request: Request) -> Response:
-        data = self._hls.start(request.path_params["camera"], request.path_params["number"])
+        camera = request.path_params["camera"]
+        data = self._hls.start(camera, request.path_params["number"]) if camera in self._tracks else None
         return _found(data)
 
     async def _hls_segment(self, request: Request) -> Response:
-        data = self._hls.segment(request.path_params["camera"], request.path_params["segment"])
+        camera = request.path_params["camera"]
+        data = self._hls.segment(camera, request.path_params["segment"]) if camera in self._tracks else None
         return _found(data)
 
 

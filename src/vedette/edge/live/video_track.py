@@ -21,6 +21,7 @@ SEGMENT_S = 2.0  # groups shorter than this are told as one
 MOST_BOXES = 400  # results of detection: 40 s at ten a second
 MOST_RUNS = 4
 DEFAULT_TICKS = TICKS_PER_S // 25
+MOST_OFFSET_TICKS = 60 * TICKS_PER_S  # between decoding and showing; more does not fit into a fragment, nor into sense
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +216,8 @@ class VideoTrack:
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _add(self, packet: VideoPacket) -> None:
+        if abs(packet.pts_ticks - packet.dts_ticks) > MOST_OFFSET_TICKS:
+            return
         run = self._runs[-1] if self._runs else None
         if run is None or packet.format is not run.form or packet.dts_ticks <= run.last_dts:
             if not packet.is_keyframe:
