@@ -95,6 +95,7 @@ def _train_all(asked: dict[str, Any], out: Path, count: int | None, resume: bool
 def _flat(asked: dict[str, Any], folder: FoldsFolder, count: int | None, resume: bool) -> dict[str, Any]:
     """The settings of all folds, for the first process."""
     from vedette.apps.train_here import new_settings
+    from vedette.learn.training.recipes import resumed_settings
     from vedette.learn.training.settings import FREE_ON_RESUME
 
     if not resume:
@@ -103,10 +104,11 @@ def _flat(asked: dict[str, Any], folder: FoldsFolder, count: int | None, resume:
     if count is not None and count != document["folds"]:
         raise UsageError(f"--folds {count}: {folder.path} was begun with {document['folds']}")
     begun = document["settings"]
-    changed = [key for key, value in asked.items() if key not in FREE_ON_RESUME and begun.get(key) != value]
+    now = resumed_settings(begun, asked).to_flat()
+    changed = sorted(key for key in {*begun, *now} - FREE_ON_RESUME if begun.get(key) != now.get(key))
     if changed:
         raise UsageError(f"{folder.path} was begun with another {', '.join(changed)}; leave out what --resume knows")
-    return {**begun, **asked}
+    return dict(now)
 
 
 def _begin(settings: TrainSettings, folder: FoldsFolder, count: int | None, resume: bool, peers: Peers) -> Document:

@@ -146,6 +146,16 @@ def test_rates_are_those_of_the_policy(more: dict[str, object], expected: list[f
     assert [timed.rate(step, fraction) for step, fraction in enumerate(fractions)] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("policy", [Policy.POLY, Policy.SGDR])
+def test_a_cfg_that_does_not_say_how_long_follows_the_length_it_is_given(policy: Policy) -> None:
+    more = {"burn_in": 0, "policy": policy, "power": 1.0, "max_batches": 0, "sgdr_cycle": 0, "learning_rate_min": 0.0}
+    recipe = replace(read_darknet_recipe(parse_cfg(CFG)), **more)
+    by_steps, by_clock = DarknetSchedule(recipe, 8, 0), DarknetSchedule(recipe, 0, 0, budget_s=80.0)
+    for schedule in (by_steps, by_clock):
+        rates = [schedule.rate(step, schedule.fraction(step, 10.0 * step)) for step in range(8)]
+        assert rates == sorted(rates, reverse=True) and rates[0] > 0.9 and 0 <= rates[-1] < 0.3
+
+
 def test_random_rates_are_the_same_again() -> None:
     schedule = DarknetSchedule(DarknetRecipe(policy=Policy.RANDOM, power=1.0), 50, 3)
     rates = [schedule.rate(step, 0.0) for step in range(50)]

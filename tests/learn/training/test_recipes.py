@@ -350,6 +350,8 @@ def test_class_weights_are_balanced_or_ones_own(tmp_path: Path) -> None:
             parse_class_weights(text)
     with pytest.raises(SettingsError, match="is none of 'balanced', name=2"):
         parse_class_weights("nowhere.yaml")
+    with pytest.raises(SettingsError, match="is no JSON object"):
+        parse_class_weights("{tile: 2}")
 
 
 def test_a_cfg_of_the_tests_is_followed_too(tmp_path: Path) -> None:

@@ -98,6 +98,10 @@ def epochs_expected(folder: Path) -> int:
     done = int(results["epoch"][-1]) if len(results.get("epoch", ())) else 0
     if settings.get("time_budget_s") is None:
         epochs = settings.get("epochs")
+        if not isinstance(epochs, int):
+            whole, count, batch = (settings.get(key) for key in ("net_max_batches", "train_pictures", "batch"))
+            if isinstance(whole, int) and isinstance(count, int) and isinstance(batch, int) and min(count, batch) > 0:
+                epochs = -(-whole // -(-count // batch)) or None  # as long as the cfg says
         return epochs if isinstance(epochs, int) else max(done, 1)
     left, spent = (float(results[name][-1]) if done and name in results else np.nan for name in ("left_s", "time_s"))
     return max(done, round(done * (spent + left) / spent)) if np.isfinite(left) and spent > 0 else max(done, 1)
@@ -106,7 +110,11 @@ def epochs_expected(folder: Path) -> int:
 def _settings(folder: Path | None) -> dict[str, object]:
     """settings.json as far as it can be read: the page does without."""
     try:
-        document = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8")) if folder is not None else {}
+        document = (
+            json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8", errors="surrogateescape"))
+            if folder is not None
+            else {}
+        )
     except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}

@@ -67,7 +67,7 @@ class TrainingState:
         with self._lock:
             self._done += count
             self._figures.update(figures)
-            epoch = EPOCH.match(self._stage)
+            epoch = EPOCH.search(self._stage)
             if epoch is not None and "loss" in figures:
                 at = int(epoch.group(1)) - 1 + self._done / max(self._total, 1)
                 self._add_step(at, figures["loss"])

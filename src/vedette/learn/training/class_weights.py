@@ -30,7 +30,12 @@ def parse_class_weights(text: str) -> str:
         SettingsError: it is none of what it may be, or a weight is out of range.
     """
     if text in {BALANCED, ""} or text.startswith("{"):
-        given = {} if text in {BALANCED, ""} else json.loads(text)
+        try:
+            given = {} if text in {BALANCED, ""} else json.loads(text)
+        except ValueError as error:
+            raise SettingsError(
+                f"--class-weights {text:.60} is no JSON object of classes and weights: {error}"
+            ) from error
     elif "=" in text:
         pairs = [part.partition("=") for part in text.split(",")]
         given = {name.strip(): weight for name, _, weight in pairs}
@@ -83,7 +88,7 @@ def _read(path: Path) -> Mapping[str, object]:
 def _weight(name: str, value: object) -> float:
     try:
         weight = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         weight = math.nan
     if isinstance(value, bool) or not 0 < weight <= LARGEST:
         raise SettingsError(f"--class-weights: {name}={value} must be a number above 0, at most {LARGEST:g}")

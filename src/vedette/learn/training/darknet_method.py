@@ -25,6 +25,7 @@ from vedette.learn.training.darknet_recipe import DarknetRecipe, Policy
 from vedette.learn.training.loading import BatchMaker, PictureStore
 
 RATE_STREAM, SIZE_STREAM = 5, 6  # keep the uses of one seed apart
+LEAST_LEFT = 1e-9  # of the policy poly, whose power may be below 0
 
 
 class DarknetMethod:
@@ -85,6 +86,9 @@ class DarknetSchedule:
     def rate(self, step: int, fraction: float) -> float:
         """The factor on the cfg's learning rate."""
         at, recipe = self.iteration(step, fraction), self.recipe
+        done = (
+            at / recipe.max_batches if recipe.max_batches else fraction
+        )  # by epochs or the clock where the cfg is silent
         if at < recipe.burn_in:
             return float((at / recipe.burn_in) ** recipe.power)
         ways: dict[Policy, Callable[[], float]] = {
@@ -94,16 +98,18 @@ class DarknetSchedule:
             ),
             Policy.STEP: lambda: recipe.scale ** (at // recipe.step),
             Policy.EXP: lambda: recipe.gamma**at,
-            Policy.POLY: lambda: max(1 - at / max(recipe.max_batches, 1), 0.0) ** recipe.power,
+            Policy.POLY: lambda: max(1 - done, LEAST_LEFT) ** recipe.power,
             Policy.SIG: lambda: 1 / (1 + math.exp(min(recipe.gamma * (at - recipe.step), 700.0))),
             Policy.RANDOM: lambda: np.random.default_rng((self.seed, RATE_STREAM, step)).random() ** recipe.power,
-            Policy.SGDR: lambda: self._warm_restarts(at),
+            Policy.SGDR: lambda: self._warm_restarts(at, done),
         }
         return float(ways[recipe.policy]())
 
-    def _warm_restarts(self, at: float) -> float:
-        recipe, begun = self.recipe, 0
-        cycle = recipe.sgdr_cycle or recipe.max_batches or self.total_steps
+    def _warm_restarts(self, at: float, done: float) -> float:
+        recipe, begun = self.recipe, 0.0
+        cycle: float = recipe.sgdr_cycle or recipe.max_batches or self.total_steps
+        if not cycle:  # only a time budget says how long: one cycle
+            cycle, at = 1.0, done
         while begun + cycle < at:
             begun, cycle = begun + cycle, cycle * recipe.sgdr_mult
         lowest = recipe.learning_rate_min / recipe.learning_rate if recipe.learning_rate else 0.0

@@ -53,7 +53,7 @@ class FoldsFolder:
         """
         path = self.path / FOLDS_FILE
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
             if not (isinstance(document["folds"], int) and isinstance(document["settings"], dict)):
                 raise TypeError("folds or settings")
             numbers = [one["fold"] for one in document["done"]]
@@ -77,7 +77,10 @@ class FoldsFolder:
     def write(self, document: Document) -> None:
         """folds.json and the page."""
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        write_atomically(self.path / FOLDS_FILE, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_atomically(
+            self.path / FOLDS_FILE,
+            lambda temporary: temporary.write_text(text, encoding="utf-8", errors="surrogateescape"),
+        )
         page = render_folds(self.path.resolve().name, document)
         write_atomically(
             self.path / REPORT_FILE,

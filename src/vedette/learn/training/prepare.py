@@ -88,6 +88,8 @@ def prepare(
         check.refuse_leaks(settings.leaks)
     if settings.leaks is LeakChoice.DROP:
         leave_out(check.leaking, splits, stores)
+        if not resume:
+            check_classes(data, splits)  # a class may have been in those pictures alone
     train, val = stores[TRAIN], stores[VAL]
     sizes = box_sizes(train)
     if not len(sizes):

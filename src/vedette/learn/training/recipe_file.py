@@ -95,7 +95,7 @@ def _read(source: str, document: Any) -> RecipeChoice:
     _mapping(source, "the file", document)
     given = {str(key): value for key, value in document.items()}
     name = given.pop("recipe", RecipeKind.VEDETTE.value)
-    if name not in {kind.value for kind in RecipeKind}:
+    if name not in [kind.value for kind in RecipeKind]:  # it may be anything, also what no set takes
         raise SettingsError(f"{source}: recipe: {name!r} is not one of vedette, darknet")
     kind = RecipeKind(name)
     if kind is RecipeKind.DARKNET:

@@ -3,11 +3,12 @@
 Names of the Darknet recipe are Darknet's. A key of Vedette's own recipe without a row here is a number without limits.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+
+LARGEST = 1e300  # of any number; what is no number is not within it either
 
 FLOAT_MAX = 3.4028234663852886e38
 MANY = 2_000_000_000
@@ -52,7 +53,7 @@ def check_value(key: Key, value: Any) -> tuple[str | None, Any]:
         items = [check_value(Key("", int if key.whole else float, key.low, key.high), item) for item in value]
         bad = any(problem for problem, _ in items)
         return (f"is not a list of {key.allowed}" if bad else None), value if bad else tuple(item for _, item in items)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
         return wrong, value
     if (key.kind is int and not float(value).is_integer()) or not key.low <= value <= key.high:
         return wrong, value

@@ -83,7 +83,7 @@ class RunFolder:
         """
         path = self.path / SETTINGS_FILE
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
+            document = json.loads(path.read_text(encoding="utf-8", errors="surrogateescape"))
         except OSError as error:
             raise RunFolderError(f"{self.path} holds no run to resume; train without --resume") from error
         except ValueError as error:

@@ -126,6 +126,7 @@ class TrainingRun:
         self._sums = [float(value) for value in document["sums"]]
         self._began -= float(document["elapsed_s"])
         self._validating_s = float(document["validating_s"])
+        self._last_validation_s = float(document.get("durations", {}).get("validation_s", 0.0))
 
     def run_to_end(self) -> TrainResult | None:
         """Learn until the schedule, the time or the patience ends, then finish the report."""

@@ -56,7 +56,8 @@ def read_compared(paths: Sequence[Path]) -> tuple[Compared, ...]:
 
 
 def _read(path: Path) -> Compared:
-    folds = sorted((p for p in path.glob(FOLDS) if p.is_dir()), key=lambda p: (len(p.name), p.name))
+    begun = (p for p in path.glob(FOLDS) if (p / EVALUATION_FILE).is_file() or (p / RESULTS_FILE).is_file())
+    folds = sorted(begun, key=lambda p: (len(p.name), p.name))
     return _together(path, [_read_one(fold) for fold in folds]) if folds else _read_one(path)
 
 
