@@ -11,14 +11,13 @@ ten minutes on one core. Writes benchmarks/results/training_eta.json.
 import argparse
 import csv
 import json
-import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.recording import identify_code, record
+from benchmarks.recording import data_folder, identify_code, record
 
 RECORDED = Path(__file__).parent / "results" / "training_eta.json"
 AIM = 0.2
@@ -62,7 +61,7 @@ def main() -> int:
         for module in (loop, training_run):
             setattr(module, "time", ProcessorTime)  # noqa: B010
     code = identify_code()
-    data = Path(os.environ.get("VEDETTE_DATA", "../shared/data")) / "bccd"
+    data = data_folder("bccd") / "bccd"
     figures: dict[str, Any] = {"clock": asked.clock, "epochs": asked.epochs, "size": asked.size, "runs": {}}
     for every in (1, 5):
         rows = measure(data, asked.epochs, asked.size, every)
@@ -71,7 +70,10 @@ def main() -> int:
             told = f"told {row['told_s']} s, left {row['left_s']} s, {row['error']:+.0%}"
             sys.stdout.write(f"val-every {every}, epoch {row['epoch']}: {told}\n")
     second = [rows[1]["error"] for rows in figures["runs"].values()]
-    figures["worst_after_the_second_epoch"] = max(second, key=abs)
+    figures["larger_after_the_second_epoch"] = max(second, key=abs)
+    figures["largest_from_then_on"] = max(
+        (row["error"] for rows in figures["runs"].values() for row in rows[1:]), key=abs
+    )
     RECORDED.write_text(json.dumps(record("training_eta", code, figures), indent=2) + "\n", encoding="utf-8")
     return 0 if all(abs(error) <= AIM for error in second) else 1
 
