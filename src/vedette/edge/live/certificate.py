@@ -26,8 +26,8 @@ class Certificate:
     key: str
 
 
-def check_certificate(tls: Certificate) -> None:
-    """Load it once, so that a mistake is said before anything runs.
+def check_certificate(tls: Certificate) -> ssl.SSLContext:
+    """Load it, so that a mistake is said before anything runs; what to serve with.
 
     Raises:
         CertificateError: a file is missing or no PEM, the key needs a pass phrase or belongs to another certificate.
@@ -39,12 +39,15 @@ def check_certificate(tls: Certificate) -> None:
         except OSError as error:
             raise CertificateError(f"the page's {what} {path} cannot be read: {error.strerror}") from error
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.key, password=_no_pass_phrase)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # TLS 1.2 and later
+        context.load_cert_chain(tls.certificate, tls.key, password=_no_pass_phrase)
     except ssl.SSLError as error:
         why = "do not belong together" if "MISMATCH" in (error.reason or "") else f"cannot be used ({error.reason})"
         raise CertificateError(
             f"the page's certificate {tls.certificate} and its key {tls.key} {why}; give both as PEM files"
         ) from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _no_pass_phrase() -> str:

@@ -24,6 +24,7 @@ from vedette.contracts.ports import FullPicture
 from vedette.contracts.status import Status
 from vedette.edge.live.access import Access
 from vedette.edge.live.certificate import Certificate, check_certificate
+from vedette.edge.live.connections import Places, protocol_for
 from vedette.edge.live.errors import PageUnavailableError
 from vedette.edge.live.feed import Feed
 from vedette.edge.live.insight_routes import Insight
@@ -34,7 +35,6 @@ from vedette.edge.live.stages import Series, StageBoard, StageProgress, StageSta
 from vedette.edge.live.token_file import TokenFile
 
 START_TIMEOUT_S = 10.0
-MAX_CONNECTIONS = 128
 _LOG = logging.getLogger(__name__)
 
 
@@ -58,8 +58,8 @@ class LivePage:
             CertificateError: when the certificate cannot be used.
             ValueError: when the page would show itself beyond this machine without `tokens`.
         """
-        if tls is not None:
-            check_certificate(tls)
+        over_tls = None if tls is None else check_certificate(tls)
+        self.places = Places()
         self._socket = _listen(host, port)
         address, self.port = self._socket.getsockname()[:2]
         self.is_loopback = ipaddress.ip_address(address).is_loopback
@@ -86,16 +86,13 @@ class LivePage:
             uvicorn.Config(
                 self._routes.application,
                 loop="asyncio",
-                http="h11",
+                http=protocol_for(self.places, over_tls),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # nobody says by a header where a request came from
-                ssl_certfile=None if tls is None else tls.certificate,
-                ssl_keyfile=None if tls is None else tls.key,
-                limit_concurrency=MAX_CONNECTIONS,
                 timeout_graceful_shutdown=1,
             )
         )
