@@ -34,6 +34,17 @@ def make_job(base: Path, pictures: int = 12, checkpoints: bool = True, **paramet
     return base
 
 
+def add_recipe(base: Path) -> None:
+    """A recipe in a channel of its own, and weights for the classes."""
+    (base / "input" / "data" / "recipe").mkdir()
+    (base / "input" / "data" / "recipe" / "mine.yaml").write_text("learning_rate: 0.002\naugment: {hue: 0.0}\n")
+    config = base / "input" / "config"
+    channels = json.loads((config / "inputdataconfig.json").read_text())
+    write_config(base, "inputdataconfig.json", {**channels, "recipe": S3_CHANNEL})
+    parameters = json.loads((config / "hyperparameters.json").read_text())
+    write_config(base, "hyperparameters.json", {**parameters, "class-weights": "brick=2"})
+
+
 def write_config(base: Path, name: str, document: Mapping[str, Any]) -> None:
     folder = base / "input" / "config"
     folder.mkdir(parents=True, exist_ok=True)

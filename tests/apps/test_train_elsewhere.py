@@ -180,6 +180,45 @@ def test_a_cfg_of_ones_own_travels_in_a_channel(sagemaker: Service, shapes: Path
     assert stored(channels_of(request)["cfg"]) == {cfg.name: cfg.read_bytes()}
 
 
+def test_how_it_learns_travels_as_hyper_parameters_and_files(sagemaker: Service, shapes: Path, place: str) -> None:
+    cfg, weights = write_cfg(Path()), Path("start.weights")
+    weights.write_bytes(bytes(20) + b"w" * 988)
+    Path("mine.yaml").write_text("recipe: darknet\nnet: {max_batches: 20}\n")
+    Path("rare.yaml").write_text("brick: 3\n")
+    given = ("--data", str(shapes), "--output", place, "--upload", f"{place}/data", "--model", str(cfg),
+             "--weights", str(weights), "--freeze", "1", "--unfreeze-after", "50%")  # fmt: skip
+
+    assert train(*given, "--recipe", "mine.yaml", "--class-weights", "rare.yaml") == 0
+    assert train(*given, "--recipe", "darknet", "--class-weights", "brick=2,tile=0.5", "--epochs", "2") == 0
+
+    files, texts = sagemaker.requests
+    held = {"freeze": "1", "unfreeze-after": "50%"}
+    version = {"data-version": files["HyperParameters"]["data-version"]}
+    assert files["HyperParameters"] == {**held, **version}
+    assert {*channels_of(files)} == {"train", "cfg", "weights", "recipe", "class-weights"}
+    assert stored(channels_of(files)["recipe"]) == {"mine.yaml": Path("mine.yaml").read_bytes()}
+    assert stored(channels_of(files)["class-weights"]) == {"rare.yaml": b"brick: 3\n"}
+    how = {"recipe": "darknet", "class-weights": "brick=2,tile=0.5", "epochs": "2"}
+    assert texts["HyperParameters"] == {**held, **version, **how}
+    assert {*channels_of(texts)} == {"train", "cfg", "weights"}
+
+
+def test_a_recipe_of_the_file_is_sent_and_a_flag_takes_its_place(sagemaker: Service, place: str) -> None:
+    open_place(f"{place}/data").write("some", b"thing")
+    Path("mine.yaml").write_text("learning_rate: 0.002\n")
+    Path("job.yaml").write_text(f"output: {place}\nhyperparameters: {{recipe: mine.yaml, class_weights: balanced}}\n")
+    Path("stored.yaml").write_text(f"output: {place}\nchannels: {{recipe: {place}/r}}\n")
+
+    assert train("--job", "job.yaml", "--data", f"{place}/data") == 0
+    assert train("--job", "stored.yaml", "--data", f"{place}/data", "--recipe", "vedette") == 0
+
+    sent, flag = sagemaker.requests
+    assert stored(channels_of(sent)["recipe"]) == {"mine.yaml": b"learning_rate: 0.002\n"}
+    assert sent["HyperParameters"] == {"class_weights": "balanced"}
+    assert {*channels_of(flag)} == {"train"}
+    assert flag["HyperParameters"] == {"recipe": "vedette"}
+
+
 def test_an_image_of_aws_gets_the_wheel(sagemaker: Service, shapes: Path, place: str) -> None:
     wheel = Path("vedette-9.9.9-py3-none-any.whl")
     wheel.write_bytes(b"a wheel")
@@ -281,6 +320,12 @@ REFUSED = [
     (("--data", "{shapes}", "--resume"), 2, "a job that is interrupted goes on by itself"),
     (("--data", "{shapes}", "--output", "/models"), 2, "--output /models: give s3://BUCKET/PREFIX"),
     (("--data", "{shapes}", "--job", "none.yaml"), 2, "none.yaml: cannot be read"),
+    (("--data", "{shapes}", "--recipe", "none.yaml"), 2, "--recipe none.yaml: cannot be read"),
+    (("--data", "{shapes}", "--recipe", "{shapes}/Annotations/p000.xml"), 2, "p000.xml: "),
+    (("--data", "{shapes}", "--freeze", "3"), 2, "add --weights"),
+    (("--data", "{shapes}", "--freeze", "some"), 2, "not 'backbone' or a number of layers"),
+    (("--data", "{shapes}", "--class-weights", "stone=2"), 2, "names 'stone'; the data has the classes brick, tile"),
+    (("--data", "{shapes}", "--class-weights", "brick=-1"), 2, "brick=-1 must be a number above 0"),
     (("--data", "nowhere"), 2, "--data nowhere: is no folder"),
     (("--data", "{empty}"), 1, "{empty}"),
     (("--data", "{place}/nothing"), 1, "nothing is stored there"),

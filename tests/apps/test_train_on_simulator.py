@@ -46,7 +46,12 @@ def names_of(run: Path) -> set[str]:
 def test_a_rehearsed_job_leaves_the_run_that_training_here_leaves(tmp_path: Path) -> None:
     draw_data(tmp_path / "parts", 12)
     cfg = write_cfg(tmp_path)
-    train = ("train", "--data", "parts", "--model", cfg.name, "--epochs", "2", "--seed", "3", *FAST)
+    (tmp_path / "mine.yaml").write_text("learning_rate: 0.002\n")
+    first = vedette(tmp_path, "train", "--data", "parts", "--model", cfg.name, "--epochs", "1", *FAST, "--out", "first")
+    assert first.returncode == 0, first.stderr
+    train = ("train", "--data", "parts", "--model", cfg.name, "--epochs", "2", "--seed", "3", *FAST,
+             "--recipe", "mine.yaml", "--class-weights", "balanced", "--weights", "first/last.weights",
+             "--freeze", "2", "--unfreeze-after", "1")  # fmt: skip
 
     here = vedette(tmp_path, *train, "--out", "here")
     rehearsed = vedette(tmp_path, *train, "--out", "there", "--on", "simulator", "--spot", "--max-wait", "2d")
@@ -63,7 +68,9 @@ def test_a_rehearsed_job_leaves_the_run_that_training_here_leaves(tmp_path: Path
     for name in ("best.weights", "model.cfg", "names.txt"):
         assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes(), name
     told = rehearsed.stderr
-    assert told.index("24 of 24 files sent") < told.index("Starting: ") < told.index("epoch 2/2: 3/3 batches")
+    assert "layers 0 to 1 stay as they were loaded until epoch 2" in told
+    assert "an object counts: " in told
+    assert told.index("24 of 24 files sent") < told.index("job:  ") < told.index("epoch 2/2: 3/3 batches")
     assert "saved by spot machines" in rehearsed.stdout
     assert "cost" not in rehearsed.stdout
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".there")]

@@ -1,14 +1,14 @@
 """From flags and a YAML file to a job's settings, and what must be in S3 before: planned first, sent when all is right.
 
-What lies here (data, weights, a cfg, the wheel) is sent into the bucket that the model comes to. Data go as a version
-(`vedette data push`), single files below `uploads/` under their digest: nothing is sent twice.
+What lies here (data, weights, a cfg, a recipe, the wheel) is sent into the bucket that the model comes to. Data go as a
+version (`vedette data push`), single files below `uploads/` under their digest: nothing is sent twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 SETTINGS = ("role", "instance", "instances", "spot", "max_run", "max_wait", "image", "output")  # flags of these names
 DATA_CHANNEL, DATA_VERSION = "train", "data-version"
 BLOCK_BYTES = 1 << 20
+FILES: dict[str, Callable[[str], bool]] = {  # flags whose value may be a file, and when it is
+    "model": lambda text: text.endswith(".cfg"),
+    "recipe": lambda text: text not in {"vedette", "darknet"},
+    "class-weights": lambda text: not (text == "balanced" or "=" in text or text.startswith("{")),
+}
+FILE_CHANNEL = {"model": "cfg"}  # where a file's channel is not named as its flag
 _ACCOUNT = re.compile(r"arn:aws[a-z-]*:iam::([0-9]{12}):role/.+")
 
 
@@ -42,13 +48,17 @@ class Plan:
     data_address: str
     files: tuple[FileUpload, ...]
     model: str | None  # family, or cfg here; None: a cfg in S3, or nothing was said
-    weights: Path | None  # to start from, here
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """The hyper-parameters."""
         found: Mapping[str, Any] = self.values["hyperparameters"]
         return found
+
+    def file_of(self, channel: str) -> Path | None:
+        """What a channel is filled with from here; None where it lies in S3, or there is none."""
+        folder = self.values["channels"].get(channel)
+        return next((one.place for one in self.files if one.folder == folder), None)
 
     def with_version(self, digest: str) -> Plan:
         """The same, training on the version that was pushed."""
@@ -74,10 +84,10 @@ def plan_job(
     if simulated is not None:
         values = {**_without_account(values), **simulated}
     channels, parameters = _mapping(values, "channels"), _mapping(values, "hyperparameters")
-    for name, value in trained.items():
-        if name not in {"data", "weights"}:
-            parameters.pop(name.replace("-", "_"), None)
-            parameters[name] = value
+    for name in trained.keys() - {"data", "weights"}:
+        parameters.pop(name.replace("-", "_"), None)
+        parameters[name] = trained[name]
+        channels.pop(name, None)  # of the file: flags count before it
     values.setdefault("output", _usual_output(str(values.get("role", "")), region))
     bucket = _bucket(str(values["output"]))
     model = str(parameters["model"]) if "model" in parameters else None
@@ -94,9 +104,7 @@ def plan_job(
             "PyTorch together with --wheel dist/vedette-*.whl"
         )
     in_s3 = "cfg" in channels and not any(one.folder == channels["cfg"] for one in files)
-    sent = {one.folder: one.place for one in files}
-    weights = sent.get(str(channels.get("weights")))
-    return Plan(values, data, str(channels.get(DATA_CHANNEL, "")), tuple(files), None if in_s3 else model, weights)
+    return Plan(values, data, str(channels.get(DATA_CHANNEL, "")), tuple(files), None if in_s3 else model)
 
 
 def _without_account(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +115,10 @@ def _without_account(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     elsewhere = sorted(set(_mapping(values, "channels")) - {DATA_CHANNEL})
     if elsewhere:
-        raise UsageError(f"a rehearsal has no channel '{elsewhere[0]}' from the job's file: give --weights or --model")
+        raise UsageError(
+            f"a rehearsal has no channel '{elsewhere[0]}' from the job's file: give --weights, --model, --recipe or "
+            "--class-weights"
+        )
     return {name: value for name, value in values.items() if name not in {"channels", "checkpoints", "wheel"}}
 
 
@@ -167,22 +178,21 @@ def _plan_data(
 def _plan_files(
     weights: Path | None, bucket: str, channels: dict[str, Any], parameters: dict[str, Any]
 ) -> Iterator[FileUpload]:
-    """Starting weights and a cfg of one's own travel as channels."""
+    """Starting weights, and a cfg, recipe or class weights in a file, travel as channels."""
     from vedette.storage.address import is_s3_address, parse_address
 
-    model = str(parameters.get("model", ""))
-    found = {"weights": weights, "cfg": Path(model) if model.endswith(".cfg") else None}
+    found = {} if weights is None else {"weights": weights}
+    for name, is_file in FILES.items():
+        for key in {name, name.replace("-", "_")} & parameters.keys():
+            if is_file(str(parameters[key])):
+                found[FILE_CHANNEL.get(name, name)] = Path(str(parameters.pop(key)))
     for channel, path in found.items():
-        if path is None:
-            continue
         if is_s3_address(path):
             channels[channel] = str(parse_address(path))
             continue
         upload = _file_upload(path, f"--{'model' if channel == 'cfg' else channel}", bucket)
         channels[channel] = upload.folder
         yield upload
-    if found["cfg"] is not None:
-        del parameters["model"]
 
 
 def _wheel(wheel: Any, bucket: str) -> FileUpload | str | None:

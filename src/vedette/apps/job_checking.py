@@ -67,7 +67,9 @@ def check_data(settings: TrainSettings) -> DataSet:
 
 
 def check_network(settings: TrainSettings, plan: Plan, data: DataSet) -> None:
-    """See that the network fits the data's classes, and starting weights the network; anchors do not matter for that.
+    """See that the network fits the data's classes, starting weights the network, and both what is held or weighed.
+
+    Anchors do not matter for that.
 
     Raises:
         InputError: they do not.
@@ -76,13 +78,18 @@ def check_network(settings: TrainSettings, plan: Plan, data: DataSet) -> None:
 
     from vedette.learn.darknet.cfg import parse_cfg
     from vedette.learn.darknet.plan import plan_network
+    from vedette.learn.training.class_weights import check_named_classes
+    from vedette.learn.training.freezing import count_frozen
     from vedette.learn.training.new_network import draft_network, finish_cfg, read_starting_weights
 
     draft = draft_network(settings, len(data.classes))
     text, _ = finish_cfg(draft, settings, len(data.classes), np.zeros((0, 2), np.float32))
     network = plan_network(parse_cfg(text, settings.model))
-    if plan.weights is not None:
-        read_starting_weights(plan.weights, network)
+    check_named_classes(settings.class_weights, data.classes)
+    weights = plan.file_of("weights")
+    if weights is not None:
+        found, _ = read_starting_weights(weights, network)
+        count_frozen(settings.freeze, network, found.layers_loaded)
 
 
 def _check_model(model: str) -> None:
@@ -106,22 +113,39 @@ def check_stored(address: str) -> None:
 
 
 def _train_settings(plan: Plan) -> TrainSettings:
-    """The hyper-parameters as `vedette train` will read them in the container, so that it takes them."""
+    """The hyper-parameters as `vedette train` will read them in the container, so that it takes them.
+
+    What lies in S3 (a cfg, a recipe, class weights) is not known here and passed over.
+    """
     from vedette.apps.durations import parse_duration
     from vedette.apps.train_flags import DEFAULT_CLASS
     from vedette.learn.sagemaker.container.hyperparameters import SWITCHES, parse_hyperparameters
-    from vedette.learn.training.settings import DEFAULT_MODEL, TrainSettings, settings_from_flat
+    from vedette.learn.training.recipes import new_settings
+    from vedette.learn.training.settings import DEFAULT_MODEL
 
-    asked: Mapping[str, Any] = parse_hyperparameters(
+    given: Mapping[str, str] = parse_hyperparameters(
         {name: str(value) for name, value in plan.parameters.items()}
     ).train
-    flat: dict[str, Any] = TrainSettings(data=Path("data"), model=plan.model or DEFAULT_MODEL).to_flat()
+    asked: dict[str, Any] = {"data": "data", "model": plan.model or DEFAULT_MODEL}
     names = {"val-every": "validate_every", "time-budget": "time_budget_s"}
-    for name, text in asked.items():
-        if name in SWITCHES:
-            flat[name] = text == "true"
-        elif name not in {"model", "class-name"}:
-            flat[names.get(name, name)] = parse_duration(text) if name == "time-budget" else text
-    if flat.pop("single-class", False):
-        flat["single_class"] = asked.get("class-name", DEFAULT_CLASS)
-    return settings_from_flat(flat)
+    for name, text in given.items():
+        if name not in {"model", "class-name", "single-class"}:
+            value: Any = text == "true" if name in SWITCHES else text
+            asked[names.get(name, name.replace("-", "_"))] = parse_duration(text) if name == "time-budget" else value
+    if given.get("single-class") == "true":
+        asked["single_class"] = given.get("class-name", DEFAULT_CLASS)
+    if "weights" in plan.values["channels"]:
+        asked["weights"] = str(plan.file_of("weights") or "weights")
+    for channel in ("recipe", "class-weights"):
+        file = plan.file_of(channel)
+        asked |= {} if file is None else {channel.replace("-", "_"): str(file)}
+    if plan.model is None and "cfg" in plan.values["channels"]:
+        _check_recipe(asked.pop("recipe", None))  # Darknet's would be read from that cfg
+    return new_settings(asked)
+
+
+def _check_recipe(text: str | None) -> None:
+    from vedette.learn.training.recipe_file import choose_recipe
+
+    if text is not None:
+        choose_recipe(text)

@@ -5,12 +5,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from vedette.contracts.errors import UsageError
-
 
 @dataclass(frozen=True)
 class RecipeFlags:
-    """Of a run that is trained here."""
+    """Of a run, wherever it is trained."""
 
     recipe: Annotated[
         str | None,
@@ -38,12 +36,6 @@ class RecipeFlags:
         found |= {"unfreeze_after": self.unfreeze_after, "class_weights": self.class_weights}
         return {key: value for key, value in found.items() if value is not None}
 
-    def refuse_elsewhere(self) -> None:
-        """A job knows none of them.
-
-        Raises:
-            UsageError: one was given.
-        """
-        for name in self.asked():
-            flag = "--" + name.replace("_", "-")
-            raise UsageError(f"{flag} is for training on this computer; leave out {flag} or --on")
+    def travelling(self) -> dict[str, str]:
+        """The same as flags of a job, by name; files among them are sent."""
+        return {name.replace("_", "-"): value for name, value in self.asked().items()}

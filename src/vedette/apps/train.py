@@ -89,10 +89,9 @@ def train(  # noqa: PLR0913
     if on is not None or cloud is not None:
         from vedette.apps.train_elsewhere import train_elsewhere
 
-        way.refuse_elsewhere()
         flags = {"data": data, "model": model, "weights": weights, "size": size, "epochs": epochs, "batch": batch}
         flags |= {"seed": seed, "device": device, "precision": precision, "time-budget": time_budget}
-        flags |= {"val-every": val_every, "patience": patience, **more.travelling()}
+        flags |= {"val-every": val_every, "patience": patience, **way.travelling(), **more.travelling()}
         return train_elsewhere(on, cloud, flags, out, resume=resume, json=json)
     # Before torch is imported: threads that wait for each other sleep instead of spinning, which is three times as fast
     # where other processes want the same cores.

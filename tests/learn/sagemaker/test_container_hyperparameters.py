@@ -18,14 +18,24 @@ from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
 
 
 def test_they_are_the_flags_of_vedette_train_but_for_paths() -> None:
+    from vedette.apps.recipe_flags import RecipeFlags
     from vedette.apps.train import train
     from vedette.apps.train_flags import TrainFlags
 
-    names = [*inspect.signature(train).parameters, *(one.name for one in fields(TrainFlags))]
+    names = [*inspect.signature(train).parameters, *(one.name for one in (*fields(TrainFlags), *fields(RecipeFlags)))]
     flags = {name.replace("_", "-") for name in names}
     paths_and_output = {"out", "data", "weights", "resume", "json"}
     assert flags >= paths_and_output | set(TRAIN_PARAMETERS)
-    assert set(TRAIN_PARAMETERS) >= {"model", "size", "epochs", "batch", "seed", "time-budget", "val-every", "patience"}
+    assert set(TRAIN_PARAMETERS) >= {one.name.replace("_", "-") for one in fields(RecipeFlags)} | {
+        "model",
+        "size",
+        "epochs",
+        "batch",
+        "seed",
+        "time-budget",
+        "val-every",
+        "patience",
+    }
     assert tuple(choice.value for choice in DeviceChoice) == DEVICES
     assert tuple(choice.value for choice in PrecisionChoice) == PRECISIONS
 
@@ -67,6 +77,10 @@ def test_everything_wrong_is_said_at_once() -> None:
         ({"model": "a\nb"}, "not a text of one line"),
         ({"epochs": ["3"]}, "not a whole number"),
         ({"epochs": "3 "}, "not a whole number"),
+        ({"recipe": "mine.yaml"}, "not one of vedette, darknet; a file comes in the channel 'recipe'"),
+        ({"class-weights": "mine.yaml"}, "a file comes in the channel 'class-weights'"),
+        ({"freeze": "all"}, "not 'backbone' or a number of layers"),
+        ({"unfreeze-after": "soon"}, "not a number of epochs such as 5, or a share"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(given: dict[str, object], message: str) -> None:

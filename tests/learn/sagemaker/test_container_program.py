@@ -1,5 +1,6 @@
 """`train` as SageMaker runs it: a process, a folder in place of /opt/ml, signals, exit codes, what is left behind."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from opt_ml import JOB, S3_CHANNEL, command, environment, make_job, run_job, start_job, write_config
+from opt_ml import JOB, S3_CHANNEL, add_recipe, command, environment, make_job, run_job, start_job, write_config
 from vedette.bundle_folder import open_bundle
 from vedette.contracts.ports import SilentProgress
 from vedette.learn.darknet.cfg import read_cfg
@@ -19,7 +20,10 @@ from vedette.learn.darknet.plan import plan_network
 from vedette.learn.darknet.weights import read_weights
 from vedette.learn.data.versions_digests import DigestMemory
 from vedette.learn.data.versions_push import push_version
+from vedette.learn.sagemaker.container.folders import folders_of
+from vedette.learn.sagemaker.container.program import read_job
 from vedette.learn.sagemaker.container.supervising import Stop, run_child
+from vedette.learn.sagemaker.errors import ContractError
 from vedette.learn.sagemaker.metrics import METRIC_DEFINITIONS
 from vedette.storage.store import open_store
 
@@ -69,6 +73,7 @@ def finish(process: "subprocess.Popen[str]") -> tuple[int, str]:
 
 def test_a_job_leaves_bundle_weights_cfg_and_names_and_tells_its_figures_without_network(tmp_path: Path) -> None:
     base = make_job(tmp_path / "ml")
+    add_recipe(base)
     (base / "output").mkdir()
     (base / "output" / "failure").write_text("of another job")
     (base / "model" / "bundle").mkdir(parents=True)
@@ -83,6 +88,9 @@ def test_a_job_leaves_bundle_weights_cfg_and_names_and_tells_its_figures_without
     assert open_bundle(base / "model" / "bundle").manifest.variants[0].receipt.accuracy is not None
     assert {"results.csv", "report.html", "settings.json", "split.json"} <= {p.name for p in (base / "model").iterdir()}
     assert (base / "checkpoints" / "run" / "checkpoints" / "latest").is_file()
+    settings = json.loads((base / "model" / "settings.json").read_text())
+    assert settings["learning_rate"] == 0.002
+    assert settings["class_weights"] == '{"brick": 2.0}'
     for definition in METRIC_DEFINITIONS:
         assert re.search(definition.regex, done.stdout), f"{definition.name} is not in the log"
     assert re.findall(r"metrics: epoch=(\d+);", done.stdout) == ["1", "2"]
@@ -120,6 +128,15 @@ def test_pipe_mode_a_missing_channel_and_a_host_that_is_none_are_failures_with_r
         assert run_job(base).returncode == 1
         assert message in failure(base)
         (base / "input" / "config" / name).write_text(kept)
+
+
+def test_a_recipe_that_is_named_twice_is_a_failure(tmp_path: Path) -> None:
+    base = make_job(tmp_path, recipe="darknet")
+    (base / "input" / "data" / "recipe").mkdir()
+    (base / "input" / "data" / "recipe" / "mine.yaml").write_text("learning_rate: 0.002\n")
+    write_config(base, "inputdataconfig.json", {"train": S3_CHANNEL, "recipe": S3_CHANNEL})
+    with pytest.raises(ContractError, match="'recipe' is a hyper-parameter and a channel"):
+        read_job(folders_of(base, {}), {}, {})
 
 
 def test_wrong_usage_is_one_line(tmp_path: Path) -> None:
@@ -162,6 +179,8 @@ def test_unreadable_data_is_named_in_the_failure(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_stopped_and_resumed_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
     whole, stopped = make_job(tmp_path / "whole", epochs=LONG), make_job(tmp_path / "stopped", epochs=LONG)
+    for base in (whole, stopped):
+        add_recipe(base)
     assert run_job(whole).returncode == 0
     process = start_job(stopped)
     read_until(process, "epoch 2")

@@ -11,14 +11,20 @@ from functools import lru_cache
 from typing import Any
 
 from vedette.contracts.errors import VedetteError
-from vedette.learn.sagemaker.container.channels import CFG_CHANNEL, CODE_CHANNEL, DATA_CHANNELS, WEIGHTS_CHANNEL
+from vedette.learn.sagemaker.container.channels import (
+    CLASS_WEIGHTS_CHANNEL,
+    CODE_CHANNEL,
+    DATA_CHANNELS,
+    FILE_CHANNELS,
+    RECIPE_CHANNEL,
+)
 from vedette.learn.sagemaker.container.hyperparameters import parse_hyperparameters
 from vedette.learn.sagemaker.errors import RequestError
 from vedette.storage.address import parse_address
 
 OPERATION = "CreateTrainingJob"
 MOST_RUN_S, MOST_PARAMETER = 28 * 86400, 256
-OTHER_CHANNELS = (WEIGHTS_CHANNEL, CFG_CHANNEL, CODE_CHANNEL)
+OTHER_CHANNELS = (*FILE_CHANNELS, CODE_CHANNEL)
 _IMAGE = re.compile(
     r"[0-9]{12}\.dkr\.ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
     r"/[a-z0-9]+([._/-][a-z0-9]+)*(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
@@ -138,9 +144,12 @@ def _channel_mistakes(request: Mapping[str, Any]) -> Iterator[str]:
         yield f"channel '{name}' is given twice"
     for name in names:
         if name not in (*DATA_CHANNELS, *OTHER_CHANNELS):
-            yield f"channel '{name}' is unknown; there are train, weights and cfg"
+            yield f"channel '{name}' is unknown; there are train, {', '.join(FILE_CHANNELS)}"
     if sum(name in DATA_CHANNELS for name in names) != 1:
         yield f"one channel with the labelled pictures is needed, called train; given: {', '.join(names) or 'none'}"
+    for name in (RECIPE_CHANNEL, CLASS_WEIGHTS_CHANNEL):
+        if name in names and {name, name.replace("-", "_")} & {*request["HyperParameters"]}:
+            yield f"'{name}' is a hyper-parameter and a channel; leave one of them out"
     for channel in channels:
         name, source = channel["ChannelName"], channel["DataSource"].get("S3DataSource", {})
         yield from _address_mistakes(f"channel '{name}'", source.get("S3Uri", ""))

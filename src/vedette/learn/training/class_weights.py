@@ -57,10 +57,8 @@ def class_weights(given: str | None, classes: Sequence[str], train: PictureStore
     if given is None:
         return None
     if given != BALANCED:
+        check_named_classes(given, classes)
         named: Mapping[str, float] = json.loads(given)
-        unknown = [name for name in named if name not in classes]
-        if unknown:
-            raise SettingsError(f"--class-weights names {unknown[0]!r}; the data has the classes {', '.join(classes)}")
         return tuple(float(named.get(name, 1.0)) for name in classes)
     ids = [train.get(index).labelled.class_ids for index in range(len(train))]
     counts = np.bincount(
@@ -68,6 +66,18 @@ def class_weights(given: str | None, classes: Sequence[str], train: PictureStore
     )
     there = counts > 0  # a class without objects has nothing to weigh
     return tuple(float(w) for w in np.where(there, counts.sum() / (there.sum() * np.maximum(counts, 1)), 1.0))
+
+
+def check_named_classes(given: str | None, classes: Sequence[str]) -> None:
+    """See that weights are given to classes that there are.
+
+    Raises:
+        SettingsError: one is not.
+    """
+    named = {} if given in {None, BALANCED} else json.loads(str(given))
+    unknown = [name for name in named if name not in classes]
+    if unknown:
+        raise SettingsError(f"--class-weights names {unknown[0]!r}; the data has the classes {', '.join(classes)}")
 
 
 def _read(path: Path) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""The channels of a job: where the labelled pictures lie, and, if sent, starting weights and a cfg.
+"""The channels of a job: where the labelled pictures lie, and, if sent, starting weights, a cfg, a recipe and so on.
 
 File mode gives a copy, FastFile mode a read-only mount; both are plain folders here, and nothing is written into them.
 Pipe mode gives a FIFO that can be read once and in one order; training shows every picture many times in random order.
@@ -14,6 +14,8 @@ from vedette.learn.sagemaker.errors import ContractError
 
 DATA_CHANNELS = ("train", "training", "data")  # one of them; the first is ours
 WEIGHTS_CHANNEL, CFG_CHANNEL = "weights", "cfg"
+RECIPE_CHANNEL, CLASS_WEIGHTS_CHANNEL = "recipe", "class-weights"  # named as the flags that take such files
+FILE_CHANNELS = (WEIGHTS_CHANNEL, CFG_CHANNEL, RECIPE_CHANNEL, CLASS_WEIGHTS_CHANNEL)
 CODE_CHANNEL = "code"  # the wheel, for an image without Vedette in it; read before this program starts
 PUSHED = ("objects", "versions", "tags")  # folders of what `vedette data push` has put there
 MODES = ("File", "FastFile")
@@ -26,6 +28,16 @@ class Channels:
     data: Path
     weights: Path | None
     cfg: Path | None
+    recipe: Path | None = None
+    class_weights: Path | None = None
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """Flags of `vedette train` that name a file which was sent; the cfg, which a resumed run has, is not among
+        them.
+        """
+        files = {WEIGHTS_CHANNEL: self.weights, RECIPE_CHANNEL: self.recipe, CLASS_WEIGHTS_CHANNEL: self.class_weights}
+        return {name: str(path) for name, path in files.items() if path is not None}
 
     @property
     def is_pushed(self) -> bool:
@@ -43,12 +55,13 @@ def find_channels(folders: Folders, config: Mapping[str, Any], environ: Mapping[
     """
     names = list(config) or _folder_names(folders.data)
     paths = {name: Path(environ.get(f"SM_CHANNEL_{name.upper()}") or folders.data / name) for name in names}
-    known = (*DATA_CHANNELS, WEIGHTS_CHANNEL, CFG_CHANNEL, CODE_CHANNEL)
+    known = (*DATA_CHANNELS, *FILE_CHANNELS, CODE_CHANNEL)
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ContractError(
             f"unknown channel '{unknown[0]}': Vedette takes 'train' (one data set, its splits in it), and if wanted "
-            "'weights' and 'cfg'; put validation pictures into the data set, in its 'val' split"
+            f"{', '.join(FILE_CHANNELS[:-1])} and {FILE_CHANNELS[-1]}; put validation pictures into the data set, in "
+            "its 'val' split"
         )
     for name in names:
         _check_kind(name, config.get(name), hosts)
@@ -57,8 +70,8 @@ def find_channels(folders: Folders, config: Mapping[str, Any], environ: Mapping[
         there = f"the job has {', '.join(names)}" if names else "the job has no channel at all"
         what = "more than one channel" if data else "no channel"
         raise ContractError(f"{what} with labelled pictures: send one, called 'train'; {there}")
-    weights = _only_file(paths.get(WEIGHTS_CHANNEL), WEIGHTS_CHANNEL, "")
-    return Channels(_folder(paths[data[0]], data[0]), weights, _only_file(paths.get(CFG_CHANNEL), CFG_CHANNEL, ".cfg"))
+    files = [_only_file(paths.get(one), one, ".cfg" if one == CFG_CHANNEL else "") for one in FILE_CHANNELS]
+    return Channels(_folder(paths[data[0]], data[0]), *files)
 
 
 def _folder_names(data: Path) -> list[str]:

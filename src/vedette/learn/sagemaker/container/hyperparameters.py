@@ -15,6 +15,7 @@ from vedette.learn.sagemaker.errors import ContractError
 
 DEVICES, PRECISIONS = ("auto", "cpu", "cuda"), ("auto", "fp32", "bf16")
 LEAKS = ("refuse", "drop", "keep")
+RECIPES = ("vedette", "darknet")
 SWITCH = (r"true|false", "true or false")
 SWITCHES = ("deterministic", "single-class", "tensorboard")
 WHOLE = (r"[0-9]{1,19}", "a whole number such as 100")
@@ -32,6 +33,16 @@ TRAIN_PARAMETERS: dict[str, tuple[str, str]] = {
     "val-every": WHOLE,
     "patience": WHOLE,
     "class-name": TEXT,
+    "recipe": ("|".join(RECIPES), f"one of {', '.join(RECIPES)}; a file comes in the channel 'recipe'"),
+    "freeze": (r"backbone|[0-9]{1,5}", "'backbone' or a number of layers"),
+    "unfreeze-after": (
+        r"[0-9]{1,6}|[0-9]{1,3}(\.[0-9]{1,6})?%",
+        "a number of epochs such as 5, or a share such as 30%",
+    ),
+    "class-weights": (
+        r"balanced|[^\0-\x1f]{0,250}=[^\0-\x1f]{1,250}|\{[^\0-\x1f]{0,255}",
+        "'balanced' or name=2,other=0.5; a file comes in the channel 'class-weights'",
+    ),
     "leaks": ("|".join(LEAKS), f"one of {', '.join(LEAKS)}"),
     **dict.fromkeys(SWITCHES, SWITCH),
 }

@@ -89,6 +89,8 @@ def read_job(folders: Folders, given: Mapping[str, str], environ: Mapping[str, s
     parameters = parse_hyperparameters({**configured, **given})
     inputs = read_config(folders, "inputdataconfig.json", environ.get("SM_INPUT_DATA_CONFIG"))
     channels = find_channels(folders, inputs, environ, len(resources.hosts))
+    for name in sorted({*channels.flags} & {*parameters.train}):
+        raise ContractError(f"'{name}' is a hyper-parameter and a channel of this job; leave one of them out")
     return Job(folders, parameters, channels, environ.get(JOB_NAME) or "job", resources)
 
 
@@ -195,8 +197,7 @@ class _Attempt:
 def _train_arguments(job: Job, data: Path, run: Path, resume: bool) -> list[str]:
     channels, asked = job.channels, dict(job.parameters.train)
     arguments = ["vedette", "train", f"--data={data}", f"--out={run}", "--json"]
-    if channels.weights is not None:
-        arguments.append(f"--weights={channels.weights}")
+    arguments += flags_of(channels.flags)
     if channels.cfg is not None:
         asked.pop("model", None)
         if not resume:  # a resumed run has its own
