@@ -144,6 +144,9 @@ def test_what_the_page_shows_of_a_pipeline_has_no_password_of_an_address(tmp_pat
     text = TEXT.replace("rtsp://10.0.0.5/1", "rtsp://10.0.0.5/1?user=u&pwd=CANARY")
     shown = RulesDesk(parse_pipeline(text, "a.yaml"), lambda _: None, None).as_file()
     assert "CANARY" not in shown and "rtsp://10.0.0.5/1" in shown
+    name = parse_pipeline(text).cameras[0].name
+    assert f"\n# Passwords in URLs were left out (***); write them in again: camera {name}.\n" in shown
+    assert "left out" not in RulesDesk(parse_pipeline(TEXT, "a.yaml"), lambda _: None, None).as_file()
 
 
 def test_a_line_without_length_in_the_picture_puts_the_file_back(file):

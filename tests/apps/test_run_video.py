@@ -11,9 +11,10 @@ import pytest
 from simulators.rtsp_server import RtspServer
 from small_bundle import make_bundle, write_walk
 from vedette.apps.cli import run_command
-from vedette.apps.pipeline_file import flags_to_pipeline, read_pipeline
+from vedette.apps.pipeline_file import PipelineError, flags_to_pipeline, read_pipeline
+from vedette.apps.video import opened_video
 from vedette.apps.video_flags import parse_quota
-from vedette.contracts.errors import UsageError
+from vedette.contracts.errors import InputError, UsageError
 
 RIGHTWARD = [(column, 1) for column in (0, 1, 2, 3)]
 ONE = {"bundle": "b", "cameras": ["a.mp4"]}
@@ -86,6 +87,7 @@ def test_flags_and_file_say_the_same(tmp_path: Path) -> None:
         ({"clips": "c", "clips_quota": "5 cm"}, "give what all clips may take, as 20GB or 500MB"),
         ({"publish": "http://media/x"}, "give rtsp(s)://host[:port]/path of a media server"),
         ({"publish": "rtsp://u:canary@media/x"}, "a user name or password in a URL can be seen"),
+        ({"publish": "rtsps://media/x?token=canary"}, "--publish: rtsps://media/x?token=***: a password in a URL can"),
         ({"publish": "rtsp://media/x", "cameras": ["a.mp4", "b.mp4"]}, "write {camera} in the path"),
     ],
 )
@@ -94,6 +96,30 @@ def test_what_cannot_be_is_refused_with_a_sentence(flags: dict[str, Any], words:
         flags_to_pipeline(**{**ONE, **flags})
     assert words in str(refused.value)
     assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("publish", "words"),
+    [
+        ("{url: 'rtsp://media/x', password_file: f}", "publish: a password needs a 'username'"),
+        ("{url: 'rtsp://media/x', username: u, password_file: f, password_env: E}", "not both"),
+        ("{url: 'rtsp://media/x', ca_file: own.pem}", "publish: 'ca_file' is for rtsps://"),
+    ],
+)
+def test_what_a_file_says_of_publishing_fits_together(tmp_path: Path, publish: str, words: str) -> None:
+    (tmp_path / "p.yaml").write_text(f"bundle: b\ncameras: [{{name: a, url: a.mp4}}]\npublish: {publish}\n")
+    with pytest.raises(PipelineError, match=words):
+        read_pipeline(tmp_path / "p.yaml")
+
+
+def test_who_vouches_for_a_media_server_is_looked_for_beside_the_file_and_loaded_first(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text(
+        "bundle: b\ncameras: [{name: a, url: a.mp4}]\npublish: {url: 'rtsps://media/x', ca_file: own.pem}\n"
+    )
+    settings = read_pipeline(tmp_path / "p.yaml")
+    assert settings.publish is not None and settings.publish.ca_file == str(tmp_path / "own.pem")
+    with pytest.raises(InputError, match=r"publish.ca_file: .*own.pem cannot be read"), opened_video(settings):
+        pass
 
 
 def test_days_alone_limit_no_bytes() -> None:

@@ -1,12 +1,14 @@
 """A media server on loopback that takes what is published to it (RTSP ANNOUNCE, RECORD; RTP interleaved; RFC 2326).
 
 Knows OPTIONS, ANNOUNCE, SETUP, RECORD, TEARDOWN and Basic authentication, and puts H.264 together again from RTP (RFC
-6184): single units, STAP-A, FU-A. It can refuse, never answer (`deaf`), or `hang_up` and be published to anew.
+6184): single units, STAP-A, FU-A. It can refuse, never answer (`deaf`), or `hang_up` and be published to anew. With a
+`certificate` (PEM with its key) it speaks TLS.
 """
 
 import base64
 import re
 import socket
+import ssl
 import struct
 import threading
 from types import TracebackType
@@ -15,7 +17,9 @@ from types import TracebackType
 class RtspServer:
     """Start with `with RtspServer() as server:`; `server.url` and a path. `units[path]` are the NAL units that came."""
 
-    def __init__(self, credentials: tuple[str, str] | None = None, *, deaf: bool = False) -> None:
+    def __init__(
+        self, credentials: tuple[str, str] | None = None, *, deaf: bool = False, certificate: str | None = None
+    ) -> None:
         self._expected = None
         if credentials is not None:
             self._expected = "Basic " + base64.b64encode(":".join(credentials).encode()).decode()
@@ -29,7 +33,11 @@ class RtspServer:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(0.05)
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self.url = f"rtsp://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._tls = None
+        if certificate is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(certificate)
+        self.url = f"rtsp{'s' if self._tls else ''}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> "RtspServer":
         self._threads[0].start()
@@ -72,6 +80,11 @@ class RtspServer:
             thread.start()
 
     def _serve(self, client: socket.socket) -> None:
+        if self._tls is not None:
+            try:
+                client = self._tls.wrap_socket(client, server_side=True)
+            except OSError:
+                return  # it does not trust us
         with client, client.makefile("rb") as stream:
             try:
                 if self._deaf:
@@ -91,7 +104,7 @@ class RtspServer:
                     length = re.search(r"Content-Length: *(\d+)", head, re.IGNORECASE)
                     body = stream.read(int(length.group(1))).decode() if length else ""
                     method, url, _ = head.split(" ", 2)
-                    path = re.sub(r"^rtsp://[^/]*|/streamid=\d+$", "", url)
+                    path = re.sub(r"^rtsps?://[^/]*|/streamid=\d+$", "", url)
                     self.requests.append(f"{method} {path}")
                     client.sendall(self._answer(method, path, head, body))
             except (OSError, struct.error):

@@ -172,7 +172,9 @@ def _below(pipeline: Pipeline, folder: Path) -> Pipeline:
     def place_video() -> dict[str, Publish | Clips | None]:
         publish, clips = pipeline.publish, pipeline.clips
         if publish is not None:
-            publish = publish.model_copy(update={"password_file": place(publish.password_file)})
+            publish = publish.model_copy(
+                update={"password_file": place(publish.password_file), "ca_file": place(publish.ca_file)}
+            )
         if clips is not None:
             clips = clips.model_copy(update={"folder": place(clips.folder)})
         return {"publish": publish, "clips": clips}

@@ -22,7 +22,12 @@ _NAMED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)=(.*)$", re.DOTALL)
 _COORDINATE = re.compile(r"^-?\d+(\.\d+)?%?$")
 # What a mistake in a flag without grammar of its own begins with
 _DETECT_PATH = re.compile(r"^detect\.|^(?=anchor:|isolation:)")
-_FLAGS_OF_PATHS = {"detect.fps:": "--detect-fps:", "detect:": "--every, --detect-fps:"}
+_FLAGS_OF_PATHS = {
+    "detect.fps:": "--detect-fps:",
+    "detect:": "--every, --detect-fps:",
+    "publish:": "--publish:",
+    "publish.url:": "--publish:",
+}
 MQTT_PORT, MQTTS_PORT, KAFKA_PORT = 1883, 8883, 9092
 _PLACES = "a FILE, mqtt://host:port/topic or kafka://host:port/topic"
 Parsed = TypeVar("Parsed")

@@ -15,7 +15,7 @@ import yaml
 
 from vedette.apps.pipeline_errors import PipelineError
 from vedette.apps.pipeline_file import parse_pipeline
-from vedette.contracts.camera_url import hide_query_secrets
+from vedette.contracts.camera_url import MASK, hide_query_secrets
 from vedette.contracts.pipeline import Line, Pipeline, Zone
 from vedette.edge.live.errors import RulesError
 
@@ -61,9 +61,15 @@ def pipeline_text(pipeline: Pipeline) -> str:
     """A whole pipeline as a file."""
     document = pipeline.model_dump(mode="json", exclude_unset=True, exclude_none=True)
     document = {"version": 1, **{key: value for key, value in document.items() if value not in ([], {})}}
-    for entry in (*document.get("cameras", ()), *([document["publish"]] if "publish" in document else ())):
-        entry["url"] = hide_query_secrets(entry["url"])  # this is shown on the page
-    return _HEAD + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    entries = {f"camera {one['name']}": one for one in document.get("cameras", ())}
+    entries |= {"publish": document["publish"]} if "publish" in document else {}
+    hidden = []
+    for name, entry in entries.items():
+        shown = hide_query_secrets(entry["url"])  # this is shown on the page
+        hidden += [name] if shown != entry["url"] else []
+        entry["url"] = shown
+    said = f"# Passwords in URLs were left out ({MASK}); write them in again: {', '.join(hidden)}.\n" if hidden else ""
+    return _HEAD + said + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _set_rules(entry: Any, lines: Sequence[Line], zones: Sequence[Zone]) -> None:

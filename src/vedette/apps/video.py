@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vedette.contracts.errors import InputError
+
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
@@ -40,7 +42,7 @@ def opened_video(settings: Pipeline) -> Iterator[VideoParts | None]:
 
     Raises:
         RecordingFolderError: the folder for clips cannot be used.
-        InputError: a password's file or variable is missing.
+        InputError: a password's file or variable is missing, or who vouches for a server cannot be read.
     """
     if settings.show is None and settings.clips is None and settings.publish is None:
         yield None
@@ -91,9 +93,15 @@ def _open_publishing(
     from vedette.apps.console import warn
     from vedette.apps.pipeline_file import read_secret
     from vedette.edge.live.publishing import Publishing, PublishTarget
+    from vedette.edge.live.server_trust import check_ca_file
 
     password = read_secret(wanted.password_file, wanted.password_env)
-    target = PublishTarget(wanted.url, wanted.username, password)
+    if wanted.ca_file is not None:
+        try:
+            check_ca_file(wanted.ca_file)
+        except ValueError as error:
+            raise InputError(f"publish.ca_file: {error}") from error
+    target = PublishTarget(wanted.url, wanted.username, password, wanted.ca_file)
     publishing = Publishing(store, cameras, target, say=warn)
     closing.callback(publishing.close)
     return publishing

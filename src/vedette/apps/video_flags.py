@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from vedette.contracts.camera_url import SEEN_IN_ARGUMENTS, hide_query_secrets
+
 _QUOTA = re.compile(r"^(\d+(?:\.\d+)?)\s*(GB|MB|d)$", re.IGNORECASE)
 _QUOTA_SENTENCE = "--clips-quota: give what all clips may take, as 20GB or 500MB, how long they stay, as 14d, or both"
 
@@ -13,6 +15,11 @@ def take_video_flags(settings: dict[str, Any], mistakes: list[str]) -> dict[str,
     document: dict[str, Any] = {}
     if publish is not None:
         document["publish"] = {"url": publish}
+        if hide_query_secrets(publish) != publish:
+            mistakes.append(
+                f"--publish: {hide_query_secrets(publish)}: a password {SEEN_IN_ARGUMENTS}, or with this URL, where "
+                "only this user can read it"
+            )
     if clips is not None:
         document["clips"] = {"folder": str(clips)}
     if quota is not None and clips is None:

@@ -10,7 +10,7 @@ _SECRET_IN_QUERY = re.compile(
     r"([?&;](?:[\w-]*(?:pass|pwd|psw|token|secret|auth|key)[\w-]*)=)[^&;#\s'\"]+", re.IGNORECASE
 )
 
-_SEEN = (
+SEEN_IN_ARGUMENTS = (
     "in a URL can be seen by every process of the machine; use a pipeline file with 'username' and 'password_file' or "
     "'password_env'"
 )
@@ -35,7 +35,7 @@ def check_camera_url(url: str) -> None:
     if any(ord(sign) < 32 or ord(sign) == 127 for sign in url):
         raise ValueError("holds a control character, which no address can")
     if re.search(r"://[^/\s]*@", url) and not is_live_url(url):
-        raise ValueError(f"a user name or password {_SEEN}")
+        raise ValueError(f"a user name or password {SEEN_IN_ARGUMENTS}")
     if re.match(r"^(usb|csi):", url):
         if not re.match(r"^(usb|csi):\d+$", url):
             raise ValueError(f"{url}: write usb:N or csi:N with the device's number")
@@ -52,7 +52,7 @@ def check_camera_url(url: str) -> None:
         raise ValueError(f"{parts.scheme}:// needs a host")
     check_host(parts.hostname)
     if parts.password is not None or parts.username is not None:
-        raise ValueError(f"{parts.scheme}://{parts.hostname}: a user name or password {_SEEN}")
+        raise ValueError(f"{parts.scheme}://{parts.hostname}: a user name or password {SEEN_IN_ARGUMENTS}")
     try:
         parts.port  # noqa: B018 - it is read when it is asked for
     except ValueError as error:

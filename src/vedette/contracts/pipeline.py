@@ -254,8 +254,13 @@ class Publish(_Value):
 
     url: str = Field(description="rtsp(s)://host[:port]/path; {camera} stands for each camera's name")
     username: str | None = None
-    password_file: PathText | None = None
-    password_env: str | None = None
+    password_file: PathText | None = Field(default=None, description="a file whose first line is the password")
+    password_env: str | None = Field(default=None, description="an environment variable that holds the password")
+    ca_file: PathText | None = Field(
+        default=None,
+        description="for rtsps: certificates (PEM) of who vouches for the server, or its own; when left out, whom this "
+        "machine trusts",
+    )
 
     @field_validator("url")
     @classmethod
@@ -264,6 +269,19 @@ class Publish(_Value):
             raise ValueError("give rtsp(s)://host[:port]/path of a media server")
         check_camera_url(url)
         return url
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Publish":
+        wrong = []
+        if self.password_file and self.password_env:
+            wrong.append("give 'password_file' or 'password_env', not both")
+        if (self.password_file or self.password_env) and not self.username:
+            wrong.append("a password needs a 'username'")
+        if self.ca_file and not self.url.lower().startswith("rtsps://"):
+            wrong.append("'ca_file' is for rtsps://")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
 
 
 class Clips(_Value):

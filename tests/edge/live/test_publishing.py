@@ -12,8 +12,10 @@ from live_video import Playing, read_packets
 
 from simulators.clips import write_clip
 from simulators.rtsp_server import RtspServer
+from vedette.edge.live.certificate import make_self_signed
 from vedette.edge.live.codec_record import split_units
 from vedette.edge.live.publishing import Publishing, PublishTarget
+from vedette.edge.live.server_trust import authorities, check_ca_file, tls_options
 from vedette.edge.live.video_store import VideoStore
 
 pytestmark = pytest.mark.needs_server
@@ -64,6 +66,35 @@ def test_the_cameras_own_pictures_arrive_at_a_place_for_each(clip: Path) -> None
             words = " ".join(psutil.Process(publishing.pid).cmdline())
             assert SECRET not in words
         assert sorted(said) == [f"camera '{c}': published at {server.url}/wall/{c}" for c in ("north", "south")]
+
+
+def test_over_tls_only_a_server_that_is_vouched_for_gets_video(clip: Path, tmp_path: Path) -> None:
+    made = make_self_signed(tmp_path, "media").certificate
+    with RtspServer(certificate=made) as server:
+        for ca_file in (None, made):
+            target = PublishTarget(f"{server.url}/a", "operator", SECRET, ca_file)
+            with published(clip, target) as (publishing, said):
+                if ca_file is not None:
+                    server.wait_for("/a", 10)
+                    continue
+                until = time.monotonic() + 30
+                while not said:
+                    assert time.monotonic() < until
+                    time.sleep(0.02)
+                assert "its certificate is not trusted: self-signed certificate" in said[0]
+                assert "ca_file" in said[0] and SECRET not in said[0] and "operator" not in said[0]
+                assert server.requests == [] and publishing.pid is not None
+
+
+def test_which_authorities_are_trusted_and_files_that_hold_none(tmp_path: Path) -> None:
+    assert tls_options("rtsp://media/a", None) == {}
+    known = tls_options("RTSPS://media/a", None)
+    assert known["tls_verify"] == "1" and (authorities() is None or known["ca_file"] == authorities())
+    assert tls_options("rtsps://media/a", "own.pem") == {"tls_verify": "1", "ca_file": "own.pem"}
+    (tmp_path / "text.pem").write_text("hello")
+    for name, words in (("text.pem", "holds no certificate"), ("none.pem", "cannot be read")):
+        with pytest.raises(ValueError, match=words):
+            check_ca_file(str(tmp_path / name))
 
 
 @pytest.mark.slow

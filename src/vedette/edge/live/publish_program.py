@@ -21,6 +21,8 @@ import av
 from av.error import FFmpegError
 from av.packet import Packet
 
+from vedette.edge.live.server_trust import tls_options, why_not_trusted
+
 TARGET, START, PICTURE = range(3)
 HEAD = struct.Struct(">BHIqqIB")  # kind, camera, size; dts, pts, duration, keyframe of a picture
 MOST_QUEUED = 300  # pictures of a camera: 10 s
@@ -44,9 +46,9 @@ class Item:
 class Publisher:
     """One camera's connection."""
 
-    def __init__(self, camera: str, url: str) -> None:
+    def __init__(self, camera: str, url: str, ca_file: str | None = None) -> None:
         self.camera = camera
-        self._url = url
+        self._url, self._ca_file = url, ca_file
         self.items: queue.Queue[Item] = queue.Queue(MOST_QUEUED)
         self._start = b""
         self._pause_s = FIRST_PAUSE_S
@@ -70,7 +72,8 @@ class Publisher:
                 self._publish()
                 self._pause_s = FIRST_PAUSE_S
             except (FFmpegError, OSError, ValueError) as error:
-                report(self.camera, up=False, error=getattr(error, "strerror", None) or type(error).__name__)
+                words = why_not_trusted(self._url, self._ca_file) or getattr(error, "strerror", None)
+                report(self.camera, up=False, error=words or type(error).__name__)
                 time.sleep(self._pause_s * random.uniform(0.7, 1.3))
                 self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
@@ -80,6 +83,7 @@ class Publisher:
         first = self._next_keyframe()
         with av.open(io.BytesIO(self._start)) as template:
             options = {"rtsp_transport": "tcp", "timeout": str(round(TIMEOUT_S * 1e6))}
+            options |= tls_options(self._url, self._ca_file)
             output = av.open(self._url, "w", format="rtsp", options=options)
             try:
                 stream = output.add_stream_from_template(template.streams.video[0])
@@ -135,6 +139,6 @@ def main(source: BinaryIO | None = None) -> None:
         data = stdin.read(size)
         if kind == TARGET:
             document = json.loads(data)
-            publishers[camera] = Publisher(document["camera"], document["url"])
+            publishers[camera] = Publisher(document["camera"], document["url"], document["ca_file"])
         else:
             publishers[camera].put(Item(kind, data, dts, pts, duration, bool(key)))

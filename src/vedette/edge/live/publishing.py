@@ -36,6 +36,7 @@ class PublishTarget:
     url: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None  # who vouches for a server over TLS; None: whom this machine trusts
 
     def shown(self, camera: str) -> str:
         """The address without secrets."""
@@ -127,7 +128,8 @@ class Publishing:
         pipe = process.stdin
         assert pipe is not None
         for place, camera in enumerate(self._cameras):
-            document = {"camera": camera.name, "url": self._target.address(camera.name)}
+            target = self._target
+            document = {"camera": camera.name, "url": target.address(camera.name), "ca_file": target.ca_file}
             self._send(process, TARGET, place, json.dumps(document).encode())
         while not self._stop.wait(POLL_S):
             for place, camera in enumerate(self._cameras):
