@@ -28,7 +28,7 @@ def train(  # noqa: PLR0913
     weights: Path | None = None,
     size: str | None = None,
     epochs: int | None = None,
-    batch: int | None = None,
+    batch: int | Literal["auto"] | None = None,
     seed: int | None = None,
     device: Literal["auto", "cpu", "cuda"] | None = None,
     precision: Literal["auto", "fp32", "bf16"] | None = None,
@@ -64,7 +64,8 @@ def train(  # noqa: PLR0913
     epochs
         How many times every picture is shown. Default: 100, or as many as the time budget holds.
     batch
-        Pictures in a step. Default: 8.
+        Pictures in a step. Default: auto, which is 8, fewer where memory or data hold fewer, more on a GPU that large
+        data keep busy; it is said and kept. The recipe darknet has its cfg's.
     seed
         For the split, the order and the changes of pictures, and the first weights. Default: 0.
     device

@@ -59,7 +59,7 @@ def test_everything_wrong_is_said_at_once() -> None:
         parse_hyperparameters(given)
     message = str(caught.value)
     assert "'epoch' is none of model, size, epochs" in message
-    assert "'batch' is 'many', not a whole number such as 100" in message
+    assert "'batch' is 'many', not a whole number such as 16, or auto" in message
     assert "'device' is 'tpu', not one of auto, cpu, cuda" in message
     for name in ("size", "time-budget", "seed"):
         assert f"'{name}' is " in message

@@ -29,6 +29,7 @@ from vedette.learn.training.loading import Batch
 from vedette.learn.training.loop import train
 from vedette.learn.training.method import VedetteMethod
 from vedette.learn.training.peers import Peers
+from vedette.learn.training.placing import placer
 from vedette.learn.training.prepare import prepare
 from vedette.learn.training.recipe_file import RECIPE_FILE
 from vedette.learn.training.recipes import new_settings
@@ -50,6 +51,7 @@ mosaic=1
 hue=.05
 exposure=1.2
 [convolutional]"""
+CPU = torch.device("cpu")
 CFG = SMALL_CFG.replace("[convolutional]", DARKNETS, 1).replace(
     "num=2\n", "num=2\njitter=.1\nrandom=1\niou_loss=ciou\n"
 )
@@ -82,10 +84,10 @@ def test_a_step_is_darknets_to_the_last_number() -> None:
     network = DarknetNetwork(plan)
     twin = DarknetNetwork(plan)
     twin.load_state_dict(network.state_dict())
-    learner = Learner(network, DarknetMethod(recipe, plan), full_precision(torch.device("cpu")))
+    learner = Learner(network, DarknetMethod(recipe, plan), full_precision(CPU))
     updates = {name: torch.zeros_like(value) for name, value in twin.named_parameters()}
     for factor in (1.0, 0.5):
-        learner.step(batch, factor)
+        learner.step(placer(CPU)(batch), factor)
         plain_step(twin, recipe, batch, updates, recipe.learning_rate * factor)
     for (name, value), expected in zip(network.named_parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-6, msg=name)
@@ -254,22 +256,22 @@ def test_a_frozen_layer_keeps_every_bit_and_learns_when_it_is_freed() -> None:
     batch = Batch(0, 0, ("p",), images, boxes, np.zeros((8, 1), np.int64))
     for method in (DarknetMethod(recipe, plan), VedetteMethod(Recipe(), plan)):
         network = DarknetNetwork(plan)
-        learner = Learner(network, method, full_precision(torch.device("cpu")))
+        learner = Learner(network, method, full_precision(CPU))
         learner.freeze(3)
         before = {name: value.clone() for name, value in network.state_dict().items()}
         for _ in range(2):
-            learner.step(batch, 1.0)
+            learner.step(placer(CPU)(batch), 1.0)
         frozen, free = [f"layers.{n}." for n in range(3)], "layers.4."
         for state in (network.state_dict(), learner.average.state_dict()):
             changed = {name for name, value in state.items() if not torch.equal(value, before[name])}
             assert not any(name.startswith(layer) for name in changed for layer in frozen)
             assert {f"{free}convolution.weight", f"{free}norm.running_mean"} <= changed
         taken = {name: value.clone() for name, value in learner.to_tensors().items()}
-        again = Learner(DarknetNetwork(plan), method, full_precision(torch.device("cpu")))
+        again = Learner(DarknetNetwork(plan), method, full_precision(CPU))
         again.from_tensors(taken, 2)
         for one in (learner, again):
             one.freeze(0)
-            one.step(batch, 1.0)
+            one.step(placer(CPU)(batch), 1.0)
         state = again.network.state_dict()
         assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
         assert not torch.equal(state["layers.0.convolution.weight"], before["layers.0.convolution.weight"])

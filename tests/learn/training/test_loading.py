@@ -12,7 +12,7 @@ from vedette.contracts.ports import SilentProgress
 from vedette.learn.data.errors import PictureError
 from vedette.learn.data.reading import read_data_set
 from vedette.learn.training.augment import AugmentSettings
-from vedette.learn.training.loading import NO_OBJECT, BatchMaker, PictureStore, batch_stream, rarity_chances
+from vedette.learn.training.loading import NO_OBJECT, Batch, BatchMaker, PictureStore, batch_stream, rarity_chances
 
 SIZE = (64, 64)
 
@@ -57,11 +57,15 @@ def test_every_broken_picture_is_looked_for_beyond_the_memorys_bound_too(tmp_pat
     assert "p008" not in str(caught.value)
 
 
+def as_it_is(batch: Batch) -> Batch:
+    return batch
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_stream_is_the_same_from_any_start_and_with_any_workers(tmp_path: Path, workers: int) -> None:
     maker = BatchMaker(store_of(tmp_path / "d"), 4, 7, AugmentSettings())
-    whole = list(islice(batch_stream(maker, 0, lambda step: step < 5), 8))
-    later = list(islice(batch_stream(maker, 4, lambda step: step < 5, workers), 4))
+    whole = list(islice(batch_stream(maker, 0, lambda step: step < 5, as_it_is), 8))
+    later = list(islice(batch_stream(maker, 4, lambda step: step < 5, as_it_is, workers), 4))
     for expected, batch in zip(whole[4:], later, strict=True):
         assert (batch.epoch, batch.number, batch.names) == (expected.epoch, expected.number, expected.names)
         np.testing.assert_array_equal(batch.images_nhwc_rgb_u8, expected.images_nhwc_rgb_u8)

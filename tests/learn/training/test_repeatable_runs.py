@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -52,7 +51,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_loaders(
 ) -> None:
     settings = settings_for(tmp_path, 12, epochs=1)
     train(settings, tmp_path / "one", SilentProgress())
-    monkeypatch.setattr(training_run, "batch_stream", partial(training_run.batch_stream, workers=3))
+    monkeypatch.setattr(training_run, "changing_threads", lambda *_: 3)
     train(settings, tmp_path / "two", SilentProgress())
     check_same(tmp_path / "one", tmp_path / "two")
     assert not torch.are_deterministic_algorithms_enabled()  # for whoever trains next in this process

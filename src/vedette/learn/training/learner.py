@@ -22,6 +22,7 @@ from vedette.learn.training.errors import DivergedError, ResumeError
 from vedette.learn.training.loading import Batch
 from vedette.learn.training.method import Method
 from vedette.learn.training.peers import ALONE, PATHS, Peers
+from vedette.learn.training.placing import PlacedBatch
 from vedette.learn.training.shared_norm import share_norms
 from vedette.learn.training.validate import to_input
 
@@ -70,45 +71,47 @@ class Learner:
             layer.requires_grad_(index >= layers)
         self._frozen = layers
 
-    def step(self, batch: Batch, rate: float) -> StepLosses:
+    def step(self, placed: PlacedBatch, rate: float) -> StepLosses:
         """Learn from one batch, or this process's part of it; `rate` is the factor on the learning rate.
 
         Raises:
             DivergedError: loss or gradient is not finite; names the pictures. The weights are as before.
         """
-        if self.peers.are_many:  # dropout: other draws in each process, the same after a resume
+        if self.peers.are_many or self.arithmetic.device.type == "cuda":
+            # dropout: other draws in each process, the same after a resume, whose checkpoint has the processor's alone
             torch.manual_seed(self.step_count * self.peers.count + self.peers.rank)
         self.network.train()
         for layer in self.network.layers[: self._frozen]:
             layer.eval()
         self._optimiser.zero_grad(set_to_none=True)
-        losses = self._gather_gradients(batch)
+        losses = self._gather_gradients(placed)
         self._add_up_gradients()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self._method.largest_gradient)
         if not math.isfinite(float(norm)):
-            raise self._diverged("the gradient is not finite", batch)
+            raise self._diverged("the gradient is not finite", placed.batch)
         for group in self._optimiser.param_groups:
             group["lr"] = self._method.learning_rate * rate
         self._optimiser.step()
         self._follow()
         return losses
 
-    def _gather_gradients(self, batch: Batch) -> StepLosses:
+    def _gather_gradients(self, placed: PlacedBatch) -> StepLosses:
         """Forward and backward, part by part."""
-        device, parts = self.arithmetic.device, self._method.parts
+        placed.ready()
+        pictures = len(placed.class_ids)
+        at_once = max(pictures // self._method.parts, 1)
         sums = [0.0, 0.0, 0.0, 0.0]
-        for picture in range(0, len(batch.class_ids), max(len(batch.class_ids) // parts, 1)):
-            own = slice(picture, picture + max(len(batch.class_ids) // parts, 1))
-            images = to_input(torch.from_numpy(batch.images_nhwc_rgb_u8[own]), device)
-            boxes, classes = batch.boxes_xyxy_px[own], batch.class_ids[own]
-            truths = Truths(torch.from_numpy(boxes).to(device), torch.from_numpy(classes).to(device))
+        for picture in range(0, pictures, at_once):
+            own = slice(picture, picture + at_once)
+            images = to_input(placed.images_nhwc_rgb_u8[own])
+            truths = Truths(placed.boxes_xyxy_px[own], placed.class_ids[own])
             with self.arithmetic.autocast():
                 heads = self.network(images)
             found = self._method.measure(heads, truths, (images.shape[3], images.shape[2]))
             shown = [float(v.detach()) for v in (found.total, found.box, found.objectness, found.classes)]
             sums = [have + more for have, more in zip(sums, self.peers.sum(shown), strict=True)]
             if not math.isfinite(sums[0]):
-                raise self._diverged(f"the loss is {sums[0]}", batch)
+                raise self._diverged(f"the loss is {sums[0]}", placed.batch)
             found.total.backward()  # type: ignore[no-untyped-call]
         return StepLosses(*sums)
 

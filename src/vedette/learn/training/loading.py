@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
 from threading import Lock
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ BATCHES_AHEAD = 4
 SHOWN_BROKEN = 5
 ORDER_STREAM, SAMPLE_STREAM, SIZE_STREAM = 1, 2, 3  # keep the uses of one seed apart
 STRIDE_PX = 32  # input sizes are multiples of it
+
+Placed = TypeVar("Placed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,18 +246,25 @@ def _pad(epoch: int, number: int, names: tuple[str, ...], pictures: Sequence[Lab
     return Batch(epoch, number, names, np.stack([p.image_hwc_rgb_u8 for p in pictures]), boxes, classes)
 
 
-def batch_stream(maker: BatchMaker, step: int, mosaic_at: Callable[[int], bool], workers: int = 1) -> Iterator[Batch]:
-    """All batches from global step `step` on, without end, made ahead by `workers` threads; close it to stop them.
+def batch_stream(
+    maker: BatchMaker, step: int, mosaic_at: Callable[[int], bool], place: Callable[[Batch], Placed], workers: int = 1
+) -> Iterator[Placed]:
+    """All batches from global step `step` on, without end, made and placed ahead by `workers` threads; close it to
+    stop them.
 
     `mosaic_at` says for a global step whether its pictures are put together from four; asked when the batch is begun.
     """
+
+    def make(step: int, mosaic: bool) -> Placed:
+        return place(maker.make(step // per_epoch, step % per_epoch, mosaic))
+
     pool = ThreadPoolExecutor(workers, thread_name_prefix="augment")
-    ahead: deque[Future[Batch]] = deque()
+    ahead: deque[Future[Placed]] = deque()
     per_epoch = maker.batches_per_epoch
     try:
         while True:
-            while len(ahead) < BATCHES_AHEAD:
-                ahead.append(pool.submit(maker.make, step // per_epoch, step % per_epoch, mosaic_at(step)))
+            while len(ahead) < max(BATCHES_AHEAD, workers + 1):
+                ahead.append(pool.submit(make, step, mosaic_at(step)))
                 step += 1
             yield ahead.popleft().result()
     finally:

@@ -14,6 +14,7 @@ from typing import Any
 from vedette.contracts.ports import Progress
 from vedette.learn.data.split_files import read_split_file
 from vedette.learn.training.arithmetic import Arithmetic, choose_arithmetic
+from vedette.learn.training.batch_size import settle_batch, settled_before
 from vedette.learn.training.checkpoint import Checkpoint, has_checkpoint, load_checkpoint
 from vedette.learn.training.data_check import CHECK_FILE
 from vedette.learn.training.determinism import check_repeatable, facts_of, repeatable
@@ -69,11 +70,17 @@ def train_together(
     with own_folder(run_folder, peers, resume=resume) as folder:
         run = RunFolder(folder)
         begun = peers.together(lambda: run.read_settings() if resume else {})
+        settings = settled_before(settings, begun)
         with repeatable(settings.deterministic, begun):
             arithmetic, prepared, checkpoint = peers.together(lambda: _prepare(settings, run, progress, begun, peers))
+            prepared, chosen = settle_batch(prepared, arithmetic, peers)
+            settings = prepared.settings
+            if chosen is not None:
+                progress.say(chosen)
             check_alike(settings, prepared, arithmetic, peers)
             if not resume:
                 facts: dict[str, Any] = dict(facts_of(arithmetic, peers)) if settings.deterministic else {}
+                facts |= {} if chosen is None else {"batch_chosen": chosen}
                 peers.together(lambda: _write_beginning(run, settings, prepared, facts))
             learner = learner_for(prepared.network, settings, prepared.class_weights, arithmetic, peers)
             training = TrainingRun(run, prepared, learner, progress)

@@ -29,6 +29,7 @@ from vedette.learn.training.freezing import count_frozen, layers_held, unfreezin
 from vedette.learn.training.leaks import LeakChoice
 from vedette.learn.training.loading import MEMORY_BYTES, PictureStore
 from vedette.learn.training.new_network import Draft, draft_network, finish_cfg, read_starting_weights
+from vedette.learn.training.processors import reading_threads
 from vedette.learn.training.recipe_parts import start_network
 from vedette.learn.training.run_folder import CFG_FILE, RunFolder
 from vedette.learn.training.settings import TrainSettings
@@ -36,7 +37,6 @@ from vedette.learn.training.training_data import Splits, choose_splits, leave_ou
 from vedette.vision.postprocess import DetectionRules
 
 FROZEN = "frozen_layers"  # in settings.json
-READERS = 4  # threads that read pictures; decoding releases the interpreter's lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def prepare(
     warnings = () if resume else check_classes(data, splits)
     draft = draft_network(replace(settings, model=str(run.path / CFG_FILE)) if resume else settings, len(data.classes))
     stores = _fill_stores(data, splits, draft, MEMORY_BYTES // processes)
-    check = check_data(data, stores, warnings, progress, READERS)
+    check = check_data(data, stores, warnings, progress, reading_threads())
     if not resume:
         for line in check.lines():
             progress.say(line)

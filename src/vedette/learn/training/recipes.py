@@ -18,6 +18,8 @@ from vedette.learn.training.new_network import FAMILY_SIZE_PX
 from vedette.learn.training.recipe_file import RecipeChoice, RecipeKind, choose_recipe
 from vedette.learn.training.settings import DEFAULT_MODEL, Recipe, TrainSettings, settings_from_flat
 
+AUTO = "auto"  # of --batch
+
 
 def new_settings(asked: Mapping[str, Any]) -> TrainSettings:
     """What a new run is asked for, by the names of settings.json, over the defaults of its recipe.
@@ -33,6 +35,8 @@ def new_settings(asked: Mapping[str, Any]) -> TrainSettings:
         settings = TrainSettings(data=data, model=model, recipe=choice.apply(Recipe()))
     others = {key: value for key, value in asked.items() if key not in {"recipe", "batch"} or settings.darknet is None}
     others.pop("recipe", None)
+    if settings.darknet is None and others.get("batch", AUTO) == AUTO:
+        others |= {"batch": settings.batch, "auto_batch": True}
     if "class_weights" in others:
         others["class_weights"] = parse_class_weights(others["class_weights"])
     return settings_from_flat({**_flat(settings), **others})
@@ -45,6 +49,8 @@ def resumed_settings(begun: Mapping[str, Any], asked: Mapping[str, Any]) -> Trai
         InputError: another recipe than the run's, or settings that cannot be read.
     """
     others = dict(asked)
+    if others.get("batch") == AUTO:
+        del others["batch"]  # it was settled when the run was begun
     if "class_weights" in others:
         others["class_weights"] = parse_class_weights(others["class_weights"])
     settings = settings_from_flat({**begun, **{key: value for key, value in others.items() if key != "recipe"}})
@@ -62,6 +68,8 @@ def resumed_settings(begun: Mapping[str, Any], asked: Mapping[str, Any]) -> Trai
 def _of_cfg(choice: RecipeChoice, data: Path, model: str, asked: Mapping[str, Any]) -> TrainSettings:
     cfg = training_cfg(model)
     recipe = choice.apply_to_darknet(read_darknet_recipe(cfg))
+    if asked.get("batch") == AUTO:
+        raise SettingsError("the recipe darknet takes batch and subdivisions from the cfg; leave --batch auto out")
     if "batch" in asked:
         batch = int(asked["batch"])
         if batch < 1:

@@ -55,6 +55,7 @@ class TrainSettings:
     size_px: tuple[int, int] | None = None  # width, height
     epochs: int = 100
     batch: int = 8
+    auto_batch: bool = False  # `batch` is what the recipe wants; `batch_size` settles what is taken
     seed: int = 0
     device: DeviceChoice = DeviceChoice.AUTO
     precision: PrecisionChoice = PrecisionChoice.AUTO
@@ -138,7 +139,7 @@ class TrainSettings:
 
     def _extras(self) -> Flat:
         """What few runs are asked for; left out where it is not, as runs begun before it came have it."""
-        flat: Flat = {name: True for name in ("deterministic", "tensorboard") if getattr(self, name)}
+        flat: Flat = {name: True for name in ("auto_batch", "deterministic", "tensorboard") if getattr(self, name)}
         if self.single_class is not None:
             flat["single_class"] = self.single_class
         if self.leaks is not LeakChoice.REFUSE:
@@ -169,6 +170,7 @@ def settings_from_flat(flat: Mapping[str, Any]) -> TrainSettings:
             size_px=parse_size(flat["size"]) if "size" in flat else None,
             epochs=int(flat["epochs"] if not is_darknets else flat.get("epochs", 0)),
             batch=int(flat["batch"]),
+            auto_batch=_switch(flat, "auto_batch"),
             seed=int(flat["seed"]),
             device=DeviceChoice(flat["device"]),
             precision=PrecisionChoice(flat["precision"]),

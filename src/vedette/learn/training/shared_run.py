@@ -66,7 +66,7 @@ def check_shares(settings: TrainSettings, peers: Peers) -> None:
     Raises:
         SettingsError: a process would have no picture.
     """
-    if settings.batch < peers.count:
+    if settings.batch < peers.count and not settings.auto_batch:
         raise SettingsError(
             f"--batch {settings.batch} is shared out among {peers.count} processes: it must be at least {peers.count}"
         )

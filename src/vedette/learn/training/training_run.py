@@ -23,9 +23,12 @@ from vedette.learn.training.evaluate import Evaluation
 from vedette.learn.training.event_files import EventFiles
 from vedette.learn.training.interrupt import StopRequest, stop_between_steps
 from vedette.learn.training.learner import Learner, StepLosses
-from vedette.learn.training.loading import Batch, batch_stream
+from vedette.learn.training.loading import batch_stream
+from vedette.learn.training.memory import memory_explained
 from vedette.learn.training.pictures_of_run import RunPictures
+from vedette.learn.training.placing import PlacedBatch, placer
 from vedette.learn.training.prepare import Prepared
+from vedette.learn.training.processors import changing_threads
 from vedette.learn.training.recipe_parts import batches_for, schedule_for
 from vedette.learn.training.run_folder import BEST_FILE, LAST_FILE, Row, RunFolder
 from vedette.learn.training.series import Series
@@ -131,7 +134,9 @@ class TrainingRun:
     def run_to_end(self) -> TrainResult | None:
         """Learn until the schedule, the time or the patience ends, then finish the report."""
         learner = self._learner
-        stream = batch_stream(self._maker, learner.step_count, self._mosaic_at)
+        device = learner.arithmetic.device
+        workers = changing_threads(device.type, self._peers.local_count)
+        stream = batch_stream(self._maker, learner.step_count, self._mosaic_at, placer(device), workers)
         stopped = self._standing.is_out_of_patience()
         with ExitStack() as stack:
             stack.enter_context(closing(stream))  # type: ignore[type-var]
@@ -149,7 +154,7 @@ class TrainingRun:
                 stopped = self._is_out_of_patience()
             return self._finish(stopped)
 
-    def _epoch(self, stream: Iterator[Batch]) -> None:
+    def _epoch(self, stream: Iterator[PlacedBatch]) -> None:
         """The rest of the epoch at hand, its validation, and perhaps a checkpoint."""
         learner = self._learner
         epoch, done = divmod(learner.step_count, self._per_epoch)
@@ -159,20 +164,20 @@ class TrainingRun:
         began, first = time.monotonic(), done
         while done < self._per_epoch:
             step_began = time.monotonic()
-            batch = next(stream)
+            placed = next(stream)
             fraction = self._fraction()
             if fraction >= 1.0 and learner.step_count:  # one step at least, when getting ready took all the time
                 break
             rate = self._schedule.rate(learner.step_count, fraction)
             learner.freeze(self._prepared.layers_held(learner.step_count / self._per_epoch, fraction))
-            with explained():
-                losses = learner.step(batch, rate)
+            with explained(), memory_explained(self._settings.batch):
+                losses = learner.step(placed, rate)
             self._estimator.stepped(time.monotonic() - step_began, self._schedule.mosaic(fraction))
             self._add(losses)
             done += 1
             self._progress.advance(1, loss=losses.total, **self._left_figure())
-            if epoch == 0 and batch.number < BATCHES_SHOWN and self._peers.is_first:
-                self._pictures.write_training_batch(batch)
+            if epoch == 0 and placed.batch.number < BATCHES_SHOWN and self._peers.is_first:
+                self._pictures.write_training_batch(placed.batch)
             self._meet()
             if self._is_asked_to_stop() and done < self._per_epoch:
                 self._stop()

@@ -23,14 +23,15 @@ BATCH = 16
 COLUMNS = 7
 
 
-def to_input(pixels_nhwc_rgb: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """`vision.resize.network_tensor` on a device: (batch, 3, height, width) float32 in 0..1, channels last.
+def to_input(pixels_nhwc_rgb: torch.Tensor) -> torch.Tensor:
+    """`vision.resize.network_tensor` where the bytes lie: (batch, 3, height, width) float32 in 0..1, channels last."""
+    return pixels_nhwc_rgb.permute(0, 3, 1, 2).float().div(255.0)
 
-    Bytes, not floats, go to a GPU, from pinned memory.
-    """
-    if device.type == "cuda":
-        pixels_nhwc_rgb = pixels_nhwc_rgb.pin_memory()
-    return pixels_nhwc_rgb.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div(255.0)
+
+def _on_device(pixels_nhwc_rgb: NDArray[np.uint8 | np.float32], device: torch.device) -> torch.Tensor:
+    """Bytes, not floats, go to a GPU, from pinned memory."""
+    pixels = torch.from_numpy(pixels_nhwc_rgb)
+    return pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels
 
 
 def detect_all(
@@ -55,7 +56,7 @@ def detect_all(
             images = np.stack([p.labelled.image_hwc_rgb_u8 for p in pictures])  # (batch, height, width, 3)
             pixels = network_pixels(images, [p.placement for p in pictures])
             with arithmetic.autocast():
-                heads = network(to_input(torch.from_numpy(pixels), arithmetic.device))
+                heads = network(to_input(_on_device(pixels, arithmetic.device)))
             arrays = [head.float().cpu().numpy() for head in heads]  # each (batch, channels, grid height, grid width)
             for row, picture in enumerate(pictures):
                 found[start + row] = detections_from_heads([head[row] for head in arrays], rules, picture.placement)

@@ -25,7 +25,7 @@ TRAIN_PARAMETERS: dict[str, tuple[str, str]] = {
     "model": TEXT,
     "size": (r"[0-9]{1,5}([xX][0-9]{1,5})?", "a number of pixels or WIDTHxHEIGHT, such as 416 or 416x256"),
     "epochs": WHOLE,
-    "batch": WHOLE,
+    "batch": (r"auto|[0-9]{1,19}", "a whole number such as 16, or auto"),
     "seed": WHOLE,
     "device": ("|".join(DEVICES), f"one of {', '.join(DEVICES)}"),
     "precision": ("|".join(PRECISIONS), f"one of {', '.join(PRECISIONS)}"),
