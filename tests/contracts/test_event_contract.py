@@ -7,7 +7,18 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from vedette.contracts.event import BundleReference, Direction, Event, EventData, EventType, json_schema
+from vedette.contracts.event import (
+    BundleReference,
+    Direction,
+    Event,
+    EventData,
+    EventType,
+    RecordingData,
+    RecordingEvent,
+    RecordingEventType,
+    json_schema,
+    parse_event,
+)
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 WALL = "2026-11-22T12:00:00.000Z"
@@ -54,6 +65,22 @@ def test_the_envelope_is_cloud_events_1_0():
         "type": "vedette.line_crossed.v1",
         "datacontenttype": "application/json",
     }
+
+
+@pytest.mark.parametrize("event_type", list(RecordingEventType))
+def test_what_becomes_of_a_recording_fits_the_same_schema(event_type):
+    counts = {"free_bytes": 0, "files": 1, "bytes": 2, "dropped": 3}
+    data = RecordingData(what="clips", wall_time=WALL, folder="clips", disk_full=True, message="no", **counts)
+    event = RecordingEvent(id="r-1", source="vedette/box", type=event_type, time=WALL, subject="clips", data=data)
+    document = json.loads(event.to_json())
+    validator = jsonschema.Draft202012Validator(json_schema())
+    validator.validate(document)
+    assert parse_event(event.to_json()) == event and event.order_key == "clips"
+    other = an_event(line="gate")
+    assert parse_event(other.to_json()) == other and other.order_key == "door"
+    assert not validator.is_valid({**document, "type": "vedette.line_crossed.v1"})
+    with pytest.raises(ValidationError):
+        Event.from_json(event.to_json())
 
 
 @pytest.mark.parametrize(

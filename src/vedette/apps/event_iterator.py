@@ -14,7 +14,7 @@ from vedette.apps.pipeline_file import read_pipeline
 from vedette.apps.run import build_watch, open_page, open_pipeline_detector, start_spawner
 from vedette.apps.watching import Watch
 from vedette.contracts.errors import UnavailableError
-from vedette.contracts.event import Event
+from vedette.contracts.event import AnyEvent, Event
 from vedette.contracts.pipeline import Pipeline
 
 QUEUE_LENGTH = 256
@@ -32,9 +32,10 @@ class _QueueSink:
         self.left = threading.Event()
         self.published = 0
 
-    def publish(self, event: Event) -> None:
-        self.published += 1
-        self.put(event)
+    def publish(self, event: AnyEvent) -> None:
+        if isinstance(event, Event):  # what the loop is about: things seen; of recordings the log tells
+            self.published += 1
+            self.put(event)
 
     def put(self, item: Event | BaseException | None) -> None:
         while not self.left.is_set():

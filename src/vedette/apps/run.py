@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from vedette.edge.live.page import LivePage
     from vedette.edge.stream.spawner import Spawner
 
+PIPE_PATIENCE_S = 2.0  # for whoever reads events from a pipe, where nothing is lost by waiting
+
 
 def run(  # noqa: PLR0913 - the flags of a command
     pipeline: Annotated[Path | None, Parameter(help="a pipeline file (YAML); or give the flags below")] = None,
@@ -304,12 +306,13 @@ def open_sinks(settings: Pipeline) -> list[EventSink]:
     from vedette.edge.messaging.kafka import KafkaSink
     from vedette.edge.messaging.mqtt import MqttSink
 
+    never_late = any(one.is_live or one.realtime for one in settings.cameras)
     sinks: list[EventSink] = []
     with ExitStack() as undo:
         for target in settings.events:
             sink: EventSink
             if isinstance(target, FileTarget):
-                sink = FileSink(Path(target.path))
+                sink = FileSink(Path(target.path), 0.0 if never_late else PIPE_PATIENCE_S)
             else:
                 password = read_secret(target.password_file, target.password_env)
                 sink = MqttSink(target, password) if isinstance(target, MqttTarget) else KafkaSink(target, password)

@@ -1,8 +1,10 @@
 """What a finished run says: the table for people, the document for programs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from vedette.contracts.status import Outlets, RecordingStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,14 @@ class RunSummary:
     events_published: int
     events_lost: int
     sink_errors: Sequence[tuple[str, str]] = ()  # name of the target, what went wrong
-    problems: Sequence[str] = ()  # what stopped beside the cameras, such as a recording
+    outlets: Outlets = field(default_factory=Outlets)  # recording, clips, publishing
 
     @property
     def errors(self) -> list[dict[str, str]]:
         """Every camera that failed or was away at the end, every target that lost events, whatever else stopped."""
         failed = [{"camera": c.name, "message": c.error} for c in self.cameras if c.error]
         lost = [{"target": name, "message": message} for name, message in self.sink_errors]
-        return [*failed, *lost, *({"message": problem} for problem in self.problems)]
+        return [*failed, *lost, *({"message": problem} for problem in self.outlets.problems())]
 
     @property
     def all_failed(self) -> bool:
@@ -89,6 +91,8 @@ class RunSummary:
             "events": {"published": self.events_published, "lost": self.events_lost},
             "engine": self.engine,
             "seconds": round(self.seconds, 3),
+            "problems": list(self.outlets.problems()),
+            **self.outlets.to_json(),
         }
 
     def print(self) -> None:
@@ -117,6 +121,8 @@ class RunSummary:
             print_table("Counts", ["camera", "line or zone", "class", "what", "count"], counted)
         if self.events_published or self.events_lost:
             print_line(f"events: {self.events_published} sent, {self.events_lost} lost")
+        for line in describe_outlets(self.outlets):
+            print_line(line)
 
     def count_rows(self) -> list[list[str]]:
         """One row for each figure in `counts`: camera, line or zone, class, what, how many."""
@@ -131,3 +137,23 @@ class RunSummary:
             for zone, figures in places["zones"].items():
                 rows += [[camera, zone, "", what, str(count)] for what, count in figures.items()]
         return rows
+
+
+def describe_outlets(outlets: Outlets) -> list[str]:
+    """A line for each that was asked for: `recording: 3 files, 12.1 MB in films; 40 frames not recorded`"""
+    lines = [
+        _describe_recording(one, lost)
+        for one, lost in ((outlets.recording, "frames not recorded"), (outlets.clips, "events without a clip"))
+        if one is not None
+    ]
+    for one in outlets.publishing:
+        dropped = f"; {one.dropped} dropped" if one.dropped else ""
+        lines.append(f"published: {one.pictures} pictures, {one.bytes / 1e6:.1f} MB of '{one.camera}'{dropped}")
+    return lines
+
+
+def _describe_recording(one: RecordingStatus, lost: str) -> str:
+    more = f"; {one.dropped} {lost}" if one.dropped else ""
+    again = f"; stopped {one.stops} times" if one.stops > 1 else "; stopped once" if one.stops else ""
+    files = "1 file" if one.files == 1 else f"{one.files} files"
+    return f"{one.what}: {files}, {one.bytes / 1e6:.1f} MB in {one.folder}{again}{more}"

@@ -9,12 +9,13 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 
+from vedette.apps.beside_watching import BesideWatching
 from vedette.apps.kept_counts import add_to_totals, begin_totals
 from vedette.apps.run_report import CameraSummary, RunSummary
 from vedette.apps.stage_times import StageTimes
@@ -23,10 +24,10 @@ from vedette.apps.video import VideoParts
 from vedette.contracts.box_health import BoxHealth
 from vedette.contracts.bundle import BundleManifest
 from vedette.contracts.detections import Detections, Tracks
-from vedette.contracts.event import BundleReference, Event
+from vedette.contracts.event import AnyEvent, BundleReference, Event
 from vedette.contracts.frame import FittedFrame
 from vedette.contracts.pipeline import Anchor, Camera, Pipeline
-from vedette.contracts.ports import Detector, EventSink, FallibleView, FullPicture, SelectiveView, View
+from vedette.contracts.ports import Detector, EventSink, FullPicture, SelectiveView, View
 from vedette.contracts.status import CameraState, CameraStatus, Status
 from vedette.edge.analytics.counts import Counts
 from vedette.edge.analytics.errors import GeometryError
@@ -126,6 +127,8 @@ class Watch:
         reference = BundleReference(name=detector.manifest.name, digest=bundle_digest)
         self._maker = EventMaker(self.box, reference, run, clip_of)
         self._video = None if video is None else video.store
+        self._sending = threading.Lock()
+        self._beside = BesideWatching(outlets.views, video, (self.box, run), self._send)
         self._started_unix_s = time.time()
         self.heat = {} if outlets.page is None else {one.name: HeatMap(pipeline.anchor) for one in pipeline.cameras}
         self.times = StageTimes(self._decoding_s_and_frames, psutil.cpu_count() or 1)
@@ -147,11 +150,13 @@ class Watch:
     def run(self) -> RunSummary:
         """Watch until every camera has ended, failed or been stopped."""
         began = time.monotonic()
+        self._beside.listen()
         try:
             self._stream.run()
         finally:
             for view in self.outlets.views:
                 view.close()
+            self._beside.finish_clips()
             for sink in self.outlets.sinks:
                 sink.close()
         return self._summary(time.monotonic() - began)
@@ -205,8 +210,7 @@ class Watch:
             self.heat[frame.stamp.camera].add(frame.stamp, tracks)
         for event in made:
             watched.events += 1
-            for sink in self.outlets.sinks:
-                sink.publish(event)
+            self._send(event)
             for listener in self.outlets.listeners:
                 listener(event)
         if (batch := self._detector.last) is not None:
@@ -237,7 +241,8 @@ class Watch:
             events=sum(watched.events for watched in self._watched.values()),
             events_lost=sum(sink.lost for sink in self.outlets.sinks),
             health=self._health(),
-            problems=tuple(self._problems()),
+            outlets=self._beside.status(),
+            sink_problems=tuple(self._sink_problems()),
         )
 
     def counts(self) -> dict[str, dict[str, object]]:
@@ -275,9 +280,17 @@ class Watch:
         begin_totals(totals, self.outlets.counted_before.get(camera.name))
         return _Watched(tracker, CameraRules(camera.name, lines, zones, anchor), totals)
 
-    def _problems(self) -> list[str]:
-        """Why views stopped, those that did."""
-        return [view.problem for view in self.outlets.views if isinstance(view, FallibleView) and view.problem]
+    def _send(self, event: AnyEvent) -> None:
+        """To all targets; from the thread of results and from those that write recordings."""
+        with self._sending:
+            for sink in self.outlets.sinks:
+                sink.publish(event)
+
+    def _sink_problems(self) -> Iterator[str]:
+        for sink in self.outlets.sinks:
+            problem = getattr(sink, "problem", None)
+            if problem is not None:
+                yield problem if sink.name in problem else f"{sink.name}: {problem}"
 
     def _wants_picture(self, camera: str) -> bool:
         return any(not isinstance(view, SelectiveView) or view.wants(camera) for view in self._onlookers)
@@ -348,7 +361,7 @@ class Watch:
                 for sink in self.outlets.sinks
                 if sink.lost
             ],
-            problems=self._problems(),
+            outlets=self._beside.status(),
         )
 
 

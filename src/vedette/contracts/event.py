@@ -6,7 +6,7 @@ two equal. An event never changes once made. Source: CloudEvents v1.0.2, section
 
 import json
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -62,11 +62,18 @@ class EventData(_Value):
     bundle: BundleReference
 
 
-class Event(_Value):
-    """A CloudEvents 1.0 envelope around `EventData`."""
-
+class _CloudEvent(_Value):
     specversion: Literal["1.0"] = "1.0"
     id: str = Field(min_length=1, description="unique together with `source`")
+
+    def to_json(self) -> str:
+        """One line of JSON; fields that do not apply are left out."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class Event(_CloudEvent):
+    """A CloudEvents 1.0 envelope around `EventData`."""
+
     source: str = Field(min_length=1, description="vedette/<box>/<camera>")
     type: EventType
     time: str = Field(description="RFC 3339, UTC, the same as data.wall_time")
@@ -75,9 +82,10 @@ class Event(_Value):
     dataschema: str = "urn:vedette:event:v1"
     data: EventData
 
-    def to_json(self) -> str:
-        """One line of JSON; fields that do not apply are left out."""
-        return self.model_dump_json(by_alias=True, exclude_none=True)
+    @property
+    def order_key(self) -> str:
+        """Events of the same key stay in order where a broker has partitions."""
+        return self.data.camera
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Event":
@@ -89,11 +97,68 @@ class Event(_Value):
         return cls.model_validate_json(text)
 
 
+class RecordingEventType(str, Enum):
+    """What may become of files that a run writes beside its events; each is sent once for each time."""
+
+    STOPPED = "vedette.recording_stopped.v1"
+    RESUMED = "vedette.recording_resumed.v1"
+
+    __str__ = str.__str__
+
+
+class RecordingData(_Value):
+    """What stopped, or goes on, and how much there is of it."""
+
+    what: Literal["recording", "clips"] = Field(description="annotated films (`record`), or clips of events")
+    wall_time: str = Field(description="RFC 3339, UTC")
+    folder: str
+    disk_full: bool = Field(description="false: the folder is gone, read-only, or the like")
+    message: str = Field(description="a sentence for a person")
+    free_bytes: int | None = Field(
+        default=None, ge=0, description="left on the disk for this user, where it can be asked"
+    )
+    files: int = Field(ge=0, description="begun in this run")
+    bytes: int = Field(ge=0, description="written in this run")
+    dropped: int = Field(ge=0, description="frames not recorded, events without a clip, in this run")
+
+
+class RecordingEvent(_CloudEvent):
+    """A CloudEvents 1.0 envelope around `RecordingData`: watching goes on, recording does not, or does again."""
+
+    source: str = Field(min_length=1, description="vedette/<box>")
+    type: RecordingEventType
+    time: str = Field(description="RFC 3339, UTC, the same as data.wall_time")
+    subject: str = Field(description="the same as data.what")
+    datacontenttype: Literal["application/json"] = "application/json"
+    dataschema: str = "urn:vedette:event:v1"
+    data: RecordingData
+
+    @property
+    def order_key(self) -> str:
+        """Events of the same key stay in order where a broker has partitions."""
+        return self.data.what
+
+
+AnyEvent: TypeAlias = Event | RecordingEvent
+
+
+def parse_event(text: str | bytes) -> AnyEvent:
+    """Parse one event of any type.
+
+    Raises:
+        pydantic.ValidationError: when it is not an event of this version.
+    """
+    return _ANY_EVENT.validate_json(text)
+
+
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of an event as sent."""
-    schema = TypeAdapter(Event).json_schema(by_alias=True, mode="serialization")
+    schema = _ANY_EVENT.json_schema(by_alias=True, mode="serialization")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:vedette:event:v1",
         **json.loads(json.dumps(schema)),
     }
+
+
+_ANY_EVENT: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)

@@ -1,6 +1,6 @@
 """The few seams between parts: what is wired together in `apps` is passed as one of these."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from vedette.contracts.bundle import BundleManifest
 from vedette.contracts.detections import Detections, Tracks
-from vedette.contracts.event import Event
+from vedette.contracts.event import AnyEvent
 from vedette.contracts.frame import FittedFrame, FrameStamp, Pixels, Placement
+from vedette.contracts.status import RecordingStatus
 
 
 class Detector(Protocol):
@@ -63,7 +64,10 @@ class Tracker(Protocol):
 
 
 class EventSink(Protocol):
-    """Somewhere that events go. `publish` never blocks on a network; what it cannot deliver it counts in `lost`."""
+    """Somewhere that events go. `publish` never blocks on a network; what it cannot deliver it counts in `lost`.
+
+    One caller at a time.
+    """
 
     @property
     def name(self) -> str: ...
@@ -74,7 +78,7 @@ class EventSink(Protocol):
     @property
     def lost(self) -> int: ...
 
-    def publish(self, event: Event) -> None: ...
+    def publish(self, event: AnyEvent) -> None: ...
 
     def close(self) -> None: ...
 
@@ -103,13 +107,25 @@ class View(Protocol):
     def close(self) -> None: ...
 
 
+class RecordingDisk(Protocol):
+    """Where files are written to, and whether they are."""
+
+    def status(self) -> RecordingStatus:
+        """How it is now; from any thread."""
+        ...
+
+    def tell(self, listener: Callable[[RecordingStatus], None]) -> None:
+        """Call back whenever writing stops or goes on, from the thread that writes; now, if it has stopped already."""
+        ...
+
+
 @runtime_checkable
-class FallibleView(View, Protocol):
-    """A view that may stop, for good, while watching goes on."""
+class RecordingView(View, Protocol):
+    """A view that writes files. It may stop, and go on later, while watching goes on."""
 
     @property
-    def problem(self) -> str | None:
-        """Why it stopped, as a sentence; None while it goes on."""
+    def disk(self) -> RecordingDisk:
+        """How its writing is."""
         ...
 
 

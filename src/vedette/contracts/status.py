@@ -97,6 +97,89 @@ class CameraStatus:
         return document
 
 
+class OutletState(str, Enum):
+    """Whether what stands beside watching works: recording, clips, publishing."""
+
+    WAITING = "waiting"  # to publish: nothing has arrived at the server yet
+    WORKING = "working"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStatus:
+    """Films or clips that are written to a folder; `problem` is a sentence for a person. It goes on when it can."""
+
+    what: str  # "recording" or "clips"
+    folder: str
+    state: OutletState = OutletState.WORKING
+    problem: str | None = None
+    disk_full: bool = False
+    stopped_since_unix_s: float | None = None
+    stops: int = 0  # how often it stopped
+    files: int = 0
+    bytes: int = 0
+    removed: int = 0  # clips, by their quota
+    dropped: int = 0  # frames not recorded; events without a clip
+    free_bytes: int | None = None  # of the disk, for this user
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields but `what` under their own names."""
+        return {name: getattr(self, name) for name in RECORDING_FIELDS} | {"state": self.state.value}
+
+
+RECORDING_FIELDS = (
+    "state", "problem", "disk_full", "stopped_since_unix_s", "stops", "files", "bytes", "removed", "dropped",
+    "free_bytes", "folder",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PublishingStatus:
+    """One camera's way to a media server; `url` is without secrets."""
+
+    camera: str
+    url: str
+    state: OutletState = OutletState.WAITING
+    problem: str | None = None
+    stopped_since_unix_s: float | None = None
+    stops: int = 0
+    pictures: int = 0
+    bytes: int = 0
+    dropped: int = 0  # pictures that the server could not take in time, or that came while it was away
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields under their own names."""
+        return {name: getattr(self, name) for name in PUBLISHING_FIELDS} | {"state": self.state.value}
+
+
+PUBLISHING_FIELDS = (
+    "camera", "url", "state", "problem", "stopped_since_unix_s", "stops", "pictures", "bytes", "dropped",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """What stands beside watching; None or empty where it was not asked for."""
+
+    recording: RecordingStatus | None = None
+    clips: RecordingStatus | None = None
+    publishing: tuple[PublishingStatus, ...] = ()
+
+    def problems(self) -> tuple[str, ...]:
+        """A sentence for each that has stopped."""
+        said = [one.problem for one in (self.recording, self.clips) if one is not None]
+        said += [one.problem for one in self.publishing]
+        return tuple(problem for problem in said if problem is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Under `recording`, `clips` (an object or null each) and `publishing` (a list)."""
+        return {
+            "recording": None if self.recording is None else self.recording.to_json(),
+            "clips": None if self.clips is None else self.clips.to_json(),
+            "publishing": [one.to_json() for one in self.publishing],
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """The whole run: every camera in the order of the pipeline, and what detects."""
@@ -109,7 +192,13 @@ class Status:
     events: int = 0
     events_lost: int = 0
     health: BoxHealth | None = None  # of the machine; None where it has no sensor
-    problems: tuple[str, ...] = ()  # sentences for a person: what stopped beside the cameras, such as a recording
+    outlets: Outlets = field(default_factory=Outlets)
+    sink_problems: tuple[str, ...] = ()  # sentences for a person: targets that events do not reach at the moment
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Sentences for a person: what has stopped beside the cameras, such as a recording."""
+        return (*self.outlets.problems(), *self.sink_problems)
 
     def camera(self, name: str) -> CameraStatus | None:
         """The camera of that name, if there is one."""
@@ -121,4 +210,5 @@ class Status:
             name: getattr(self, name) for name in ("engine", "bundle", "box", "started_unix_s", "events", "events_lost")
         }
         document["health"] = None if self.health is None else self.health.to_json()
-        return {**document, "problems": list(self.problems), "cameras": [camera.to_json() for camera in self.cameras]}
+        document |= {"problems": list(self.problems), **self.outlets.to_json()}
+        return {**document, "cameras": [camera.to_json() for camera in self.cameras]}

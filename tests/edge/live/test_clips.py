@@ -13,12 +13,14 @@ import pytest
 from live_video import begin_again, read_packets
 
 from simulators.clips import write_clip
+from small_disk import small_disk
 from vedette.contracts.frame import FrameStamp
+from vedette.contracts.status import OutletState, RecordingStatus
 from vedette.edge.live import clips as clips_module
+from vedette.edge.live import recording_disk
 from vedette.edge.live.clip_shelf import ClipQuota, ClipShelf, clip_name
 from vedette.edge.live.clips import Clips
 from vedette.edge.live.errors import RecordingFolderError
-from vedette.edge.live.recorder import WholeFile
 from vedette.edge.live.video_store import VideoStore
 
 FPS, GOP = 25, 25
@@ -111,33 +113,34 @@ def test_without_video_there_is_no_clip_and_the_event_says_none(tmp_path: Path) 
 def test_a_full_disk_is_said_once_and_clips_go_on_when_there_is_room(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    full = [True]
-    write = WholeFile.write
-
-    def fill(self: WholeFile, data: bytes) -> int:
-        if full[0] and self.tell():
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(self, data)
-
-    monkeypatch.setattr(WholeFile, "write", fill)
-    monkeypatch.setattr(clips_module, "AGAIN_S", 0.0)
-    store = VideoStore(["north"])
-    clips = Clips(tmp_path, store, ["north"], before_s=1, after_s=1)
-    store("north", read_packets(film)[:100])
-    with caplog.at_level(logging.WARNING):
-        for number in range(2):
-            clips.plan(stamp(2.0 + number / 10), f"e-{number}")
-            wait_for(lambda: clips.problem)
-            wait_for(lambda: clips._cameras["north"].open is None)
-    assert [record.getMessage() for record in caplog.records] == [
-        f"no clips are cut: cannot write to {tmp_path}: No space left on device; watching goes on, and clips do when "
-        "that is mended"
-    ]
-    full[0] = False
-    name = clips.plan(stamp(2.5), "e-3")
-    clips.close()
-    assert clips.problem is None
-    assert times_s(tmp_path / str(name))
+    monkeypatch.setattr(recording_disk, "KEPT_FREE_BYTES", 0)  # to the last byte
+    monkeypatch.setattr(recording_disk, "LOOK_AGAIN_S", 0.05)
+    packets = read_packets(film)[:100]
+    told: list[RecordingStatus] = []
+    with small_disk(tmp_path / "disk", 1 << 20) as disk, caplog.at_level(logging.WARNING):
+        (disk.path / "north").mkdir()
+        disk.fill()
+        store = VideoStore(["north"])
+        clips = Clips(disk.path, store, ["north"], before_s=1, after_s=1)
+        clips.disk.tell(told.append)
+        store("north", packets)
+        clips.plan(stamp(2.0), "e-1")
+        wait_for(lambda: clips.problem)
+        missed = clips.missed
+        assert clips.plan(stamp(2.1), "e-2") is None and clips.missed == missed + 1
+        wait_for(lambda: clips._cameras["north"].open is None)
+        disk.clear()
+        wait_for(lambda: clips.problem is None)
+        name = clips.plan(stamp(2.5), "e-3")
+        clips.close()
+        assert times_s(disk.path / str(name))
+    problem = f"no clips are cut: cannot write to {disk.path}: No space left on device"
+    stopped, back = told
+    assert (stopped.state, stopped.problem, stopped.disk_full) == (OutletState.STOPPED, problem, True)
+    assert (back.state, back.problem, back.stops, back.dropped) == (OutletState.WORKING, None, 1, 1)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first == f"{problem}; watching goes on, and clips do when that is mended"
+    assert second.startswith(f"clips are cut to {disk.path} again after")
 
 
 def test_a_quota_that_cannot_be_kept_is_said_and_clips_go_on_when_it_can(
@@ -152,14 +155,17 @@ def test_a_quota_that_cannot_be_kept_is_said_and_clips_go_on_when_it_can(
         tidy(self, spared)
 
     monkeypatch.setattr(ClipShelf, "tidy", refuse)
-    monkeypatch.setattr(clips_module, "AGAIN_S", 0.0)
+    monkeypatch.setattr(recording_disk, "LOOK_AGAIN_S", 0.05)
     store = VideoStore(["north"])
     clips = Clips(tmp_path, store, ["north"], before_s=1, after_s=1)
     store("north", read_packets(film)[:100])
     first = clips.plan(stamp(2.0), "e-1")
     wait_for(lambda: clips.problem)
     wait_for(lambda: clips._cameras["north"].open is None)
+    time.sleep(0.3)
+    assert clips.disk.status().stops == 1, "it is not said again and again"
     refused[0] = False
+    wait_for(lambda: clips.problem is None)
     second = clips.plan(stamp(2.5), "e-2")
     clips.close()
     assert times_s(tmp_path / str(first)) and times_s(tmp_path / str(second))

@@ -63,6 +63,12 @@ def test_the_cameras_own_pictures_arrive_at_a_place_for_each(clip: Path) -> None
                 assert slices[0][0] & 0x1F == 5, "it begins with a keyframe"
                 assert set(slices) <= pictures(clip)
                 assert "H264/90000" in server.descriptions[f"/wall/{camera}"]
+            until = time.monotonic() + 20
+            while not all(one.pictures for one in publishing.status()) and time.monotonic() < until:
+                time.sleep(0.05)
+            north, south = publishing.status()
+            assert (north.camera, north.url, north.state.value) == ("north", f"{server.url}/wall/north", "working")
+            assert north.problem is None and min(north.pictures, south.pictures, north.bytes) > 0
             words = " ".join(psutil.Process(publishing.pid).cmdline())
             assert SECRET not in words
         assert sorted(said) == [f"camera '{c}': published at {server.url}/wall/{c}" for c in ("north", "south")]
@@ -126,6 +132,10 @@ def test_a_server_that_never_answers_or_refuses_is_said_once_and_stops_nothing(c
                 publishing = Publishing(store, ["north"], target, say)
                 assert heard.wait(30)
                 time.sleep(2.5)  # it tries again, and says nothing more
+                (status,) = publishing.status()
+                assert (status.state.value, status.stops, status.pictures) == ("stopped", 1, 0)
+                assert said[0].startswith(str(status.problem)) and status.stopped_since_unix_s is not None
+                assert "canary" not in repr(status)
                 began = time.monotonic()
                 publishing.close()
                 assert time.monotonic() - began < 2

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -14,7 +15,10 @@ import numpy as np
 import pytest
 from live_wall import DrawnPicture, camera_status, stamp, status, tracks
 
+from small_disk import small_disk
 from vedette.contracts.frame import FrameStamp
+from vedette.edge.live import recorder as recorder_module
+from vedette.edge.live import recording_disk
 from vedette.edge.live.errors import RecordingFolderError
 from vedette.edge.live.recorder import QUEUE_LENGTH, Recorder
 
@@ -222,8 +226,42 @@ def test_a_full_disk_stops_the_recording_with_one_warning_and_nothing_else(tmp_p
     dropped, problem = done.stdout.splitlines()
     assert 50 < int(dropped) < 200
     assert problem.startswith(f"recording stopped: cannot write to {tmp_path}: File too large")
-    assert done.stderr.splitlines() == [f"{problem}; watching goes on"]
+    assert done.stderr.splitlines() == [f"{problem}; watching goes on, and recording does when that is mended"]
     assert len(times_s(tmp_path / "north.mp4")) >= 30  # what fitted plays
+
+
+def test_a_recording_goes_on_in_new_files_when_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording_disk, "LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr(recording_disk, "ASK_EVERY_S", 0.0)
+    monkeypatch.setattr(recorder_module, "LOOK_EVERY_S", 0.02)
+    with small_disk(tmp_path / "disk", 2 << 20) as disk, Recorder(disk.path, lossless=True) as recorder:
+        number = 0
+
+        def show_until(condition: Callable[[], object]) -> None:
+            nonlocal number
+            until = time.monotonic() + 20
+            while not condition():
+                assert time.monotonic() < until
+                recorder.show(at("north", number / 10), DrawnPicture(number, 320, 180), tracks(), {})
+                number += 1
+                time.sleep(0.002)
+
+        show_until(lambda: recorder.disk.status().bytes > 20_000)
+        disk.fill(but_bytes=24_000)
+        show_until(lambda: recorder.problem)
+        assert disk.free_bytes > 20_000, "events and counts still find room"
+        dropped = recorder.dropped.get("north", 0)
+        show_until(lambda: recorder.dropped["north"] >= dropped + 5)
+        disk.clear()
+        show_until(lambda: len(recorder.paths) == 2)
+        show_until(lambda: recorder.disk.status().bytes > 60_000)
+        recorder.close()
+        status = recorder.disk.status()
+        assert (status.state.value, status.stops, status.files) == ("working", 1, 2)
+        assert status.bytes == sum(path.stat().st_size for path in recorder.paths)
+        assert len(times_s(recorder.paths[0])) + len(times_s(recorder.paths[1])) == number - recorder.dropped["north"]
 
 
 def test_a_film_refused_midway_leaves_the_caller_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

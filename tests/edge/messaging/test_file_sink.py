@@ -2,8 +2,11 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -98,3 +101,50 @@ def test_when_there_is_room_again_writing_goes_on_with_a_whole_line(tmp_path):
     lines = path.read_text().splitlines()
     assert [json.loads(line)["id"] for line in (lines[0], lines[-1])] == ["e-0", "e-3"]
     assert len(lines) == 3
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nobody(tmp_path, caplog):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    sink = FileSink(path)  # waits for no reader
+    event, count = make_events(1)[0], 1000
+    with caplog.at_level(logging.WARNING):
+        for _ in range(count):
+            sink.publish(event)
+        assert (sink.published + sink.lost, sink.lost > 0) == (count, True)
+        assert sink.problem == (
+            f"events cannot be written to {path} (nobody reads from this pipe, and it is full) and are being lost"
+        )
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # now somebody does
+        waiting = sink.published
+        text = os.read(reader, 1 << 20)
+        sink.publish(event)
+        text += os.read(reader, 1 << 20)
+    sink.close()
+    os.close(reader)
+    assert sink.problem is None and sink.published == waiting + 1
+    assert [Event.from_json(line) for line in text.splitlines() if line] == [event] * sink.published
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "nobody reads from this pipe" in first and second.startswith(f"events are written to {path} again; ")
+
+
+def test_who_may_wait_waits_for_a_slow_reader_of_a_pipe_and_loses_nothing(tmp_path):
+    path, event, count = tmp_path / "pipe", make_events(1)[0], 600
+    os.mkfifo(path)
+    sink = FileSink(path, patience_s=20.0)
+    lines = []
+
+    def read() -> None:
+        with path.open() as pipe:
+            while len(lines) < count:
+                lines.append(pipe.readline())
+                time.sleep(0.0002)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(count):
+        sink.publish(event)
+    reader.join()
+    sink.close()
+    assert (sink.published, sink.lost) == (count, 0)
+    assert all(Event.from_json(line) == event for line in lines)

@@ -3,7 +3,7 @@
 Guarantees: `plan` and everything else that the pipeline calls return at once; a clip begins with a keyframe, no later
 than the pre-roll asks where that is kept; events that follow each other share a clip, up to `LONGEST_S`; what was
 written plays after kill -9 (fragments; the length is put in at the end); the quota is kept; a full disk or a folder
-that is gone is said once, and watching goes on, and so do clips when there is room again.
+that is gone is said once, and watching goes on, and so do clips when there is room again (`recording_disk`).
 """
 
 import logging
@@ -17,6 +17,7 @@ from vedette.contracts.frame import FrameStamp
 from vedette.edge.live.clip_shelf import ClipQuota, ClipShelf, clip_name
 from vedette.edge.live.fmp4 import Sample, duration_place, fragment, initialisation
 from vedette.edge.live.recorder import WholeFile, check_folder
+from vedette.edge.live.recording_disk import RecordingDisk
 from vedette.edge.live.video_store import VideoStore
 from vedette.edge.live.video_track import Picture, VideoStart, VideoTrack
 
@@ -25,7 +26,6 @@ LONGEST_S = 300.0  # of one clip, however many events there are
 WRITE_EVERY_S = 0.25
 SILENT_S = 10.0  # a camera that sends nothing any more ends its clip
 TIDY_EVERY_S = 60.0
-AGAIN_S = 30.0  # after the disk was full
 _LOG = logging.getLogger(__name__)
 
 __all__ = ["ClipQuota", "Clips"]
@@ -71,19 +71,24 @@ class Clips:
         """
         check_folder(folder)
         self.shelf = ClipShelf(folder, quota or ClipQuota())
+        self.disk = RecordingDisk("clips", folder, "no clips are cut", lambda: self.shelf.tidy(()))
         self.written = self.missed = 0
-        self.problem: str | None = None
         self._before_s, self._after_s = before_s, after_s
         self._keep_s = before_s + LATE_S
         self._store = store
         self._lock = threading.Lock()
         self._cameras = {camera: _Camera() for camera in cameras}
-        self._problem_s = self._tidied_s = float("-inf")
+        self._tidied_s = float("-inf")
         self._stop = threading.Event()
         for camera in cameras:
             store.acquire(camera, self._keep_s)
         self._thread = threading.Thread(target=self._work, name="vedette-clips", daemon=True)
         self._thread.start()
+
+    @property
+    def problem(self) -> str | None:
+        """Why no clips are cut at the moment."""
+        return self.disk.problem
 
     def plan(self, stamp: FrameStamp, event_id: str) -> str | None:
         """Begin a clip for what happened in this frame, or lengthen the one that is being cut; its name.
@@ -98,8 +103,9 @@ class Clips:
                 clip.to_s = max(clip.to_s, until_s)
                 return clip.name
             track = self._store.tracks[stamp.camera]
-            if self._stop.is_set() or not track.groups or now < self._problem_s + AGAIN_S:
+            if self._stop.is_set() or not track.groups or self.problem is not None:
                 self.missed += 1
+                self.disk.count(dropped=1)
                 return None
             name = clip_name(stamp.camera, stamp.captured_unix_s, event_id)
             from_s = stamp.media_time_s - self._before_s
@@ -122,9 +128,13 @@ class Clips:
         self._look(ending=True)
 
     def _look(self, *, ending: bool = False) -> None:
+        if not self.disk.is_back():
+            return
         with self._lock:
             clips = [clip for camera in self._cameras.values() for clip in camera.clips]
         try:
+            if clips:
+                self.disk.check()
             for clip in clips:
                 self._write(clip, ending=ending)
             self._tidy(clips)
@@ -152,32 +162,33 @@ class Clips:
             if clip.writer is None and wanted:
                 clip.path.parent.mkdir(exist_ok=True)
                 clip.writer = _Writer(clip.path, wanted[0].start, wanted[0].dts_ticks)
+                self.disk.count(files=1, size_bytes=clip.writer.whole_bytes)
             if clip.writer is not None and wanted:
+                before = clip.writer.whole_bytes
                 over |= not clip.writer.write(wanted)
+                self.disk.count(size_bytes=clip.writer.whole_bytes - before)
             clip.serial = pictures[-1].serial
         if over or now > clip.heard_s + SILENT_S:
             if clip.writer is not None:
                 clip.writer.close()
                 self.written += 1
                 self._tidied_s = float("-inf")
-                self.problem = None
             clip.done = True  # not before: one that cannot be closed is given up
 
     def _tidy(self, clips: Sequence[_Clip]) -> None:
         now = time.monotonic()
         if now >= self._tidied_s + TIDY_EVERY_S:
             self._tidied_s = now
+            removed = self.shelf.removed
             self.shelf.tidy({clip.path for clip in clips if not clip.done})
+            self.disk.count(removed=self.shelf.removed - removed)
 
     def _give_up(self, error: OSError, clips: Sequence[_Clip]) -> None:
-        self._problem_s = time.monotonic()
-        if self.problem is None:
-            self.problem = f"no clips are cut: cannot write to {self.shelf.folder}: {error.strerror or error}"
-            _LOG.warning("%s; watching goes on, and clips do when that is mended", self.problem)
         for clip in clips:
             if clip.writer is not None and not clip.done:
                 clip.writer.abandon()
             clip.done = True
+        self.disk.stop(error)
 
 
 class _Writer:
@@ -192,7 +203,7 @@ class _Writer:
         head = initialisation(start.record, form.width_px, form.height_px, form.quarter_turns, 0)
         self._duration_at = duration_place(head)
         self._file = WholeFile(path, "xb")
-        self._whole_bytes = 0
+        self.whole_bytes = 0
         try:
             self._put(head)
         except OSError:
@@ -223,13 +234,13 @@ class _Writer:
         """After an error: cut off half a fragment at the end; nothing at all is removed."""
         path = Path(str(self._file.name))
         try:
-            self._file.truncate(self._whole_bytes)
+            self._file.truncate(self.whole_bytes)
             self._file.close()
-            if not self._whole_bytes:
+            if not self.whole_bytes:
                 path.unlink(missing_ok=True)
         except OSError:
             _LOG.debug("%s: left as it is", path)
 
     def _put(self, data: bytes) -> None:
         self._file.write(data)
-        self._whole_bytes += len(data)
+        self.whole_bytes += len(data)

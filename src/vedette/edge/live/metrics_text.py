@@ -18,6 +18,19 @@ GATE_COUNTERS = {
     "gated_slots": ("gated_detections", "detections spared since nothing happened"),
 }
 CAMERA_GAUGES = {"fps": "frames decoded a second", "detections_per_s": "frames detected on a second"}
+RECORDING_COUNTERS = {
+    "stops": "how often writing stopped, such as on a full disk",
+    "files": "files begun",
+    "bytes": "bytes written",
+    "removed": "clips removed by their quota",
+    "dropped": "frames not recorded, events without a clip",
+}
+PUBLISHING_COUNTERS = {
+    "stops": "how often the media server went away",
+    "pictures": "pictures sent to the media server",
+    "bytes": "bytes sent to the media server",
+    "dropped": "pictures that the media server did not get",
+}
 RUN_COUNTERS = {"events": "events", "events_lost": "events that no target took"}
 RUN_GAUGES = {
     "process_cpu_percent": "processor time of this program; 100 is one core",
@@ -59,6 +72,7 @@ def metrics_text(status: Mapping[str, Any], figures: Mapping[str, Any] | None = 
         for c in cameras
     ]
     _add(lines, "vedette_camera_offline_seconds", "gauge", "how long a camera has been away; 0 while it is here", away)
+    _add_outlets(lines, status)
     _add_states(lines, cameras)
     _add_health(lines, status.get("health") or {})
     if figures is not None:
@@ -106,6 +120,23 @@ def _add_totals(lines: list[str], totals: Mapping[str, Any]) -> None:
     ]
     words = "objects that entered, left or stayed in a zone, with those counted before this run"
     _add(lines, "vedette_zone_objects_total", "counter", words, passed)
+
+
+def _add_outlets(lines: list[str], status: Mapping[str, Any]) -> None:
+    """Recording, clips and publishing, those that were asked for."""
+    recorded = [({"what": what}, status[what]) for what in ("recording", "clips") if status.get(what)]
+    published = [({"camera": one["camera"]}, one) for one in status.get("publishing") or ()]
+    for kind, ones, counters, words in (
+        ("recording", recorded, RECORDING_COUNTERS, "1 while it is written, 0 while it has stopped"),
+        ("publish", published, PUBLISHING_COUNTERS, "1 while a camera's video arrives at the media server"),
+    ):
+        working = [(labels, int(one["state"] == "working")) for labels, one in ones]
+        _add(lines, f"vedette_{kind}_working", "gauge", words, working)
+        for name, meaning in counters.items():
+            samples = [(labels, one[name]) for labels, one in ones]
+            _add(lines, f"vedette_{kind}_{name}_total", "counter", meaning, samples)
+    free = [(labels, one["free_bytes"]) for labels, one in recorded]
+    _add(lines, "vedette_recording_disk_free_bytes", "gauge", "free on the disk that is written to", free)
 
 
 def _add_stages(lines: list[str], figures: Mapping[str, Any]) -> None:

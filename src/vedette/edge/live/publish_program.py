@@ -2,11 +2,13 @@
 
 A process of its own, because FFmpeg's RTSP muxer holds Python's lock while it connects: a server that does not answer
 would stop the whole run for seconds. It ends when its input does. Each camera has a thread and a bounded queue; a
-connection that breaks is tried again with growing pauses. Reports go to standard output, a line of JSON each.
+connection that breaks is tried again with growing pauses. Reports (whether it is up, what was sent and dropped so far)
+go to standard output, a line of JSON each.
 """
 
 import io
 import json
+import os
 import queue
 import random
 import struct
@@ -28,6 +30,7 @@ HEAD = struct.Struct(">BHIqqIB")  # kind, camera, size; dts, pts, duration, keyf
 MOST_QUEUED = 300  # pictures of a camera: 10 s
 TIMEOUT_S = 5.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+REPORT_EVERY_S = 1.0
 TIME_BASE = Fraction(1, 90_000)
 
 
@@ -53,6 +56,8 @@ class Publisher:
         self._start = b""
         self._pause_s = FIRST_PAUSE_S
         self._holed = False  # something of what was queued was let go
+        self._pictures = self._bytes = self._dropped = 0
+        self._reported_s = 0.0
         threading.Thread(target=self._run, name=f"publish-{camera}", daemon=True).start()
 
     def put(self, item: Item) -> None:
@@ -63,8 +68,10 @@ class Publisher:
             self.items.put_nowait(item)
         except queue.Full:
             self._holed = True
+            self._dropped += 1 + self.items.qsize()
             while not self.items.empty():
                 self.items.get_nowait()
+            self._report()
 
     def _run(self) -> None:
         while True:
@@ -73,7 +80,7 @@ class Publisher:
                 self._pause_s = FIRST_PAUSE_S
             except (FFmpegError, OSError, ValueError) as error:
                 words = why_not_trusted(self._url, self._ca_file) or getattr(error, "strerror", None)
-                report(self.camera, up=False, error=words or type(error).__name__)
+                self._report(up=False, error=words or type(error).__name__)
                 time.sleep(self._pause_s * random.uniform(0.7, 1.3))
                 self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
@@ -88,11 +95,15 @@ class Publisher:
             try:
                 stream = output.add_stream_from_template(template.streams.video[0])
                 output.start_encoding()
-                report(self.camera, up=True)
+                self._report(up=True)
                 item: Item | None = first
                 while item is not None:
                     output.mux_one(packet_of(item, stream))
                     self._pause_s = FIRST_PAUSE_S
+                    self._pictures += 1
+                    self._bytes += len(item.data)
+                    if time.monotonic() >= self._reported_s + REPORT_EVERY_S:
+                        self._report()
                     item = self.items.get()
                     if item.kind == START or self._holed:  # what was lost may have been a start, too
                         return
@@ -104,6 +115,11 @@ class Publisher:
             item = self.items.get()
             if item.kind == PICTURE and item.is_keyframe and self._start:
                 return item
+            self._dropped += item.kind == PICTURE
+
+    def _report(self, **what: object) -> None:
+        self._reported_s = time.monotonic()
+        report(self.camera, pictures=self._pictures, bytes=self._bytes, dropped=self._dropped, **what)
 
 
 def packet_of(item: Item, stream: Any) -> "Packet[Any]":
@@ -126,8 +142,7 @@ def close(output: Any) -> None:
 
 def report(camera: str, **what: object) -> None:
     """A line for the parent."""
-    sys.stdout.write(json.dumps({"camera": camera, **what}) + "\n")
-    sys.stdout.flush()
+    os.write(sys.stdout.fileno(), json.dumps({"camera": camera, **what}).encode() + b"\n")  # one write a line
 
 
 def main(source: BinaryIO | None = None) -> None:

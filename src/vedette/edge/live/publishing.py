@@ -11,12 +11,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from vedette.contracts.camera_url import hide_query_secrets
+from vedette.contracts.status import OutletState, PublishingStatus
 from vedette.edge.live.publish_program import HEAD, PICTURE, START, TARGET
 from vedette.edge.live.video_store import VideoStore
 from vedette.edge.live.video_track import VideoTrack
@@ -27,6 +29,7 @@ POLL_S = 0.05
 KEEP_S = 2.0
 END_S = 1.0
 AGAIN_S = 2.0  # after the program died
+COUNTED = ("pictures", "bytes", "dropped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,10 @@ class PublishTarget:
 class _Camera:
     name: str
     track: VideoTrack
+    status: PublishingStatus
     serial: int = 0
     start: int = 0
+    counted: dict[str, int] = field(default_factory=dict)  # by programs that have died
 
 
 class Publishing:
@@ -69,8 +74,9 @@ class Publishing:
         self, store: VideoStore, cameras: Sequence[str], target: PublishTarget, say: Callable[[str], None]
     ) -> None:
         self._store, self._target, self._say = store, target, say
-        self._cameras = [_Camera(name, store.acquire(name, KEEP_S)) for name in cameras]
-        self.up: dict[str, bool | None] = dict.fromkeys(cameras)
+        self._cameras = [
+            _Camera(name, store.acquire(name, KEEP_S), PublishingStatus(name, target.shown(name))) for name in cameras
+        ]
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._work, name="vedette-publish", daemon=True)
@@ -87,6 +93,10 @@ class Publishing:
         self._thread.join()
         for camera in self._cameras:
             self._store.release(camera.name, KEEP_S)
+
+    def status(self) -> tuple[PublishingStatus, ...]:
+        """Each camera's; from any thread."""
+        return tuple(camera.status for camera in self._cameras)
 
     @property
     def pid(self) -> int | None:
@@ -122,6 +132,7 @@ class Publishing:
         )
         for camera in self._cameras:
             camera.serial = camera.start = 0
+            camera.counted = {name: getattr(camera.status, name) for name in COUNTED}
         return process
 
     def _feed(self, process: "subprocess.Popen[bytes]") -> None:
@@ -162,15 +173,25 @@ class Publishing:
             self._tell(lines)
 
     def _tell(self, lines: Iterable[bytes]) -> None:
+        cameras = {camera.name: camera for camera in self._cameras}
         for line in lines:
             told = json.loads(line)
-            camera, up = told["camera"], told["up"]
-            before, self.up[camera] = self.up.get(camera), up
-            shown = self._target.shown(camera)
-            if up and not before:
-                self._say(f"camera '{camera}': published at {shown}")
-            elif not up and before is not False:
-                self._say(
-                    f"camera '{camera}': cannot be published at {shown} ({told['error']}); it is tried again, and "
-                    "watching goes on"
-                )
+            camera = cameras[told["camera"]]
+            counts = {name: camera.counted[name] + told[name] for name in COUNTED}
+            camera.status = replace(camera.status, **counts)
+            if "up" in told:
+                self._turn(camera, None if told["up"] else str(told["error"]))
+
+    def _turn(self, camera: _Camera, error: str | None) -> None:
+        """The video arrives, or does not; said when that is news."""
+        before, name = camera.status, camera.name
+        if error is None:
+            camera.status = replace(before, state=OutletState.WORKING, problem=None, stopped_since_unix_s=None)
+            if before.state is not OutletState.WORKING:
+                self._say(f"camera '{name}': published at {before.url}")
+            return
+        problem = f"camera '{name}': cannot be published at {before.url} ({error})"
+        camera.status = replace(before, state=OutletState.STOPPED, problem=problem)
+        if before.state is not OutletState.STOPPED:
+            camera.status = replace(camera.status, stopped_since_unix_s=time.time(), stops=before.stops + 1)
+            self._say(f"{problem}; it is tried again, and watching goes on")

@@ -3,11 +3,11 @@
 Guarantees: `show` only queues (or, when `lossless`, waits for room in the queue, for files that are read as fast as
 they can be); every file begins with a key frame and is written in fragments of at most a second, so that it plays after
 `close` and, up to the last second, after kill -9; an existing file is never overwritten; a full disk stops the
-recording, not the watching. A picture of another size begins a new file.
+recording, not the watching (`recording_disk`), and new files begin when there is room again. A picture of another size
+begins a new file.
 """
 
 import io
-import logging
 import re
 import tempfile
 import threading
@@ -29,14 +29,15 @@ from vedette.contracts.ports import FullPicture
 from vedette.contracts.status import Status
 from vedette.edge.live.errors import RecordingFolderError
 from vedette.edge.live.overlay import draw_counts, draw_rules, draw_tracks
+from vedette.edge.live.recording_disk import RecordingDisk
 
 MAX_WIDTH_PX = 1280
 QUEUE_LENGTH = 32
 TIME_BASE = Fraction(1, 90_000)  # MPEG's clock
 KEY_FRAME_EVERY_S = 1.0
 MOV_FLAGS = "frag_keyframe+empty_moov+default_base_moof"
+LOOK_EVERY_S = 0.5  # while nothing can be recorded: whether the disk is asked again
 X264_OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "crf": "24"}  # no look-ahead: nothing is held back
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,10 @@ class Recorder:
         self.lossless = lossless
         self._status_of = status
         check_folder(folder)
+        self.disk = RecordingDisk("recording", folder, "recording stopped")
         self._changed = threading.Condition()
         self._queue: deque[_Shown] = deque()
         self._closing = False
-        self._problem: str | None = None
         self._dropped: Counter[str] = Counter()
         self._films: dict[str, _Film] = {}
         self._paths: list[Path] = []
@@ -78,8 +79,8 @@ class Recorder:
 
     @property
     def problem(self) -> str | None:
-        """Why the recording stopped, when it did."""
-        return self._problem
+        """Why nothing is recorded at the moment."""
+        return self.disk.problem
 
     @property
     def paths(self) -> list[Path]:
@@ -91,13 +92,13 @@ class Recorder:
         with self._changed:
             if self.lossless:
                 self._changed.wait_for(
-                    lambda: len(self._queue) < QUEUE_LENGTH or self._closing or self._problem is not None
+                    lambda: len(self._queue) < QUEUE_LENGTH or self._closing or self.problem is not None
                 )
-            if self._closing or self._problem is not None:
-                self._dropped[stamp.camera] += 1
+            if self._closing or self.problem is not None:
+                self._drop(stamp.camera)
                 return
             if len(self._queue) >= QUEUE_LENGTH:
-                self._dropped[self._queue.popleft().stamp.camera] += 1
+                self._drop(self._queue.popleft().stamp.camera)
             self._queue.append(_Shown(stamp, picture, tracks, counts))
             self._changed.notify_all()
 
@@ -114,18 +115,39 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _drop(self, camera: str) -> None:
+        self._dropped[camera] += 1
+        self.disk.count(dropped=1)
+
     def _work(self) -> None:
+        while self._record_some():
+            continue
+
+    def _record_some(self) -> bool:
+        """Record until the end or until the disk is full; false at the end."""
         shown: _Shown | None = None
         try:
             while (shown := self._take()) is not None:
+                self.disk.check()
                 self._write(shown)
             for film in self._films.values():
-                film.close()
+                self._finish(film)
         except (OSError, av.error.FFmpegError) as error:
             self._give_up(error, shown)
+            return self._wait_for_room()
         except BaseException as bug:  # a thread's last stop: nobody may wait for it in vain; it goes on from here
-            self._give_up(bug, shown)
+            self._give_up(bug, shown, for_good=True)
             raise
+        return False
+
+    def _wait_for_room(self) -> bool:
+        """Whether there is some; false when the recording is closed before."""
+        while True:
+            with self._changed:
+                if self._changed.wait_for(lambda: self._closing, LOOK_EVERY_S):
+                    return False
+            if self.disk.is_back():
+                return True
 
     def _take(self) -> _Shown | None:
         with self._changed:
@@ -142,13 +164,18 @@ class Recorder:
         film = self._films.get(stamp.camera)
         if film is None or film.picture_size != image.shape[1::-1]:
             if film is not None:
-                film.close()
+                self._finish(film)
             film = self._begin(stamp, image)
         scale = image.shape[1] / stamp.width_px
         draw_rules(image, film.lines, film.zones, scale)
         draw_tracks(image, shown.tracks, scale)
         draw_counts(image, shown.counts)
         film.write(image, stamp.media_time_s)
+        self.disk.count(size_bytes=film.growth_bytes())
+
+    def _finish(self, film: "_Film") -> None:
+        film.close()
+        self.disk.count(size_bytes=film.growth_bytes())
 
     def _begin(self, stamp: FrameStamp, image: NDArray[np.uint8]) -> "_Film":
         camera = self._status_of().camera(stamp.camera) if self._status_of is not None else None
@@ -158,19 +185,20 @@ class Recorder:
             film.lines, film.zones = camera.lines, camera.zones
         self._films[stamp.camera] = film
         self._paths.append(path)
+        self.disk.count(files=1)
         return film
 
-    def _give_up(self, error: BaseException, unwritten: _Shown | None) -> None:
-        with self._changed:
-            reason = getattr(error, "strerror", None) or str(error)
-            self._problem = f"recording stopped: cannot write to {self.folder}: {reason or type(error).__name__}"
-            for shown in (*self._queue, *((unwritten,) if unwritten else ())):
-                self._dropped[shown.stamp.camera] += 1
-            self._queue.clear()
-            self._changed.notify_all()
-        _LOG.warning("%s; watching goes on", self._problem)
+    def _give_up(self, error: BaseException, unwritten: _Shown | None, *, for_good: bool = False) -> None:
         for film in self._films.values():
             film.abandon()
+            self.disk.count(size_bytes=film.growth_bytes())
+        self._films.clear()
+        self.disk.stop(error, for_good=for_good)
+        with self._changed:
+            for shown in (*self._queue, *((unwritten,) if unwritten else ())):
+                self._drop(shown.stamp.camera)
+            self._queue.clear()
+            self._changed.notify_all()
 
 
 class _Film:
@@ -182,6 +210,7 @@ class _Film:
         self.zones: tuple[Any, ...] = ()
         self._file = file
         self._whole_bytes = 0  # the file is good up to here
+        self._counted_bytes = 0
         self._is_whole = True
         self._first_s = stamp.media_time_s
         self._last_pts = -1
@@ -209,9 +238,16 @@ class _Film:
         self._container.mux(self._stream.encode(frame))
         self._is_whole, self._whole_bytes = True, self._file.tell()
 
+    def growth_bytes(self) -> int:
+        """How much longer the file is than when this was asked before."""
+        before, self._counted_bytes = self._counted_bytes, self._whole_bytes
+        return self._whole_bytes - before
+
     def close(self) -> None:
+        self._is_whole = False
         self._container.mux(self._stream.encode(None))
         self._container.close()
+        self._is_whole, self._whole_bytes = True, self._file.seek(0, io.SEEK_END)
         self._file.close()
 
     def abandon(self) -> None:

@@ -3,15 +3,18 @@
 Every event is one write of one whole line, so that `tail -f` shows it at once and a crash costs at most the line being
 written; a line cut short (by a crash before, or a full disk) is closed with a line break before the next one. Missing
 folders are made. A path that cannot be written is an error at the start; a disk that fills up later costs the events
-that do not fit: they are counted in `lost` and said once, until writing works again.
+that do not fit: they are counted in `lost` and said once, until writing works again. So does a pipe that nobody
+empties: it is never waited for, or, with patience, only until that was in vain once.
 """
 
+import errno
 import logging
 import os
+import select
 import stat
 from pathlib import Path
 
-from vedette.contracts.event import Event
+from vedette.contracts.event import AnyEvent
 from vedette.edge.messaging.errors import SinkError
 
 log = logging.getLogger(__name__)
@@ -20,19 +23,23 @@ log = logging.getLogger(__name__)
 class FileSink:
     """Appends events to one file. Not thread-safe: one caller at a time."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file for appending.
+    def __init__(self, path: Path, patience_s: float = 0.0) -> None:
+        """Open the file for appending; returns at once, also where it is a pipe that nobody reads.
+
+        `patience_s` is how long an event waits for room in a pipe, for runs that may wait.
 
         Raises:
             SinkError: the path cannot be written.
         """
         self._path = path
+        self._patience_s = patience_s
         self.published = 0
         self.lost = 0
-        self._failing = False
+        self.problem: str | None = None  # why events are being lost at the moment
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._descriptor: int | None = os.open(path, flags, 0o644)
         except OSError as error:
             raise SinkError(
                 f"events cannot be written to {path}: {error.strerror}; name a file that can be written"
@@ -44,8 +51,8 @@ class FileSink:
         """The path, as given."""
         return str(self._path)
 
-    def publish(self, event: Event) -> None:
-        """Append one line. Never raises for a disk that is full: see `lost`."""
+    def publish(self, event: AnyEvent) -> None:
+        """Append one line. Never raises for a disk or a pipe that is full: see `lost`."""
         if self._descriptor is None:
             self.lost += 1
             return
@@ -53,9 +60,12 @@ class FileSink:
         if self._cut_short:
             line = b"\n" + line
         try:
-            written = os.write(self._descriptor, line)
+            written = self._write(self._descriptor, line)
+        except BlockingIOError:
+            self._lose("nobody reads from this pipe, and it is full")
+            return
         except OSError as error:
-            self._lose(error.strerror or str(error))
+            self._lose("the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error))
             return
         if written < len(line):
             self._cut_short = True
@@ -63,8 +73,8 @@ class FileSink:
             return
         self._cut_short = False
         self.published += 1
-        if self._failing:
-            self._failing = False
+        if self.problem is not None:
+            self.problem = None
             log.warning("events are written to %s again; %d were lost so far", self._path, self.lost)
 
     def close(self) -> None:
@@ -73,11 +83,21 @@ class FileSink:
             os.close(self._descriptor)
             self._descriptor = None
 
+    def _write(self, descriptor: int, line: bytes) -> int:
+        try:
+            return os.write(descriptor, line)
+        except BlockingIOError:
+            room = select.poll()
+            room.register(descriptor, select.POLLOUT)
+            if self.problem is not None or not room.poll(1000 * self._patience_s):
+                raise
+            return os.write(descriptor, line)
+
     def _lose(self, reason: str) -> None:
         self.lost += 1
-        if not self._failing:
-            self._failing = True
-            log.warning("events cannot be written to %s (%s) and are being lost", self._path, reason)
+        if self.problem is None:
+            self.problem = f"events cannot be written to {self._path} ({reason}) and are being lost"
+            log.warning("%s", self.problem)
 
     @staticmethod
     def _ends_within_a_line(descriptor: int) -> bool:

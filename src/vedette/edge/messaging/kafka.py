@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from vedette.contracts.errors import UnavailableError
-from vedette.contracts.event import CONTENT_TYPE, Event
+from vedette.contracts.event import CONTENT_TYPE, AnyEvent
 from vedette.contracts.pipeline import KafkaTarget
 from vedette.edge.messaging.kafka_client import (
     POLL_S,
@@ -70,12 +70,12 @@ class KafkaSink(QueuedSink):
         self._listener = threading.Thread(target=self._listen, name="vedette-kafka", daemon=True)
         self._listener.start()
 
-    def _enqueue(self, event: Event) -> str | None:
+    def _enqueue(self, event: AnyEvent) -> str | None:
         try:
             self._producer.produce(
                 self._topic,
                 value=event.to_json(),
-                key=event.data.camera,
+                key=event.order_key,
                 headers=[("content-type", CONTENT_TYPE.encode())],
                 on_delivery=self._on_delivery,
             )

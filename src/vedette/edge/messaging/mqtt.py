@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from vedette.contracts.event import CONTENT_TYPE, Event
+from vedette.contracts.event import CONTENT_TYPE, AnyEvent
 from vedette.contracts.pipeline import MqttTarget
 from vedette.edge.messaging.mqtt_connection import MqttConnection, mqtt_address
 from vedette.edge.messaging.queued_sink import QUEUE_FULL, QueuedSink
@@ -56,7 +56,7 @@ class MqttSink(QueuedSink):
         client.on_publish = self._on_publish
         self._connection.start(target, password)
 
-    def _enqueue(self, event: Event) -> str | None:
+    def _enqueue(self, event: AnyEvent) -> str | None:
         sent = self._connection.client.publish(self._topic, event.to_json(), qos=1, properties=self._properties)
         return QUEUE_FULL if sent.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE else None
 

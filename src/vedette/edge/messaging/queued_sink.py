@@ -9,7 +9,7 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 
-from vedette.contracts.event import Event
+from vedette.contracts.event import AnyEvent
 from vedette.edge.messaging.complaints import Complaints
 
 QUEUE_FULL = "the queue is full"
@@ -51,7 +51,7 @@ class QueuedSink(ABC):
         """What keeps events from leaving at the moment; None while they leave."""
         return self._complaints.problem
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: AnyEvent) -> None:
         """Queue one event; returns at once, whatever the broker does."""
         with self._lock:
             if self._closed.is_set():
@@ -73,7 +73,7 @@ class QueuedSink(ABC):
         """Wait for what is queued, a few seconds at most; the rest is lost, and counted."""
 
     @abstractmethod
-    def _enqueue(self, event: Event) -> str | None:
+    def _enqueue(self, event: AnyEvent) -> str | None:
         """Hand the event to the client at once; why it takes none (`QUEUE_FULL`, say), or None when it did."""
 
     def _settle(self, *, delivered: bool) -> None:
