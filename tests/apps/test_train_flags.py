@@ -16,13 +16,21 @@ from vedette.contracts.errors import InputError, UsageError
 from vedette.learn.sagemaker.container.hyperparameters import flags_of, parse_hyperparameters
 from vedette.learn.training.settings import TrainSettings
 
-ALL = TrainFlags(deterministic=True, single_class=True, class_name="thing", leaks="drop", tensorboard=True)
+ALL = TrainFlags(
+    deterministic=True, single_class=True, class_name="thing", leaks="drop", unjudged="keep", tensorboard=True
+)
 
 
 def test_settings_are_what_was_asked_for_and_nothing_else() -> None:
     assert TrainFlags().asked() == {}
     assert TrainFlags(single_class=True).asked() == {"single_class": "object"}
-    settings = {"deterministic": True, "single_class": "thing", "leaks": "drop", "tensorboard": True}
+    settings = {
+        "deterministic": True,
+        "single_class": "thing",
+        "leaks": "drop",
+        "unjudged": "keep",
+        "tensorboard": True,
+    }
     assert ALL.asked() == settings
     with pytest.raises(UsageError, match="add --single-class"):
         TrainFlags(class_name="thing").asked()
@@ -40,6 +48,7 @@ def test_they_travel_with_a_job_as_they_are(capsys: pytest.CaptureFixture[str], 
         "--tensorboard=true",
         "--class-name=thing",
         "--leaks=drop",
+        "--unjudged=keep",
     ]
     assert sorted(flags) == sorted(expected)
     assert run_command(["train", "--out", str(tmp_path / "run"), *flags]) == 2  # understood, but for the data

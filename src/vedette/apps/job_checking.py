@@ -52,7 +52,7 @@ def check_data(settings: TrainSettings) -> DataSet:
     Raises:
         InputError: it cannot be read, holds too little, or pictures that lie elsewhere.
     """
-    from vedette.learn.training.data_check import check_classes
+    from vedette.learn.training.split_classes import check_classes
     from vedette.learn.training.training_data import choose_splits, read_training_data
 
     data = settings.data
@@ -62,7 +62,7 @@ def check_data(settings: TrainSettings) -> DataSet:
     if outside:
         shown = ", ".join(str(path) for path in outside[:OUTSIDE_SHOWN])
         raise InputError(f"{data}: {len(outside)} pictures lie outside of it and would not be sent: {shown}")
-    check_classes(found, choose_splits(found, settings.seed, settings.fold))
+    check_classes(found, choose_splits(found, settings.seed, settings.fold), settings.unjudged)
     return found
 
 

@@ -29,6 +29,11 @@ class TrainFlags:
         Parameter(help="Pictures that are in train and val: refuse them where they would falsify the figures, train "
                        "without them, or keep them. Default: refuse."),
     ] = None  # fmt: skip
+    unjudged: Annotated[
+        Literal["refuse", "keep"] | None,
+        Parameter(help="Classes that train has and val has not, though it should by their number: refuse them, or keep "
+                       "them unjudged. Default: refuse."),
+    ] = None  # fmt: skip
     tensorboard: Annotated[bool, Parameter(negative="", help="Write event files to OUT/tensorboard too.")] = False
     folds: Annotated[
         int | None,
@@ -51,6 +56,7 @@ class TrainFlags:
             raise UsageError("--class-name is what --single-class calls all classes; add --single-class")
         name = (self.class_name or DEFAULT_CLASS) if self.single_class else None
         found = {"deterministic": self.deterministic or None, "single_class": name, "leaks": self.leaks}
+        found |= {"unjudged": self.unjudged}
         found |= {"tensorboard": self.tensorboard or None}
         return {key: value for key, value in found.items() if value is not None}
 
@@ -78,4 +84,5 @@ class TrainFlags:
             **{name: "true" if value else None for name, value in given.items()},
             "class-name": self.class_name,
             "leaks": self.leaks,
+            "unjudged": self.unjudged,
         }

@@ -132,13 +132,13 @@ def _check_folds(settings: TrainSettings, count: int) -> None:
     Raises:
         InputError: too few pictures, or a class that all is in one fold.
     """
-    from vedette.learn.training.data_check import check_classes
+    from vedette.learn.training.split_classes import check_classes
     from vedette.learn.training.training_data import choose_splits, read_training_data
 
     data, _ = read_training_data(settings)
     for number in range(1, count + 1):
         try:
-            check_classes(data, choose_splits(data, settings.seed, (number, count)))
+            check_classes(data, choose_splits(data, settings.seed, (number, count)), settings.unjudged)
         except InputError as error:
             raise InputError(f"fold {number} of {count}: {error}") from error
 

@@ -158,9 +158,9 @@ def test_a_container_has_less_memory_than_its_computer(tmp_path: Path) -> None:
 
 
 def test_memory_that_does_not_do_is_one_sentence() -> None:
-    with pytest.raises(UnavailableError, match="the memory does not hold a step of 8 pictures; train anew"):
-        with memory_explained(8):
-            torch.empty(1 << 50)
+    told = "the memory does not hold a step of 8 pictures; train anew"
+    with pytest.raises(UnavailableError, match=told), memory_explained(8):
+        torch.empty(1 << 50)
     with pytest.raises(UnavailableError, match="the GPU's memory does not hold"), memory_explained(8):
         raise torch.OutOfMemoryError("CUDA out of memory")
     with pytest.raises(RuntimeError, match="something else"), memory_explained(8):

@@ -15,6 +15,7 @@ from vedette.learn.training.leaks import LeakChoice
 from vedette.learn.training.prepare import Prepared, prepare
 from vedette.learn.training.run_folder import RunFolder
 from vedette.learn.training.settings import TrainSettings
+from vedette.learn.training.split_classes import UnjudgedChoice
 
 
 class Lines(SilentProgress):
@@ -147,6 +148,27 @@ def test_classes_that_are_not_judged_or_nearly_alike_are_told(tmp_path: Path) ->
     _, said = prepared(settings)
     assert "no validation picture has 'Brick': no epoch is judged by it" in said
     assert "classes that differ in spelling only: 'Brick', 'brick'" in said
+
+
+def test_a_class_that_chance_cannot_keep_out_of_validation_is_refused_or_kept(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, 24, train=range(12), val=range(12, 16), test=range(22, 24))
+    for number in range(12, 22):
+        path = settings.data / "Annotations" / f"p{number:03d}.xml"
+        path.write_text(path.read_text().replace("<name>brick", "<name>tile"))
+    relabel(settings.data, "p022", "<name>brick", "<name>Brick")
+    cfg = Path(settings.model)
+    cfg.write_text(cfg.read_text().replace("classes=2", "classes=3").replace("filters=14", "filters=16"))
+    _, said = prepared(settings)  # in 10 of 12 pictures: 4 would have it in 3.3
+    assert "no validation picture has 'brick'" in said
+    assert "the test split has 'Brick' (1 objects; train has 'brick', spelt otherwise), train has not" in said
+    lists = settings.data / "ImageSets" / "Main"
+    (lists / "val.txt").write_text("".join(f"p{number:03d}\n" for number in range(12, 22)))
+    with pytest.raises(
+        InputError, match=r"has 'brick' \(in 10 training pictures\), though some should.*--unjudged keep"
+    ):
+        prepared(settings)
+    _, said = prepared(replace(settings, unjudged=UnjudgedChoice.KEEP))
+    assert "no validation picture has 'brick': no epoch is judged by it" in said
 
 
 def test_one_class_is_made_of_all(tmp_path: Path) -> None:

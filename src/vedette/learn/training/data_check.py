@@ -1,12 +1,12 @@
 """What is looked for in the data before the first epoch: broken pictures, pictures that leak from train into val or
 test, labels that teach nothing, classes that only one split has.
 
-Refused is what makes every figure of the run wrong, with the way out: broken pictures, classes that validation has and
-training has not, and leaks from one validation picture in a hundred on (fewer move mAP by less than a point, about what
-another seed does). The rest is told by name, and stands in full in RUN/data-check.json.
+Refused is what makes every figure of the run wrong, with the way out: broken pictures, classes that one of train and
+val has and the other has not (`split_classes`), and leaks from one validation picture in a hundred on (fewer move mAP
+by less than a point, about what another seed does). The rest is told by name, and stands in full in
+RUN/data-check.json.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,15 +15,14 @@ import numpy as np
 from vedette.contracts.errors import InputError
 from vedette.contracts.ports import Progress
 from vedette.learn.data.check import object_problems
-from vedette.learn.data.class_names import spelling
 from vedette.learn.data.identical import identical_groups
 from vedette.learn.data.problems import Problem
 from vedette.learn.data.samples import DataSet
 from vedette.learn.data.usable import usable_objects
 from vedette.learn.training.leaks import LeakChoice, Pair, Print, print_of, same_pictures, similar_pictures
 from vedette.learn.training.loading import PictureStore, StoredPicture, refuse_broken
+from vedette.learn.training.split_classes import TRAIN, VAL, objects_by_class
 
-TRAIN, VAL = "train", "val"
 FALSIFYING_SHARE = 0.01  # of the validation pictures
 TINY_PX = 3.0  # of the network's input: less than a feature of its first stages
 SHOWN_NAMES = 8
@@ -140,34 +139,6 @@ class DataCheck:
         return lines
 
 
-def check_classes(data: DataSet, splits: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Warnings about classes that not every split has, before any picture is read.
-
-    Raises:
-        InputError: validation has a class that training has not.
-    """
-    counts = _objects_by_class(data, splits)
-    unlearnable = [name for name, (train, val) in counts.items() if val and not train]
-    if unlearnable:
-        names = [f"'{name}' ({counts[name][1]} objects{_alike(name, counts)})" for name in unlearnable]
-        raise InputError(
-            f"classes of the val split are in no training picture, so they can never be learnt: {_listed(names)}. "
-            f"Make the names the same, or choose other splits ({data.root} names its own, or else --seed does)"
-        )
-    warnings = []
-    unjudged = [f"'{name}'" for name, (train, val) in counts.items() if train and not val]
-    if unjudged:
-        warnings.append(f"no validation picture has {_listed(unjudged)}: no epoch is judged by it")
-    nowhere = [f"'{name}'" for name, found in counts.items() if not any(found)]
-    if nowhere:
-        warnings.append(f"no picture of train or val has {_listed(nowhere)}")
-    alike: dict[str, list[str]] = {}
-    for name in data.classes:
-        alike.setdefault(spelling(name), []).append(f"'{name}'")
-    warnings += [f"classes that differ in spelling only: {_listed(names)}" for names in alike.values() if names[1:]]
-    return tuple(warnings)
-
-
 def check_data(
     data: DataSet, stores: Mapping[str, PictureStore], warnings: tuple[str, ...], progress: Progress, readers: int
 ) -> DataCheck:
@@ -183,7 +154,7 @@ def check_data(
     labels, unusable = _judge_labels(data, {**looks[TRAIN], **looks[VAL]})
     others = _in_other_splits(data, looks)
     return DataCheck(
-        objects=_objects_by_class(data, {part: list(found) for part, found in looks.items()}),
+        objects=objects_by_class(data, {part: list(found) for part, found in looks.items()}),
         same=tuple(same),
         same_val=sum(one.pixels in in_train for _, one in prints[VAL]),
         similar=tuple(similar_pictures(prints[TRAIN], prints[VAL])),
@@ -248,26 +219,6 @@ def _in_other_splits(data: DataSet, looks: Mapping[str, Mapping[str, _Look]]) ->
             pairs += [Pair(here[path], other) for path in group if other and path in here and path not in there]
         found[split] = tuple(pairs)
     return found
-
-
-def _objects_by_class(data: DataSet, splits: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, int]]:
-    """Objects that count (not difficult, not a crowd) in train and in val, for every class of the data."""
-    counted: dict[str, Counter[str]] = {}
-    for part in (TRAIN, VAL):
-        names = set(splits[part])
-        counted[part] = Counter(
-            item.class_name
-            for sample in data.samples
-            if sample.name in names
-            for item in sample.objects
-            if not (item.difficult or item.crowd)
-        )
-    return {name: (counted[TRAIN][name], counted[VAL][name]) for name in data.classes}
-
-
-def _alike(name: str, counts: Mapping[str, tuple[int, int]]) -> str:
-    others = [other for other, (train, _) in counts.items() if train and spelling(other) == spelling(name)]
-    return f"; train has '{others[0]}', spelt otherwise" if others else ""
 
 
 def _documents(pairs: Sequence[Pair], split: str) -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ from vedette.learn.darknet.plan import NetworkPlan, decode_spec, nms_kind_of, pl
 from vedette.learn.data.samples import DataSet
 from vedette.learn.training.checkpoint import has_checkpoint
 from vedette.learn.training.class_weights import class_weights
-from vedette.learn.training.data_check import TRAIN, VAL, DataCheck, check_classes, check_data
+from vedette.learn.training.data_check import DataCheck, check_data
 from vedette.learn.training.errors import ResumeError
 from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed
 from vedette.learn.training.freezing import count_frozen, layers_held, unfreezing_in_words
@@ -33,6 +33,7 @@ from vedette.learn.training.processors import reading_threads
 from vedette.learn.training.recipe_parts import start_network
 from vedette.learn.training.run_folder import CFG_FILE, RunFolder
 from vedette.learn.training.settings import TrainSettings
+from vedette.learn.training.split_classes import TRAIN, VAL, check_classes
 from vedette.learn.training.training_data import Splits, choose_splits, leave_out, read_training_data
 from vedette.vision.postprocess import DetectionRules
 
@@ -78,7 +79,7 @@ def prepare(
     if resume:
         check_same_classes(run.read_settings(), data)
     splits = choose_splits(data, settings.seed, settings.fold)
-    warnings = () if resume else check_classes(data, splits)
+    warnings = () if resume else check_classes(data, splits, settings.unjudged)
     draft = draft_network(replace(settings, model=str(run.path / CFG_FILE)) if resume else settings, len(data.classes))
     stores = _fill_stores(data, splits, draft, MEMORY_BYTES // processes)
     check = check_data(data, stores, warnings, progress, reading_threads())
@@ -89,7 +90,7 @@ def prepare(
     if settings.leaks is LeakChoice.DROP:
         leave_out(check.leaking, splits, stores)
         if not resume:
-            check_classes(data, splits)  # a class may have been in those pictures alone
+            check_classes(data, splits, settings.unjudged)  # a class may have been in those pictures alone
     train, val = stores[TRAIN], stores[VAL]
     sizes = box_sizes(train)
     if not len(sizes):

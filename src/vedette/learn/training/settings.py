@@ -19,6 +19,7 @@ from vedette.learn.training.darknet_recipe import DarknetRecipe, darknet_recipe_
 from vedette.learn.training.errors import RunFolderError, SettingsError
 from vedette.learn.training.freezing import parse_freeze, parse_unfreezing
 from vedette.learn.training.leaks import LeakChoice
+from vedette.learn.training.split_classes import UnjudgedChoice
 
 DEFAULT_MODEL = "yolov3-tiny"
 MAX_SIDE_PX = 4096
@@ -65,6 +66,7 @@ class TrainSettings:
     deterministic: bool = False
     single_class: str | None = None  # all classes of the data are this one
     leaks: LeakChoice = LeakChoice.REFUSE
+    unjudged: UnjudgedChoice = UnjudgedChoice.REFUSE
     fold: tuple[int, int] | None = None  # (number from 1, of how many): validate on that part, train on the others
     tensorboard: bool = False
     freeze: str | None = None  # `freezing`: backbone, or a number of layers
@@ -144,6 +146,8 @@ class TrainSettings:
             flat["single_class"] = self.single_class
         if self.leaks is not LeakChoice.REFUSE:
             flat["leaks"] = self.leaks.value
+        if self.unjudged is not UnjudgedChoice.REFUSE:
+            flat["unjudged"] = self.unjudged.value
         if self.fold is not None:
             flat["fold"] = f"{self.fold[0]}/{self.fold[1]}"
         held = {name: getattr(self, name) for name in ("freeze", "unfreeze_after", "class_weights")}
@@ -180,6 +184,7 @@ def settings_from_flat(flat: Mapping[str, Any]) -> TrainSettings:
             deterministic=_switch(flat, "deterministic"),
             single_class=str(flat["single_class"]) if "single_class" in flat else None,
             leaks=LeakChoice(flat.get("leaks", LeakChoice.REFUSE)),
+            unjudged=UnjudgedChoice(flat.get("unjudged", UnjudgedChoice.REFUSE)),
             fold=_fold(flat["fold"]) if "fold" in flat else None,
             tensorboard=_switch(flat, "tensorboard"),
             freeze=str(flat["freeze"]) if "freeze" in flat else None,

@@ -13,9 +13,9 @@ from vedette.learn.data.reading import read_data_set
 from vedette.learn.data.samples import DataSet
 from vedette.learn.data.single_class import as_single_class
 from vedette.learn.data.split import split_data_set
-from vedette.learn.training.data_check import TRAIN, VAL
 from vedette.learn.training.loading import PictureStore
 from vedette.learn.training.settings import TrainSettings
+from vedette.learn.training.split_classes import TRAIN, VAL
 
 VAL_SHARE = 0.2
 TRAINABLE = frozenset({TRAIN, VAL, "trainval"})

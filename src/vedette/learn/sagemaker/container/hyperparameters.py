@@ -43,6 +43,7 @@ TRAIN_PARAMETERS: dict[str, tuple[str, str]] = {
         r"balanced|[^\0-\x1f]{0,250}=[^\0-\x1f]{1,250}|\{[^\0-\x1f]{0,255}",
         "'balanced' or name=2,other=0.5; a file comes in the channel 'class-weights'",
     ),
+    "unjudged": (r"refuse|keep", "refuse or keep"),
     "leaks": ("|".join(LEAKS), f"one of {', '.join(LEAKS)}"),
     **dict.fromkeys(SWITCHES, SWITCH),
 }
