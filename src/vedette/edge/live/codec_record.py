@@ -35,6 +35,32 @@ class CodecRecord:
         """The four letters of the sample description."""
         return self.name[:4].encode()
 
+    @property
+    def parameter_sets(self) -> bytes:
+        """Those in the record as units of a sample; none where units have no length of four bytes in front of them."""
+        if self.box == b"avcC":
+            if self.record[4] & 3 != 3:
+                return b""
+            sequence, at = _sets_at(self.record, 6, self.record[5] & 31)
+            return sequence + _sets_at(self.record, at + 1, self.record[at])[0]
+        if self.record[21] & 3 != 3:
+            return b""
+        sets, at = b"", 23
+        for _ in range(self.record[22]):
+            more, at = _sets_at(self.record, at + 3, int.from_bytes(self.record[at + 1 : at + 3], "big"))
+            sets += more
+        return sets
+
+
+def _sets_at(record: bytes, at: int, count: int) -> tuple[bytes, int]:
+    """So many parameter sets as units with their lengths; and where the record goes on."""
+    sets = b""
+    for _ in range(count):
+        end = at + 2 + int.from_bytes(record[at : at + 2], "big")
+        sets += (end - at - 2).to_bytes(4, "big") + record[at + 2 : end]
+        at = end
+    return sets, at
+
 
 class UnitReader:
     """Turns one run's packets into what MP4 holds: units with their lengths in front; and follows its record.

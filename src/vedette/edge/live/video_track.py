@@ -64,10 +64,11 @@ class Picture:
 
 @dataclass(slots=True)
 class Group:
-    """Pictures from a keyframe on. `segment` numbers what a player by segments is told of."""
+    """Pictures from a keyframe on. `segment` numbers what a player by segments is told of; this group may begin it."""
 
     segment: int
     start: VideoStart
+    begins_segment: bool = True
     pictures: list[Picture] = field(default_factory=list)
     size_bytes: int = 0
     is_whole: bool = True
@@ -103,7 +104,8 @@ class VideoTrack:
         self._runs: deque[_Run] = deque(maxlen=MOST_RUNS)
         self._start: VideoStart | None = None
         self._serial = 0
-        self._next_ticks = 0
+        self._next_ticks = 0  # when the next picture is decoded
+        self._shown_ticks = 0  # until when there are pictures to be shown
         self._boxes: deque[tuple[int, float, Mapping[str, Any]]] = deque(maxlen=MOST_BOXES)
         self._results = 0
 
@@ -229,8 +231,8 @@ class VideoTrack:
             return
         if packet.media_offset_s is not None:
             run.media_offset_s = packet.media_offset_s
-        if packet.is_keyframe:
-            self._begin_group(record, run.form)
+        if packet.is_keyframe and self._begin_group(record, run.form):
+            data = record.parameter_sets + data  # FFmpeg's HLS reader takes no notice of another initialisation segment
         if not self.groups:
             return
         step = packet.dts_ticks - run.last_dts
@@ -240,23 +242,27 @@ class VideoTrack:
         sample = Sample(data, duration, packet.pts_ticks - packet.dts_ticks, packet.is_keyframe)
         self._serial += 1
         self._next_ticks = dts + duration
+        self._shown_ticks = max(self._shown_ticks, dts + sample.offset_ticks + duration)
         group = self.groups[-1]
         group.pictures.append(Picture(self._serial, group.start, dts, sample))
         group.size_bytes += len(data)
 
     def _begin_run(self, packet: VideoPacket) -> _Run:
         reader = UnitReader(packet.format)
+        late_ticks = self._shown_ticks - self._next_ticks - (packet.pts_ticks - packet.dts_ticks)
+        self._next_ticks += late_ticks if 0 < late_ticks < TICKS_PER_S else 0  # it reorders fewer pictures than before
         shift = self._next_ticks - packet.dts_ticks
         run = _Run(packet.format, reader, shift, self._next_ticks, packet.dts_ticks - 1)
         self._runs.append(run)
         return run
 
-    def _begin_group(self, record: CodecRecord, form: VideoFormat) -> None:
-        start = self._start
+    def _begin_group(self, record: CodecRecord, form: VideoFormat) -> bool:
+        """Whether players that go on need another decoder."""
+        before = start = self._start
         if start is None or start.record != record or start.form.quarter_turns != form.quarter_turns:
             data = initialisation(record, form.width_px, form.height_px, form.quarter_turns)
             start = self._start = VideoStart(1 if start is None else start.number + 1, record, form, data)
-        segment = 1
+        is_new = True
         if self.groups:
             last = self.groups[-1]
             same = [group for group in self.groups if group.segment == last.segment]
@@ -265,7 +271,8 @@ class VideoTrack:
             segment = last.segment + is_new
         else:
             segment = self._serial + 1  # never a number that was used before
-        self.groups.append(Group(segment, start))
+        self.groups.append(Group(segment, start, is_new))
+        return before is not None and before is not start
 
     def _prune(self) -> None:
         """Let groups go that are older than what is kept; a group without end loses its beginning."""
