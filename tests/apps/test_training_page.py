@@ -16,6 +16,7 @@ import pytest
 
 from drawn_shapes import draw_data, write_cfg
 from vedette.apps.cli import run_command
+from vedette.apps.training_page import routes
 from vedette.apps.training_page.page import TrainingPage, parse_address
 from vedette.apps.training_page.rendering import Rendering, epochs_expected
 from vedette.apps.training_page.showing import showing, shown_too
@@ -193,6 +194,17 @@ def test_the_end_waits_for_who_looks_and_for_nobody_else(page: TrainingPage) -> 
     assert not done.wait(0.3)
     assert get(page.url + "seen?viewer=a", data=b"")[0] == 200
     assert done.wait(20)
+
+
+@pytest.mark.needs_server
+def test_however_many_look_or_say_so_little_is_remembered(page: TrainingPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "MOST_VIEWERS", 3)
+    for number in range(6):
+        get(f"{page.url}now.json?viewer={number}")
+        get(f"{page.url}seen?viewer={number}", data=b"")
+        get(f"{page.url}seen?viewer=nobody-{number}", data=b"")
+    assert [*page._routes._asked] == ["3", "4", "5"]
+    assert page._routes._seen == {"3", "4", "5"}
 
 
 @pytest.mark.needs_server

@@ -116,7 +116,6 @@ def test_what_is_not_followed_is_named_and_what_does_nothing_is_not() -> None:
         ("policy=steps", "policy=stairs", r"line 16.*policy=stairs is not one of constant"),
         ("scales=.1,.2", "scales=.1", r"as many scales as steps: it has 2 steps, 1 scales"),
         ("counters_per_class=10,200", "counters_per_class=10", r"one number for each class"),
-        ("subdivisions=8", "subdivisions=128", r"batch=64 cannot be shared out into subdivisions=128"),
         ("iou_loss=ciou", "iou_loss=eiou", r"iou_loss=eiou is not one of mse"),
         ("hue=.1", "hue=red", r"hue=red needs a finite number"),
     ],
@@ -149,6 +148,26 @@ def test_settings_of_every_recipe_survive_their_file(tmp_path: Path) -> None:
     by_cfg = new_settings(asked(tmp_path, recipe="darknet"))
     assert by_cfg.goes_by_cfg
     assert (by_cfg.batch, by_cfg.steps(10)) == (64, 5000)
+
+
+def test_a_batch_smaller_than_its_subdivisions_is_refused_with_a_way_that_works(tmp_path: Path) -> None:
+    def given(**more: object) -> tuple[int, int]:
+        flat = asked(tmp_path, **{"recipe": "darknet", **more})
+        (tmp_path / "own.cfg").write_text(
+            CFG.replace("batch=64", "batch=1").replace("subdivisions=8", "subdivisions=16")
+        )
+        recipe = new_settings(flat).darknet
+        assert recipe is not None
+        return recipe.step_pictures, recipe.subdivisions
+
+    with pytest.raises(
+        CfgError, match=r"line 3.*batch=1 cannot be shared out into subdivisions=16: give --batch 64.*net:"
+    ):
+        given()
+    assert given(batch=64) == (64, 16)
+    assert given(batch=8) == (8, 8)
+    (tmp_path / "mine.yaml").write_text("recipe: darknet\nnet: {batch: 64}\n")
+    assert given(recipe=str(tmp_path / "mine.yaml")) == (64, 16)
 
 
 def test_a_part_of_a_recipe_changes_that_part(tmp_path: Path) -> None:

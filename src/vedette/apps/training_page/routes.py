@@ -33,6 +33,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 PICTURE = re.compile(r"(?:worst/)?[A-Za-z0-9_][A-Za-z0-9_.-]*\.(?:png|jpg)")
+MOST_VIEWERS = 1000  # remembered; of more, those who asked last
 ACTIVE_S = 4.0  # who has asked within these is looking
 FOLLOW = "follow.js"
 
@@ -44,8 +45,8 @@ class Routes:
         self._state, self._workers = state, workers
         self._rendering = Rendering(state)
         self._script = files("vedette.apps.training_page").joinpath("assets", FOLLOW).read_text(encoding="utf-8")
-        self._asked: dict[str, float] = {}
-        self._seen: set[str] = set()
+        self._asked: dict[str, float] = {}  # when each viewer asked last, the latest at the end
+        self._seen: set[str] = set()  # of them, who has the finished report
         routes = [
             Route(f"{prefix}/", self._page),
             Route(f"{prefix}/now.json", self._moment),
@@ -72,13 +73,19 @@ class Routes:
         return JSONResponse(moment, headers={"cache-control": "no-store"})
 
     async def _has_seen(self, request: Request) -> Response:
-        self._seen.add(request.query_params.get("viewer", "")[:40])
+        viewer = _viewer(request)
+        if viewer in self._asked:
+            self._seen.add(viewer)
         return PlainTextResponse("ok")
 
     def _note(self, request: Request) -> None:
-        if len(self._asked) > 1000:
-            self._asked.clear()
-        self._asked[request.query_params.get("viewer", "")[:40]] = time.monotonic()
+        viewer = _viewer(request)
+        self._asked.pop(viewer, None)
+        self._asked[viewer] = time.monotonic()
+        if len(self._asked) > MOST_VIEWERS:
+            longest_ago = next(iter(self._asked))
+            del self._asked[longest_ago]
+            self._seen.discard(longest_ago)
 
     async def _asset(self, request: Request) -> Response:
         return Response(self._script, media_type="text/javascript; charset=utf-8")
@@ -115,6 +122,10 @@ class Guard:
         if scope["method"] == "POST" and headers.get(b"sec-fetch-site", "same-origin") != "same-origin":
             return PlainTextResponse("this page takes no requests from other sites", 403)
         return None
+
+
+def _viewer(request: Request) -> str:
+    return request.query_params.get("viewer", "")[:40]
 
 
 def _is_this_machine(host: str) -> bool:

@@ -86,11 +86,6 @@ class DarknetRecipe:
     heads: tuple[YoloLearning, ...] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
-        if self.batch // self.subdivisions < 1:
-            raise SettingsError(
-                f"batch={self.batch} cannot be shared out into subdivisions={self.subdivisions}: give a larger "
-                "--batch, or fewer subdivisions"
-            )
         if self.policy is Policy.STEPS and not (self.steps and len(self.steps) == len(self.scales)):
             raise SettingsError(
                 f"policy=steps needs as many scales as steps: it has {len(self.steps)} steps, {len(self.scales)} scales"
@@ -98,7 +93,7 @@ class DarknetRecipe:
 
     @property
     def part_pictures(self) -> int:
-        """Pictures in a subdivision, which are computed at once."""
+        """Pictures in a subdivision, which are computed at once; 0 where there are more subdivisions than pictures."""
         return self.batch // self.subdivisions
 
     @property

@@ -74,7 +74,14 @@ def _of_cfg(choice: RecipeChoice, data: Path, model: str, asked: Mapping[str, An
         batch = int(asked["batch"])
         if batch < 1:
             raise SettingsError(f"--batch must be at least 1, not {batch}")
-        recipe = replace(recipe, batch=batch, subdivisions=_subdivisions(batch, recipe.part_pictures))
+        at_once = recipe.part_pictures or -(-batch // recipe.subdivisions)
+        recipe = replace(recipe, batch=batch, subdivisions=_subdivisions(batch, at_once))
+    if not recipe.part_pictures:
+        raise cfg.net.error(
+            f"batch={recipe.batch} cannot be shared out into subdivisions={recipe.subdivisions}: give --batch 64, "
+            "Darknet's usual for training, or a recipe file with net: {batch: 64}",
+            "subdivisions",
+        )
     if recipe.mosaic and cfg.net.integer("letter_box", 0):
         raise cfg.net.error(
             "letter_box=1 and mosaic=1 exclude each other, as in Darknet; set one of them to 0", "mosaic"
