@@ -32,13 +32,16 @@ SAMPLES = """async ([camera, count]) => {
     };
     const samples = [];
     while (samples.length < count) {
-        const frame = await new Promise((done) => video.requestVideoFrameCallback((_, frame) => done(frame)));
-        copy.drawImage(video, 0, 0, 640, 360);
+        await new Promise((done) => video.requestVideoFrameCallback(done));
+        const frame = new VideoFrame(video); // what is on the screen, with its own time
+        copy.drawImage(frame, 0, 0, 640, 360);
+        const [shownAt, drawnFor] = [frame.timestamp / 1e6, canvas.drawnFor];
+        frame.close();
         const square = left(copy, 640, 180, (p) => p[0] > 180);
         const at = Math.round(canvas.height / 2);
         const box = left(canvas.getContext('2d'), canvas.width, at, (p) => p[3] > 200 && p[0] > 150 && p[2] < 90);
         const lag = video.buffered.length ? video.buffered.end(video.buffered.length - 1) - video.currentTime : -1;
-        samples.push([frame.mediaTime, square, box < 0 ? -1 : box * 640 / canvas.width, lag]);
+        samples.push([shownAt, drawnFor, square, box < 0 ? -1 : box * 640 / canvas.width, lag]);
     }
     return samples;
 }"""
@@ -123,12 +126,16 @@ def test_boxes_lie_on_the_picture_within_a_tenth_of_a_second(screen: Screen) -> 
     screen.wait_for("() => document.querySelector('.counts li')")
     assert screen.complaints == []
     samples = screen.tab.evaluate(SAMPLES, [screen.camera, 60])
-    inside = [(box - square) / STEP_PX / FPS for _, square, box, _ in samples if 100 < square < 450 and box >= 0]
-    assert len(inside) >= 10, json.dumps(samples)
-    # 9 of 10: a tab of a machine under load may be given the next picture between two looks
-    assert np.percentile(np.abs(inside), 90) < 0.1, inside
-    assert np.median(np.abs(inside)) < 0.05, inside
-    assert np.median([lag for *_, lag in samples]) < 1.2, "behind what has arrived"
+    seen = np.array(samples)  # (frames, 5): its time, the time that was drawn for, left sides of square and box, lag
+    inside = seen[(seen[:, 2] > 100) & (seen[:, 2] < 450)]
+    assert len(inside) >= 10 and (inside[:, 3] >= 0).all(), json.dumps(samples)
+    shown, drawn_for, square, box, _ = inside.T
+    # In seconds of the square's way. A busy tab may get the next picture before it draws: that is taken off for the
+    # maximum, and left in for 9 of 10
+    off = (box - square) / STEP_PX / FPS
+    assert np.abs(off - (drawn_for - shown)).max() < 0.1, off
+    assert np.percentile(np.abs(off), 90) < 0.1, off
+    assert np.median(seen[:, 4]) < 1.2, "behind what has arrived"
 
 
 @pytest.mark.slow

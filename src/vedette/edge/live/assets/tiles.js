@@ -221,6 +221,7 @@ class Tile {
     const context = this.canvas.getContext("2d");
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     const seen = playing ? this.resultNow() : this.picture;
+    this.canvas.drawnFor = playing ? this.videoTime : null; // of which frame of the video the boxes are
     const { width_px: sourceWidth, height_px: sourceHeight } = seen;
     if (!sourceWidth) return;
     const scale = Math.min(width / sourceWidth, height / sourceHeight); // whole picture, bars where it is narrower
