@@ -12,7 +12,7 @@ from simulators.result_log import run_cameras
 from simulators.rtsp_camera import RtspCamera
 from simulators.running_cameras import assert_goes_on, running
 from vedette.contracts.pipeline import Isolation
-from vedette.edge.stream import isolated_camera
+from vedette.edge.stream import hang_watch
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import CameraUnavailableError
 from vedette.edge.stream.spawner import DecoderProcess, Spawner
@@ -101,8 +101,8 @@ def test_a_live_camera_waits_for_decoders_that_cannot_be_started():
 
 
 def test_a_decoder_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(isolated_camera, "HUNG_S", 0.5)
-    with RtspCamera() as server, running(server.url, read_timeout_s=0.5) as run:
+    monkeypatch.setattr(hang_watch, "HUNG_S", 1.5)
+    with RtspCamera() as server, running(server.url) as run:
         run.wait_for_frames()
         pid = run.pipeline._workers[0].decoder_pid
         assert pid is not None

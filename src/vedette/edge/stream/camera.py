@@ -78,6 +78,7 @@ class CameraWorker:
         self._bridged = start.heard_s is None
         self._after = start
         self._seen_s = start.heard_s  # when the last frame came
+        self._source: FrameSource | None = None
         self._opening_s = self._opened_s = 0.0  # when it was begun to be opened, and was open
         self._index = self._start.index
         self._cadence = make_cadence(settings.every, settings.fps, self._start.media_time_s)
@@ -120,16 +121,23 @@ class CameraWorker:
         if self._gate is not None:
             self._gate.hear_moved(media_time_s)
 
+    def working_s(self, now: float) -> float:
+        """For how long it has been at work on one packet; 0 while it waits for the next. From any thread."""
+        source = self._source
+        since_s = None if source is None else source.working_since_s
+        return 0.0 if since_s is None else now - since_s
+
     def _watch(self) -> None:
         while True:
             gate = self._gate if self._gate is not None and self._gate.gates_packets else None
             settings = self._settings
             self._opening_s = time.monotonic()
             source = open_source(self.spec, settings.open_timeout_s, settings.read_timeout_s, gate, self.tap)
-            self._opened_s = time.monotonic()
+            self._opened_s, self._source = time.monotonic(), source
             try:
                 self._play(source)
             finally:
+                self._source = None
                 source.close()
             if not self.spec.loop or self._stop.is_set():
                 return

@@ -36,6 +36,7 @@ class CsiSource:
     expected_frames: int | None = None
     gated: GatedDecoder | None = None
     unneeded: Unneeded | None = None
+    working_since_s: float | None = None  # nothing is decoded here
 
     def __init__(self, spec: CameraSpec) -> None:
         self._spec = spec

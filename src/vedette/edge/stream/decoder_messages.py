@@ -3,9 +3,9 @@
 To the decoder, in JSON: first `Order`, then `{"fps": rate}` when another rate of detections is due, and `{"moved": s}`
 when the detection at that media time says that a gate is blind; closing the socket means stop. From it: `SlotMessage`
 (a picture lies in the ring) and `Report` (counters, at least twice a second), both packed, since they come hundreds of
-times a second, and `EndMessage`, in JSON. A second socket takes credits to the decoder: a byte for each slot of the
-ring that was copied out, in their order, 1 when somebody wants to see the next full picture. What comes from a decoder
-is checked here and nowhere believed: it may have been taken over by a stream.
+times a second, `Beat` (it lives, whatever its camera does), and `EndMessage`, in JSON. A second socket takes credits to
+the decoder: a byte for each slot of the ring that was copied out, in their order, 1 when somebody wants to see the next
+full picture. What comes from a decoder is checked here and nowhere believed: it may have been taken over by a stream.
 """
 
 import json
@@ -26,14 +26,15 @@ from vedette.edge.stream.statistics import TALLY_COUNTS, CameraState, Tally, che
 
 MESSAGE_BYTES = 1 << 16
 MOST_TEXT = 8000  # characters of an error or a traceback
-REPORT_EVERY_S = 0.4
+REPORT_EVERY_S, BEAT_EVERY_S = 0.4, 1.0
 
-REPORT, SLOT = 1, 2  # first byte of a packed message; a JSON document begins with a brace
+REPORT, SLOT, BEAT = 1, 2, 3  # first byte of a packed message; a JSON document begins with a brace
 # kind; counts, expected frames (-1: unknown); state, gate state; index, frames of the round, three times (NaN:
 # unknown); bytes of the codec's name and of the gate's note, which follow
 REPORT_FORM = struct.Struct(f"<B{len(TALLY_COUNTS)}qq2B2q3d2H")
 # Behind that: ring slot, pixel type, patience; the stamp but for its camera. The picture's form follows, in JSON
 SLOT_FORM = struct.Struct("<3Bq2d2Id")
+BEAT_FORM = struct.Struct("<Bd")
 STATES, GATE_STATES, PIXEL_TYPE_NAMES = tuple(CameraState), tuple(GateState), tuple(PIXEL_TYPES)
 
 
@@ -107,7 +108,14 @@ class EndMessage:
     seen_s: float | None = None
 
 
-Message = Report | SlotMessage | EndMessage
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The decoder lives, and has been at work on one packet for so long."""
+
+    working_s: float
+
+
+Message = Report | SlotMessage | EndMessage | Beat
 
 
 def encode_message(message: Message) -> bytes:
@@ -122,6 +130,8 @@ def encode_message(message: Message) -> bytes:
         return _pack_report(SLOT, message.report) + slot + form
     if isinstance(message, Report):
         return _pack_report(REPORT, message)
+    if isinstance(message, Beat):
+        return BEAT_FORM.pack(BEAT, message.working_s)
     texts = (None if text is None else text[-MOST_TEXT:] for text in (message.error, message.crash))
     document = {
         "tally": message.report.tally,
@@ -137,6 +147,8 @@ def decode_message(packet: bytes, camera: str) -> Message:
     Raises:
         ValueError, TypeError, KeyError, OverflowError: it is no message.
     """
+    if packet[:1] == b"\3":
+        return _unpack_beat(packet)
     if packet[:1] not in (b"\1", b"\2"):
         document = json.loads(packet)
         report = Report(check_tally(document["tally"]), Position.from_json(document["at"]))
@@ -180,6 +192,15 @@ def _unpack_report(packet: bytes) -> tuple[Report, int]:
         None if math.isnan(time_s) else time_s for time_s in (pts_s, media_time_s, pace_start_s)
     )
     return Report(tally, Position(index, pts_s, media_time_s, round_frames, pace_start_s)), end
+
+
+def _unpack_beat(packet: bytes) -> Beat:
+    if len(packet) != BEAT_FORM.size:
+        raise ValueError(f"a beat of {len(packet)} bytes")
+    (_, working_s) = BEAT_FORM.unpack(packet)
+    if not math.isfinite(working_s):
+        raise ValueError(f"a beat of {working_s} s")
+    return Beat(working_s)
 
 
 def _unpack_slot(packet: bytes, start: int, report: Report, camera: str) -> SlotMessage:

@@ -2,23 +2,27 @@
 
 The camera's own thread takes the credits for slots of the ring, and waits for them: nothing else wakes for a frame. A
 thread listens to the parent: another rate, what detections say against the gate, and the end of the conversation, which
-means stop. When the camera does not end then, because a read inside FFmpeg blocks, the thread reports in its place. So
-there is always an `EndMessage` with the last counts, but when the process is killed or its native code dies: what it is
-there for.
+means stop; once a second it says to it that this process lives. When the camera does not end then, because a read
+inside FFmpeg blocks, the thread reports in its place. So there is always an `EndMessage` with the last counts, but when
+the process is killed or its native code dies: what it is there for.
 """
 
 import contextlib
 import json
 import os
 import socket
+import struct
 import threading
 import time
 from typing import NoReturn
 
 from vedette.edge.stream.camera import CameraSettings, CameraWorker, Ending
+from vedette.edge.stream.camera_spec import SourceKind
 from vedette.edge.stream.decoder_messages import (
+    BEAT_EVERY_S,
     MESSAGE_BYTES,
     REPORT_EVERY_S,
+    Beat,
     EndMessage,
     Message,
     Order,
@@ -83,6 +87,8 @@ class RingOutbox:
         self._next_slot = 0
         self._next_report_s = 0.0
         self._ending = threading.Lock()
+        self._waits = False  # for the parent, which is no work
+        self._live = order.spec.kind is not SourceKind.FILE
 
     def report(self) -> Report:
         """How far the camera is."""
@@ -114,10 +120,13 @@ class RingOutbox:
         slots = self._ring.slots
         hungry = wait and self._free < (slots - 1 if self._pictures else 1)  # two full pictures under way at most
         while True:
+            self._waits = hungry
             try:
                 told = self._credit.recv(slots, 0 if hungry else socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
+            finally:
+                self._waits = False
             if not told:  # the parent is gone, or the listener was told to stop
                 self._stop.set()
                 return
@@ -156,6 +165,8 @@ class RingOutbox:
 
     def listen(self) -> None:
         """The body of the listening thread."""
+        if self._live:  # whoever waits for a file has time
+            self._link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", int(BEAT_EVERY_S), 0))
         while packet := self._receive():
             message = json.loads(packet)
             if "fps" in message:
@@ -171,7 +182,14 @@ class RingOutbox:
         self.end(Ending(CameraState.STOPPED))
 
     def _receive(self) -> bytes:
-        try:
-            return self._link.recv(MESSAGE_BYTES)
-        except OSError:
-            return b""
+        while True:
+            try:
+                return self._link.recv(MESSAGE_BYTES)
+            except BlockingIOError:
+                beat = Beat(0.0 if self._waits else self.worker.working_s(time.monotonic()))
+                with contextlib.suppress(
+                    OSError
+                ):  # full: who is told enough needs no beat; gone: the next read says it
+                    self._link.send(encode_message(beat), socket.MSG_DONTWAIT)
+            except OSError:
+                return b""

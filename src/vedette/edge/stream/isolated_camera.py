@@ -3,7 +3,8 @@
 A decoder that dies (a native fault, the kernel's out-of-memory killer, a message that is none) takes nobody along: it
 is counted, and another goes on where it was last heard of, with frame numbers, times and counts continued. A file that
 kills its decoder `MOST_DEATHS` times without having come a frame further is given up; a live camera that does, or that
-ends, is opened again (`reconnect`). A decoder that hangs is killed. A bug in our own code there is raised here.
+ends, is opened again (`reconnect`). A decoder that hangs is killed (`hang_watch`). A bug in our own code there is
+raised here.
 """
 
 import array
@@ -24,14 +25,15 @@ from vedette.contracts.ports import FullPicture
 from vedette.edge.stream.camera_spec import FIRST_PICTURE_S, CameraSpec, SourceKind
 from vedette.edge.stream.decoder_messages import (
     MESSAGE_BYTES,
+    Beat,
     EndMessage,
-    Message,
     Order,
     Report,
     SlotMessage,
     decode_message,
 )
 from vedette.edge.stream.errors import CameraError, CameraUnavailableError, DecoderBug, Retry
+from vedette.edge.stream.hang_watch import LOOK_EVERY_S, HangWatch, pulse_of
 from vedette.edge.stream.mailbox import Mailbox, Slot
 from vedette.edge.stream.packet_taps import PacketTaps
 from vedette.edge.stream.placing import Placing
@@ -50,7 +52,7 @@ MOST_DEATHS = 3
 PAUSE_S = 0.1  # before another try at a place that killed a decoder
 FD_BYTES = socket.CMSG_SPACE(array.array("i").itemsize)  # one descriptor
 END_S = 1.0  # for a process to end that was killed or has said that it is over
-HUNG_S = 5.0  # on top of what a decoder may take to notice that its camera gives nothing
+SPARE_S = 5.0  # on top of what a decoder may take to notice that its camera gives nothing
 _LOG = logging.getLogger(__name__)
 
 
@@ -229,10 +231,10 @@ class IsolatedCamera:
         """Take what the decoder says to its end; the second value is a cause of death that its status does not say."""
         buffer = bytearray(MESSAGE_BYTES)
         is_live = self.spec.kind is not SourceKind.FILE
-        patience_s = self._settings.opening_s + HUNG_S
-        frames_before: int | None = self.counters.frames
+        watch = HangWatch(self._settings.opening_s + SPARE_S, lambda: pulse_of(self.decoder_pid))
+        frames_before = self.counters.frames
         if is_live:
-            _wait_at_most(link, patience_s)
+            _wait_at_most(link, LOOK_EVERY_S)
         while True:
             fds: list[int] = []
             try:
@@ -244,23 +246,29 @@ class IsolatedCamera:
             except ConnectionError:
                 return None, ""
             except BlockingIOError:
-                return None, f"it hung for {patience_s:g} s"
+                if (hangs := watch.miss()) is not None:
+                    return None, hangs
+                continue
             except (ValueError, TypeError, KeyError, OverflowError) as error:
                 return None, f"a message that is none: {error}"
             finally:
                 for fd in fds:
                     os.close(fd)
+            if isinstance(message, Beat):
+                if is_live and (hangs := watch.beat(message.working_s)) is not None:
+                    return None, hangs
+                continue
+            watch.move()
             self._note(message)
-            if is_live and frames_before is not None and self.counters.frames > frames_before:
-                frames_before, patience_s = None, self._settings.read_timeout_s + HUNG_S
-                _wait_at_most(link, patience_s)
+            if self.counters.frames > frames_before:
+                watch.patience_s = self._settings.read_timeout_s + SPARE_S
             if isinstance(message, EndMessage):
                 return message, ""
             if isinstance(message, SlotMessage) and slot is not None:
                 self.counters.overtaken += self._mailbox.put(slot)
                 _give_credit(credit, pictures=self._settings.pictures(self.spec.name))
 
-    def _note(self, message: Message) -> None:
+    def _note(self, message: Report | SlotMessage | EndMessage) -> None:
         report = message if isinstance(message, Report) else message.report
         now = time.monotonic()
         if report.position.index > self._position.index:

@@ -48,6 +48,7 @@ class FrameSource(Protocol):
     skipped: int  # frames left undecoded so far
     gated: GatedDecoder | None  # says more about each frame, where a gate is used
     unneeded: Unneeded | None  # knows what was left out, where that was asked for
+    working_since_s: float | None  # on one packet, by the monotonic clock; None while it waits for the next
 
     def frames(self) -> Iterator[VideoFrame | None]: ...
 
@@ -99,6 +100,7 @@ class AvSource:
         self._errors_in_a_row = self._frames = 0
         self._is_alive = True  # a picture came since the last look, or packets were left undecoded on purpose
         self._alive_s = self._asked_s = 0.0  # when that was; when the next packet was asked for
+        self.working_since_s: float | None = None
         # Live: wait for a keyframe, nothing before it can be decoded. None: not skipping; -inf: any keyframe will do
         self._skip_until_s: float | None = float("-inf") if self.live and spec.kind is not SourceKind.USB else None
         self._starting = self._skip_until_s is not None
@@ -223,12 +225,14 @@ class AvSource:
 
     def _watch_packets(self) -> None:
         """Notice silence: FFmpeg gives a last packet when the time is over, and the error only after as long again."""
-        if time.monotonic() - self._asked_s >= self._read_timeout_s:
+        self.working_since_s = now = time.monotonic()
+        if now - self._asked_s >= self._read_timeout_s:
             raise explain_silence(self._spec, self._read_timeout_s)
 
     def _watch_pictures(self) -> None:
         """Notice a live camera whose packets give no picture; called after each of them."""
-        self._asked_s = now = time.monotonic()
+        now = time.monotonic()
+        self._asked_s, self.working_since_s = now, None
         if self._is_alive:
             self._is_alive, self._alive_s = False, now
             return
