@@ -3,11 +3,14 @@ import { Wall } from "./tiles.js";
 import { Stages } from "./stages.js";
 import { Events } from "./events.js";
 import { CameraView } from "./camera_view.js";
+import { outletMeters, publishingOf, showProblems } from "./outlets.js";
 import { change, checked, currentSession } from "./asking.js";
 
 const LEAST_INTERVAL_MS = 200; // five pictures a second of each camera are enough
 const HIDDEN_INTERVAL_MS = 2000;
 const LONGEST_RETRY_MS = 5000;
+const ANSWER_MS = 8000; // the server answers within a second; a laptop that slept asks on a connection that is no more
+const BODY_MS = 60000;
 
 const byId = (id) => document.getElementById(id);
 const wall = new Wall(byId("wall"));
@@ -21,13 +24,24 @@ const number = new Intl.NumberFormat("en");
 
 async function ask() {
   const cameras = document.hidden ? [] : wall.visible();
-  const response = await fetch("/next", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ ...seen, cameras }),
-  });
-  if (!checked(response).ok) throw new Error(`the server answered ${response.status}`);
-  const bytes = await response.arrayBuffer();
+  const controller = new AbortController();
+  const giveUp = () => controller.abort();
+  let patience = setTimeout(giveUp, ANSWER_MS);
+  let bytes;
+  try {
+    const response = await fetch("/next", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ ...seen, cameras }),
+      signal: controller.signal,
+    });
+    if (!checked(response).ok) throw new Error(`the server answered ${response.status}`);
+    clearTimeout(patience);
+    patience = setTimeout(giveUp, BODY_MS);
+    bytes = await response.arrayBuffer();
+  } finally {
+    clearTimeout(patience);
+  }
   const headEnd = 4 + new DataView(bytes).getUint32(0);
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 4, headEnd - 4)));
   let at = headEnd;
@@ -48,7 +62,9 @@ async function draw(news) {
     wall.clear();
   }
   showStatus(news.status);
+  showProblems(byId("problems"), news.status);
   wall.hasVideo = news.video;
+  wall.publishing = (name) => publishingOf(news.status, name);
   wall.update(view.shown(news.status.cameras));
   view.update(news.status.cameras);
   const hasCameras = news.status.cameras.length > 0;
@@ -84,6 +100,7 @@ function showStatus(status) {
   meters.push(["CPU, process", (status.process_cpu_percent / 100).toFixed(1), `/ ${status.cores} cores`]);
   meters.push(["CPU, machine", share.toFixed(0), "%", share > 90 && "warm"]);
   meters.push(["Memory", number.format(Math.round(status.memory_mb)), "MB", "spare"]);
+  meters.push(...outletMeters(status));
   showHealth(status.health, meters);
   if (status.started_unix_s) meters.push(["Running for", duration(status.now_unix_s - status.started_unix_s), ""]);
   byId("meters").replaceChildren(...meters.map(meter));

@@ -11,6 +11,8 @@ const GATES = { off: "", learning: "learning what stillness is", open: "", shut:
 const LINE = "#ffbe40";
 const ZONE = "#46c8dc";
 const MAX_CHIPS = 4;
+const MAX_CHIPS_CLOSELY = 16;
+const LABEL_PX = 15;
 const STALE_MS = 3000; // video that stands still for so long is no longer preferred to pictures
 
 const make = (tag, className, ...children) => {
@@ -34,6 +36,7 @@ export class Wall {
       this.watchVideo();
     });
     this.hasVideo = false;
+    this.publishing = () => null;
     this.video = new VideoFeed((name) => this.tiles.get(name));
   }
 
@@ -71,6 +74,7 @@ export class Wall {
         this.observer.observe(tile.element);
       }
       tile.update(camera);
+      tile.showPublishing(this.publishing(camera.name));
     }
     this.watchVideo();
     this.root.dataset.count = cameras.length;
@@ -91,6 +95,8 @@ class Tile {
     this.picture = null;
     this.bitmap = null;
     this.state = make("span", "state");
+    this.published = make("span", "published");
+    this.published.hidden = true;
     this.canvas = document.createElement("canvas");
     this.notice = make("div", "notice");
     this.counts = make("ul", "counts");
@@ -102,7 +108,7 @@ class Tile {
     this.figures = make("dl", "figures");
     const heading = make("h3", "", name);
     heading.title = name;
-    this.element = make("article", "tile", make("div", "bar", make("span", "dot"), heading, this.state), this.screen, this.figures);
+    this.element = make("article", "tile", make("div", "bar", make("span", "dot"), heading, this.state, this.published), this.screen, this.figures);
     this.element.dataset.camera = name;
     this.shownCounts = new Map();
     new ResizeObserver(() => this.draw()).observe(this.screen);
@@ -123,7 +129,7 @@ class Tile {
     if (!this.isPlaying() || !this.shownResult) this.showCounts(Object.entries(camera.counts));
     const rate = (value) => (value >= 99.5 ? value.toFixed(0) : value.toFixed(1));
     this.figures.replaceChildren(
-      figure("fps", rate(camera.fps)),
+      figure(camera.gate.state === "shut" ? "fps decoded" : "fps", rate(camera.fps)),
       figure("detections/s", rate(camera.detections_per_s)),
       figure("dropped", String(camera.drops), camera.drops > 0 && "bad"),
       ...(camera.gate.state === "off" ? [] : [figure("not decoded", share(camera.gate.gated, camera.frames))]),
@@ -131,8 +137,14 @@ class Tile {
     if (redraw) this.draw();
   }
 
+  showPublishing(told) {
+    this.published.hidden = told === null;
+    if (told) [this.published.textContent, this.published.dataset.mood, this.published.title] = told;
+  }
+
   showNotice() {
-    const { state, error } = this.camera;
+    const { name, state } = this.camera;
+    const error = this.camera.error?.replace(`camera '${name}': `, ""); // the tile says whose it is
     const needed = state === "failed" || state === "offline" || state === "ended" || (!this.bitmap && !this.isPlaying());
     this.notice.hidden = !needed;
     if (needed) {
@@ -142,7 +154,8 @@ class Tile {
   }
 
   showCounts(entries) {
-    const shown = entries.length > MAX_CHIPS ? entries.slice(0, MAX_CHIPS - 1) : entries;
+    const most = this.element.closest("[data-focus]") ? MAX_CHIPS_CLOSELY : MAX_CHIPS;
+    const shown = entries.length > most ? entries.slice(0, most - 1) : entries;
     const chips = shown.map(([label, count]) => {
       const chip = make("li", "", label, make("b", "", String(count)));
       if (this.shownCounts.has(label) && this.shownCounts.get(label) !== count) chip.className = "changed";
@@ -234,9 +247,11 @@ class Tile {
       context.drawImage(this.bitmap, left, top, sourceWidth * scale, sourceHeight * scale);
     }
     const place = ([x, y]) => [left + x * scale, top + y * scale];
-    for (const zone of this.camera?.zones ?? []) drawZone(context, zone, place);
-    for (const line of this.camera?.lines ?? []) drawLine(context, line, place);
-    const used = [];
+    const named = [
+      ...(this.camera?.zones ?? []).map((zone) => drawZone(context, zone, place)),
+      ...(this.camera?.lines ?? []).map((line) => drawLine(context, line, place)),
+    ];
+    const used = [...named];
     for (const box of seen.boxes) drawBox(context, box, place, seen.classes, { used, width, top });
   }
 
@@ -281,7 +296,7 @@ function drawZone(context, zone, place) {
   context.stroke();
   context.setLineDash([]);
   const [x, y] = points.reduce((best, point) => (point[1] < best[1] ? point : best));
-  plate(context, zone.name, x + 5, y + 5, "#0a141aC8", ZONE);
+  return plate(context, zone.name, x + 5, y + 5, "#0a141aC8", ZONE);
 }
 
 function drawLine(context, line, place) {
@@ -311,7 +326,7 @@ function drawLine(context, line, place) {
   context.lineWidth = 2;
   trace();
   const [nameX, nameY] = y1 <= y2 ? [x1, y1] : [x2, y2]; // the upper end: the counts stand below
-  plate(context, line.name, nameX + 6, nameY + 6, "#171003C8", LINE);
+  return plate(context, line.name, nameX + 6, nameY + 6, "#171003C8", LINE);
 }
 
 function drawBox(context, [bx1, by1, bx2, by2, track, classId], place, classes, { used, width, top }) {
@@ -327,14 +342,18 @@ function drawBox(context, [bx1, by1, bx2, by2, track, classId], place, classes, 
   const text = `${name} ${track}`;
   context.font = "600 10.5px system-ui, sans-serif";
   const wide = context.measureText(text).width + 8;
-  const place_ = { x: Math.min(Math.max(x1 - 1, 0), Math.max(width - wide, 0)), y: y1 - 15 < top ? y1 : y1 - 15, w: wide, h: 15 };
-  if (used.some((o) => place_.x < o.x + o.w && o.x < place_.x + place_.w && place_.y < o.y + o.h && o.y < place_.y + place_.h)) return;
-  used.push(place_);
+  const x = Math.min(Math.max(x1 - 1, 0), Math.max(width - wide, 0));
+  const lowest = context.canvas.clientHeight - top - LABEL_PX;
+  const free = [y1 - LABEL_PX, y1, y2 - LABEL_PX, y2] // above the box, inside it, below it; or nowhere
+    .map((y) => ({ x, y: Math.min(Math.max(y, top), lowest), w: wide, h: LABEL_PX }))
+    .find((at) => !used.some((o) => at.x < o.x + o.w && o.x < at.x + at.w && at.y < o.y + o.h && o.y < at.y + at.h));
+  if (!free) return;
+  used.push(free);
   context.fillStyle = colour;
-  context.fillRect(place_.x, place_.y, place_.w, place_.h);
+  context.fillRect(free.x, free.y, free.w, free.h);
   context.fillStyle = isDark(colour) ? "#ffffff" : "#0a0d10";
   context.textBaseline = "middle";
-  context.fillText(text, place_.x + 4, place_.y + 8);
+  context.fillText(text, free.x + 4, free.y + 8);
 }
 
 function plate(context, text, x, y, ground, ink) {
@@ -347,6 +366,7 @@ function plate(context, text, x, y, ground, ink) {
   context.fillStyle = ink;
   context.textBaseline = "middle";
   context.fillText(text, left + 5, top + 8.5);
+  return { x: left, y: top, w: wide, h: 16 };
 }
 
 function isDark(colour) {

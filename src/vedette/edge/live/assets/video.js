@@ -64,29 +64,33 @@ export class VideoFeed {
       const { serial, start, result } = this.have.get(name) ?? { serial: 0, start: 0, result: 0 };
       query.append("at", `${serial}.${start}.${result}`);
     }
-    const response = checked(await fetch(`/video?${query}`, { signal }));
+    let silence = null;
+    const listen = () => {
+      clearTimeout(silence);
+      silence = setTimeout(() => this.controller.abort(), SILENCE_MS);
+    };
+    try {
+      listen();
+      const response = checked(await fetch(`/video?${query}`, { signal }));
+      await this.hear(response, names, listen);
+    } finally {
+      clearTimeout(silence);
+    }
+  }
+
+  async hear(response, names, listen) {
     if (!response.ok) throw new Error(`the server answered ${response.status}`);
     const instance = response.headers.get("X-Vedette-Video");
     if (instance !== this.instance) this.have.clear(); // another run than before, or the first answer
     this.instance = instance;
     const reader = response.body.getReader();
     let rest = new Uint8Array(0);
-    let silence;
-    const listen = () => {
-      clearTimeout(silence);
-      silence = setTimeout(() => reader.cancel(), SILENCE_MS);
-    };
-    try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      this.retry = 500;
       listen();
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) return;
-        this.retry = 500;
-        listen();
-        rest = this.take(rest.length ? concatenate([rest, value]) : value, names);
-      }
-    } finally {
-      clearTimeout(silence);
+      rest = this.take(rest.length ? concatenate([rest, value]) : value, names);
     }
   }
 
