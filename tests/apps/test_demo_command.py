@@ -1,6 +1,7 @@
 """The demo: refusals, the way with one's own pictures and videos, the report, and (slow) the whole drawn factory."""
 
 import json
+import threading
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -129,6 +130,34 @@ class Said(SilentProgress):
         self.lines.append(line)
 
 
+class Viewer:
+    """Looks at the video of the first camera as soon as there is any, until left."""
+
+    def __init__(self, url: str) -> None:
+        self.starts = 0
+        self._url, self._stop = f"{url}video?camera=belt-1", threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def _look(self) -> None:
+        while not self._stop.is_set() and not self.starts:
+            try:
+                with urllib.request.urlopen(self._url, timeout=2) as answer:
+                    heard = b""
+                    while not self._stop.is_set() and not self.starts:
+                        heard += answer.read(50)
+                        self.starts += b'"mime": "video/mp4; codecs=' in heard
+            except OSError:  # there is no video yet, or none any more
+                self._stop.wait(0.02)
+
+    def __enter__(self) -> "Viewer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
 def test_what_a_machine_misses_is_counted_again_without_the_clock(tmp_path: Path, free_port: int) -> None:
     cells = [(column, 1) for column in (0, 1, 2, 3)]
     clips = tuple(
@@ -144,7 +173,9 @@ def test_what_a_machine_misses_is_counted_again_without_the_clock(tmp_path: Path
     made, bundle, said = DemoInput(tmp_path, clips, ()), make_bundle(tmp_path / "bundle").path, Said()
     with LivePage("127.0.0.1", free_port) as page:
         page.plan_stages(["Watching"])
-        outcome = watch_demo(made, bundle, page, said, missed_limit=0.0)  # no machine misses less
+        with Viewer(page.url) as viewer:
+            outcome = watch_demo(made, bundle, page, said, missed_limit=0.0)  # no machine misses less
+        assert viewer.starts and not page._routes._feed.has_video, "the clips' own video, as in `vedette run`"
     assert outcome.counted_unpaced
     assert outcome.counted_by_class == {"red": 6} and outcome.is_good(tolerance=0.0, missed_limit=0.0)
     assert any("too small or too busy for 2 streams" in line for line in said.lines)

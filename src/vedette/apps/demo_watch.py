@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ import numpy as np
 from vedette.apps.demo_stages import DemoInput, encode_jpeg
 from vedette.apps.run import build_watch, open_pipeline_detector
 from vedette.apps.run_report import RunSummary
+from vedette.apps.video import opened_video
 from vedette.bundle_folder import OpenBundle
 from vedette.contracts.bundle import Precision
 from vedette.contracts.detections import Tracks
 from vedette.contracts.errors import UnavailableError
 from vedette.contracts.frame import FrameStamp
-from vedette.contracts.pipeline import Camera, Detect, Line, Pipeline
+from vedette.contracts.pipeline import Camera, Detect, Line, Pipeline, Show
 from vedette.contracts.ports import Detector, FullPicture, Progress
 from vedette.contracts.status import Status
 from vedette.edge.live.overlay import draw_counts, draw_rules, draw_tracks
@@ -144,10 +146,13 @@ def _watch(
     cameras: tuple[Camera, ...], bundle: Path, page: LivePage, keeper: _PictureKeeper | None = None
 ) -> tuple[RunSummary, Sequence[CameraStatistics]]:
     pipeline, opened, detector = _open(cameras, bundle)
-    watch = build_watch(pipeline, opened, detector, page, views=[keeper] if keeper else [])
-    if keeper:
-        keeper.ask_status = watch.status
-    return watch.run(), watch.statistics()
+    with opened_video(pipeline.model_copy(update={"show": Show()})) as video, ExitStack() as serving:
+        watch = build_watch(pipeline, opened, detector, page, views=[keeper] if keeper else [], video=video)
+        if video is not None and all(camera.realtime for camera in cameras):
+            serving.enter_context(page.serving(video.routes))
+        if keeper:
+            keeper.ask_status = watch.status
+        return watch.run(), watch.statistics()
 
 
 def _cameras(made: DemoInput) -> tuple[Camera, ...]:

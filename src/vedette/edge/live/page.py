@@ -11,7 +11,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
@@ -118,6 +118,15 @@ class LivePage:
     def set_insight(self, insight: Insight) -> None:
         """Where counts over time, heat and the times of stages are asked."""
         self._routes.insight.insight = insight
+
+    @contextlib.contextmanager
+    def serving(self, routes: Sequence[BaseRoute]) -> Iterator[None]:
+        """With further routes for a while, guarded like its own: for a page that is there before its cameras are."""
+        self._routes.serve(routes)
+        try:
+            yield
+        finally:
+            self._routes.serve_no_longer(routes)
 
     def show(self, stamp: FrameStamp, picture: FullPicture, tracks: Tracks, counts: Mapping[str, int]) -> None:
         """Remember a camera's newest frame; it is converted when somebody asks for it."""

@@ -68,8 +68,7 @@ class Routes:
         self.closing = False
         self.rules = RulesRoutes(self._in_worker)
         self.insight = InsightRoutes(self._in_worker)
-        feed.has_video = any(isinstance(route, Route) and route.path == "/video" for route in more)
-        routes = [
+        routes: list[BaseRoute] = [
             Route("/", self._page),
             Route("/assets/{name}", self._asset),
             Route("/next", self._next, methods=["POST"]),
@@ -85,11 +84,25 @@ class Routes:
             Route("/stages/{number:int}/{place:int}", self._stage_picture),
             *self.rules.routes(),
             *self.insight.routes(),
-            *more,
         ]
         guard = Middleware(Guard, loopback_only=access is None, access=access, cookie_name=cookie_name)
         self.application = Starlette(routes=routes, middleware=[guard])
         self.application.state.is_closing = lambda: self.closing  # for the endless answers of `more`
+        self.serve(more)
+
+    def serve(self, more: Sequence[BaseRoute]) -> None:
+        """Further routes from now on, guarded like all others."""
+        self.application.router.routes.extend(more)
+        self._look_for_video()
+
+    def serve_no_longer(self, more: Sequence[BaseRoute]) -> None:
+        """Without them."""
+        self.application.router.routes[:] = [route for route in self.application.router.routes if route not in more]
+        self._look_for_video()
+
+    def _look_for_video(self) -> None:
+        routes = self.application.router.routes
+        self._feed.has_video = any(isinstance(route, Route) and route.path == "/video" for route in routes)
 
     async def _page(self, request: Request) -> Response:
         return self._served("index.html")
