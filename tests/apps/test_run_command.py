@@ -1,5 +1,6 @@
 """`vedette run` from the outside: real clips and a real bundle on a real engine; what comes out, and how it ends."""
 
+import gc
 import json
 import signal
 import subprocess
@@ -308,3 +309,10 @@ def test_threads_and_processes_count_the_same_and_report_no_restart(
         assert code == 0 and document["cameras"][0]["restarts"] == 0
         documents.append((document["counts"], document["cameras"][0]["detections"]))
     assert documents[0] == documents[1] and documents[0][1] == 8
+
+
+def test_garbage_is_looked_for_again_after_a_run_however_it_ends(tmp_path: Path, bundle: Path) -> None:
+    clip = write_walk(tmp_path / "walk.mp4", [(0, 0)])
+    for given, code in ((bundle, 0), (tmp_path / "no-bundle", InputError.exit_code)):
+        assert run_command(["run", "--bundle", str(given), "--camera", f"a={clip}"]) == code
+        assert gc.isenabled()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -109,8 +110,6 @@ def run(  # noqa: PLR0913 - the flags of a command
 
     Exit code 0 unless every camera failed; 130 after Ctrl-C.
     """
-    from vedette.apps.pipeline_file import flags_to_pipeline, read_pipeline
-
     flags = {
         "bundle": bundle,
         "cameras": camera,
@@ -137,6 +136,24 @@ def run(  # noqa: PLR0913 - the flags of a command
         "give_up_after": give_up_after,
     }
     given: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    with _lean_start():
+        return _run(given, pipeline, duration, json)
+
+
+@contextmanager
+def _lean_start() -> Iterator[None]:
+    """Load what a run needs without threads for linear algebra, which spin, and without looking for garbage."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's; read when it is loaded; a tracker's matrices are tiny
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _run(given: dict[str, Any], pipeline: Path | None, duration: str | None, json: bool) -> int:
+    from vedette.apps.pipeline_file import flags_to_pipeline, read_pipeline
+
     if pipeline is not None:
         if given:
             names = ", ".join(sorted(given))
@@ -192,6 +209,7 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None, file: Path | N
         interrupted = closing.enter_context(stopped_by_signals(watch.stop))
         closing.enter_context(stopped_in_time(watch.stop, duration_s))
         gc.freeze()  # what was imported stays: no collection needs to look through it again
+        gc.enable()
         with shown_progress(watch), service_notices(watch.statistics):
             summary = watch.run()
         return summary, interrupted.is_set()

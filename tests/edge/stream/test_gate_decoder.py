@@ -58,10 +58,12 @@ class ScriptedGate:
     shut_at: set[int] = field(default_factory=set)
     alarms_at: set[int] = field(default_factory=set)
     differing: set[float] = field(default_factory=set)  # times of keyframes that show something new
+    passed_over: set[float] = field(default_factory=set)  # times of keyframes that need not be looked at
     has_signal: bool = True
     shut: bool = False
     why_open: WhyOpen | None = None
     seen: int = -1
+    judged: list[tuple[float, int]] = field(default_factory=list)
 
     def see_packet(self, size_bytes: int, is_keyframe: bool, time_s: float) -> bool:
         self.seen += 1
@@ -69,7 +71,11 @@ class ScriptedGate:
             self.shut = True
         return self.seen in self.alarms_at
 
-    def keyframe_differs(self, frame: VideoFrame, time_s: float) -> bool:
+    def wants_keyframe(self, time_s: float) -> bool:
+        return time_s not in self.passed_over
+
+    def keyframe_differs(self, frame: VideoFrame, time_s: float, newer: int) -> bool:
+        self.judged.append((time_s, newer))
         return time_s in self.differing
 
     def open(self) -> None:
@@ -111,6 +117,7 @@ def test_frames_numbers_and_times_are_those_of_plain_decoding(clip: Path, seed: 
         alarms_at={chance.randrange(FRAMES) for _ in range(chance.randrange(6))},
         differing={plain[n][0] for n in range(0, FRAMES, GROUP) if chance.random() < 0.25},
         has_signal=chance.random() < 0.5,
+        passed_over={plain[n][0] for n in range(0, FRAMES, GROUP) if chance.random() < 0.4},
     )
     handed, times = 0, []
     for index, frame, _, left in gated_frames(clip, gate):
@@ -120,7 +127,7 @@ def test_frames_numbers_and_times_are_those_of_plain_decoding(clip: Path, seed: 
             times.append(frame.time)
             handed += 1
     assert times == [time for time, _ in plain]  # every frame once, in order: decoded or reported
-    assert handed >= FRAMES // GROUP - 1
+    assert handed >= FRAMES // GROUP - 1 - len(gate.passed_over)
 
 
 def test_shut_gate_decodes_keyframes_only(clip: Path) -> None:
@@ -155,6 +162,40 @@ def test_keyframe_that_differs_brings_back_the_group_before_it(clip: Path) -> No
     assert decoded[-(len(plain) - 5 * GROUP) :] == list(range(5 * GROUP, len(plain)))
     assert backlog[0] == 5 * GROUP + 1
     assert len(backlog) >= GROUP - 4  # a decoder that reorders gives its last frames out with the packets that follow
+
+
+def test_keyframes_that_need_not_be_looked_at_are_left_undecoded(clip: Path) -> None:
+    plain = plain_frames(clip)
+    over = {plain[n][0] for n in range(3 * GROUP, FRAMES, 2 * GROUP)}
+    gate = ScriptedGate(shut_at={GROUP + 6}, passed_over=over)
+    lone = [index for index, frame, decoder, _ in gated_frames(clip, gate) if frame and decoder.lone_keyframe]
+    assert lone[:4] == list(range(2 * GROUP, FRAMES, 2 * GROUP))
+    assert {time_s for time_s, _ in gate.judged[:4]}.isdisjoint(over)
+
+
+@pytest.mark.parametrize("differs", [False, True])
+def test_an_alarm_behind_a_keyframe_left_out_has_it_looked_at_first(clip: Path, differs: bool) -> None:
+    """Only where it shows something new are the groups before it decoded, too."""
+    plain = plain_frames(clip)
+    over = {plain[n * GROUP][0] for n in (4, 5)}
+    key_s = plain[5 * GROUP][0]
+    alarm = 5 * GROUP + 5
+    gate = ScriptedGate({GROUP + 6}, {alarm}, differing={key_s} if differs else set(), passed_over=over)
+    decoded = [index for index, frame, _, _ in gated_frames(clip, gate) if frame is not None]
+    first = (3 if differs else 5) * GROUP
+    assert decoded[-(FRAMES - first) :] == list(range(first, FRAMES))
+    judged_s, newer = gate.judged[-1]
+    assert judged_s == key_s
+    assert 5 <= newer <= 8  # packets that came since, of which a keyframe says nothing; some before it in time
+
+
+def test_no_more_is_kept_than_may_be_whatever_need_not_be_looked_at(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gated_decoder, "MOST_PACKETS", 4 * GROUP)
+    every_key = {time_s for time_s, _ in plain_frames(clip)}
+    kept = [decoder.kept for *_, decoder, _ in gated_frames(clip, ScriptedGate({GROUP + 6}, passed_over=every_key))]
+    assert 3 * GROUP <= max(kept) <= 4 * GROUP
 
 
 @pytest.mark.parametrize("has_signal", [True, False])

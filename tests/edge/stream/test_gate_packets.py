@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vedette.edge.stream.gate import LEAST_KNOWN, MOST_ALLOWANCE, MOST_LIMIT, REMEMBERED, STRETCHES, PacketGate
+from vedette.edge.stream.gate import (
+    HIDDEN_LIMIT,
+    LEAST_KNOWN,
+    MOST_ALLOWANCE,
+    MOST_LIMIT,
+    REMEMBERED,
+    STRETCHES,
+    PacketGate,
+)
 
 PICTURE_PX = 1920 * 1080
 GROUP, FPS = 60, 30
@@ -163,6 +171,22 @@ def test_alarms_that_are_always_false_are_believed_no_more_until_one_is_true() -
     assert not packets.gate.useless
 
 
+def test_packets_that_came_since_are_not_judged_by_a_look_back() -> None:
+    packets, undisturbed = (Packets(PacketGate(PICTURE_PX), 1000, 0.1) for _ in range(2))
+    for each in (packets, undisturbed):
+        each.stay_still(20)
+        for _ in range(FPS):
+            each.send()
+    large = [packets.send(times_normal=40) for _ in range(5)]
+    assert any(large)
+    packets.gate.settle(moving=False, newer=5)
+    undisturbed.gate.settle(moving=False)
+    assert packets.gate._still[1].median == undisturbed.gate._still[1].median
+    assert not packets.gate._alarms  # whether that one was false is not known yet
+    packets.gate.settle(moving=True)
+    assert list(packets.gate._alarms) == [True]
+
+
 Sizes = st.lists(st.tuples(st.integers(0, 1 << 24), st.booleans(), st.sampled_from("sml.")), max_size=400)
 
 
@@ -194,8 +218,8 @@ def test_no_history_makes_the_state_explode(history: list[tuple[int, bool, str]]
             gate.settle(moving=look == "m")
         elif look == "l":
             gate.drop_unsettled()
-        assert 0 <= gate._sum <= 2 * MOST_LIMIT
-        assert gate.limit <= MOST_LIMIT
+        assert 0 <= gate._sum <= 2 * HIDDEN_LIMIT
+        assert gate.limit <= (MOST_LIMIT if gate.has_signal else HIDDEN_LIMIT)
         assert len(gate._unsettled) <= REMEMBERED
         assert len(gate._peaks) <= STRETCHES
         for normal in (*gate._still, *gate._moving):

@@ -252,7 +252,7 @@ class CameraWorker:
 
     def _count_gated(self, source: FrameSource) -> None:
         """Number and time the frames that the gate left undecoded, as if they had been decoded."""
-        if source.gated is None or self._clock is None:
+        if source.gated is None or not source.gated.undecoded or self._clock is None:
             return
         times_s = source.gated.take_undecoded()
         media_time_s = 0.0

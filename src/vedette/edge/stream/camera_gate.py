@@ -22,8 +22,10 @@ from vedette.edge.stream.gate import PacketGate
 from vedette.edge.stream.luma import cell_size_px, small_luma
 from vedette.edge.stream.motion import Change, ChangeFinder, Look, Luma, MotionWatch
 
-VERIFY_S = 2.0  # while open and still; while shut at first, doubled each time
-MOST_VERIFY_S = 8.0
+VERIFY_S = 2.0  # while open and still, and when something was found elsewhere
+FIRST_VERIFY_S = 8.0  # while shut at first, doubled each time
+MOST_VERIFY_S = 32.0
+KEYFRAMES_S = 4.0  # between two that are looked at while sizes tell
 VERIFY_EARLY_S = 0.1  # keyframes do not come exactly every two seconds
 VERIFY_KEYFRAME_S = 0.9  # with a hint of change; cameras that send several keyframes a second need not detect on each
 BUSY_S = 0.25  # what goes on moving is detected on without looking: half of the slots, at six a second
@@ -68,7 +70,8 @@ class CameraGate:
         self._motion: MotionWatch | None = None
         self._still: Luma | None = None  # what keyframes are compared with while shut: the one before
         self._keyframe_s: float | None = None  # when that was
-        self._due_s = self._moved_s = float("-inf")
+        self._newest_keyframe_s = float("-inf")  # looked at or not
+        self._due_s = self._moved_s = self._opened_s = float("-inf")
         self._moving = False  # by the last look
         self._checks: deque[float] = deque(maxlen=REMEMBERED_CHECKS)  # media times of detections made in stillness
         self._moved_at: float | None = None  # the last of them that found things elsewhere
@@ -76,8 +79,10 @@ class CameraGate:
         self._turning_blind = False
         self._blind = False
         self._blind_s, self._blind_until_s = BLIND_S, float("-inf")
+        self._changed = False  # the keyframe last looked at shows something new
+        self._opening = False  # sizes have opened it, and no slot was looked at since
         self._busy = False  # something has been moving for longer than a look
-        self._verify_s = VERIFY_S
+        self._verify_s = FIRST_VERIFY_S
         self._uncalm_s = float("inf")
 
     @property
@@ -114,17 +119,30 @@ class CameraGate:
         self._weigh_heard()
         return alarm or self._blind
 
-    def keyframe_differs(self, frame: VideoFrame, time_s: float) -> bool:
-        """While shut: whether this keyframe shows anything new. If not, the packets before it were still."""
+    def wants_keyframe(self, time_s: float) -> bool:
+        """While shut: whether this keyframe is to be decoded; not when sizes tell and the next comes soon enough."""
+        spacing_s = time_s - self._newest_keyframe_s
+        self._newest_keyframe_s = time_s
+        if self._keyframe_s is None or self._blind or not self.has_signal:
+            return True
+        due = time_s - self._due_s >= self._verify_s - VERIFY_EARLY_S
+        return due or not 0 < time_s + spacing_s - self._keyframe_s <= KEYFRAMES_S + VERIFY_EARLY_S
+
+    def keyframe_differs(self, frame: VideoFrame, time_s: float, newer: int = 0) -> bool:
+        """While shut: whether this keyframe shows anything new. If not, the packets before it were still.
+
+        `newer` packets came since.
+        """
         luma = small_luma(frame)
         since_s = 0.0 if self._keyframe_s is None else max(time_s - self._keyframe_s, 0.0)
         if self._finder is None or self._still is None:
             return True
-        if self._finder.compare(luma, self._still, learn_s=since_s) is not Change.NONE:
+        self._changed = self._finder.compare(luma, self._still, learn_s=since_s) is not Change.NONE
+        if self._changed:
             return True
         self._still, self._keyframe_s = luma, time_s
         if self._packets is not None:
-            self._packets.settle(moving=False)
+            self._packets.settle(moving=False, newer=newer)
         return False
 
     def open(self) -> None:
@@ -133,6 +151,7 @@ class CameraGate:
             self.openings += 1
         self.shut = False
         self._still = self._keyframe_s = None
+        self._opening, self._changed = not self._changed, False
 
     def stay_open(self) -> None:
         """Shutting, if it was asked for, cannot be done."""
@@ -151,7 +170,9 @@ class CameraGate:
             self._motion.restart(self._still, time_s)
             due = self._is_keyframe_due(self._motion, since_s)
         else:
-            due = self._look(frame, time_s) or since_s >= VERIFY_S
+            if self._opening:  # what stood still is not detected on anew for that
+                self._opened_s, self._opening = time_s, False
+            due = self._look(frame, time_s) or min(since_s, time_s - self._opened_s) >= VERIFY_S
         if due and self._motion is not None:
             if since_s >= VERIFY_KEYFRAME_S and not self._moving:
                 self._checks.append(time_s)
@@ -185,7 +206,7 @@ class CameraGate:
         if look is Look.MOVING:
             self._moving = True
             self._busy = 0 <= time_s - self._moved_s < BUSY_SINCE_S
-            self._moved_s, self._verify_s = time_s, VERIFY_S
+            self._moved_s, self._verify_s = time_s, FIRST_VERIFY_S
         if look is not Look.STILL or packets.calm:
             self._uncalm_s = float("inf")
         if look is Look.STILL and self.gates_packets:

@@ -16,6 +16,7 @@ import math
 from bisect import bisect_left, insort
 from collections import deque
 from enum import IntEnum
+from typing import NamedTuple
 
 REMEMBERED = 600  # sizes of each kind: 20 s of stillness at 30 frames a second
 STRETCHES = 64  # still stretches whose highest sums are kept
@@ -27,6 +28,7 @@ UPPER = 0.9
 LEAST_ALLOWANCE, MOST_ALLOWANCE = 0.3, 2.0  # powers of two above the median that count as nothing
 LEAST_KEY_ALLOWANCE = 1.0  # rate control moves keyframes most, and their pictures are compared anyway
 LEAST_LIMIT, FIRST_LIMIT, MOST_LIMIT = 2.5, 4.0, 6.0  # sums, powers of two
+HIDDEN_LIMIT = 9.0  # where sizes tell the largest movements at most
 LIMIT_MARGIN = 1.5
 JUDGED, MOST_FALSE = 8, 6  # of the last alarms that were looked into, so many false ones make sizes useless
 FLOOR_SHARE = 1 / 8192  # bytes per pixel of the picture that no size is told apart below: 253 for 1080p
@@ -35,7 +37,6 @@ LEVEL_RATE, SPREAD_RATE = 0.25, 0.2  # of a new size in its place's level and sp
 FIRST_SPREAD = 0.3  # of a place seen once, powers of two
 SPREAD_FACTOR = 2.0  # mean deviations from a place's level that count as nothing: 1.6 standard deviations
 LEAST_BESIDE = 0.12  # powers of two above a place's level: 9 %
-NEAR = (-1, 0, 1)  # rate control changes its mind now a place earlier, now later
 # Bytes per pixel of the picture that an object on a twentieth of it costs, at 0.2 bits per moving pixel (measured on
 # the Intel clips). Where noise alone takes more, sizes tell nothing; rate control that fills frames up makes it so.
 OBJECT_SHARE = 0.05 * 0.2 / 8
@@ -47,6 +48,16 @@ class PacketKind(IntEnum):
     KEY = 0
     AHEAD = 1
     BETWEEN = 2
+
+
+class _Seen(NamedTuple):
+    """One packet: the place behind its keyframe, its size in powers of two, what sizes added up to with it."""
+
+    kind: PacketKind
+    place: int
+    value: float
+    total: float
+    alarm: bool
 
 
 class _Normal:
@@ -91,35 +102,40 @@ class _Levels:
     """The usual size at each place behind a keyframe, by kind, and its mean deviation, in powers of two."""
 
     def __init__(self) -> None:
-        self._levels: dict[tuple[PacketKind, int], float] = {}
-        self._spreads: dict[tuple[PacketKind, int], float] = {}
+        self._levels: list[dict[int, float]] = [{} for _ in PacketKind]
+        self._spreads: list[dict[int, float]] = [{} for _ in PacketKind]
 
     def usual(self, kind: PacketKind, place: int) -> float | None:
-        return self._levels.get((kind, place))
+        return self._levels[kind].get(place)
 
     def allowance(self, kind: PacketKind, place: int) -> float:
-        """What a size at this place may lie above its level and count as nothing."""
-        spread = max(self._spreads.get((kind, place + step), 0.0) for step in NEAR)
+        """What a size at this place may lie above its level and count as nothing.
+
+        Rate control changes its mind now a place earlier, now later.
+        """
+        spread_at = self._spreads[kind].get
+        spread = max(spread_at(place - 1, 0.0), spread_at(place, 0.0), spread_at(place + 1, 0.0))
         return max(SPREAD_FACTOR * spread, LEAST_KEY_ALLOWANCE if kind is PacketKind.KEY else LEAST_BESIDE)
 
     def usual_allowance(self, kind: PacketKind) -> float:
         """The middle one of all places."""
-        spreads = sorted(spread for (of, _), spread in self._spreads.items() if of is kind)
+        spreads = sorted(self._spreads[kind].values())
         return max(SPREAD_FACTOR * spreads[len(spreads) // 2], LEAST_BESIDE)
 
     def learn(self, kind: PacketKind, place: int, value: float) -> None:
         if place >= MOST_PLACES:
             return
-        before = self._levels.get((kind, place))
+        levels, spreads = self._levels[kind], self._spreads[kind]
+        before = levels.get(place)
         if before is None:
-            self._levels[kind, place], self._spreads[kind, place] = value, FIRST_SPREAD
+            levels[place], spreads[place] = value, FIRST_SPREAD
             return
-        self._levels[kind, place] = before + LEVEL_RATE * (value - before)
-        self._spreads[kind, place] += SPREAD_RATE * (abs(value - before) - self._spreads[kind, place])
+        levels[place] = before + LEVEL_RATE * (value - before)
+        spreads[place] += SPREAD_RATE * (abs(value - before) - spreads[place])
 
     def forget(self) -> None:
-        self._levels.clear()
-        self._spreads.clear()
+        for known in (*self._levels, *self._spreads):
+            known.clear()
 
 
 def _normals() -> list[_Normal]:
@@ -137,12 +153,11 @@ class PacketGate:
         self._levels = _Levels()
         self._beside = _normals()  # sizes less their levels
         self._place = 0  # packets since the keyframe
-        self._unsettled: deque[tuple[PacketKind, int, float]] = deque(maxlen=REMEMBERED)
+        self._unsettled: deque[_Seen] = deque(maxlen=REMEMBERED)
         self._peaks: deque[float] = deque(maxlen=STRETCHES)  # highest sums of still stretches
         self._alarms: deque[bool] = deque(maxlen=JUDGED)  # whether something did move
-        self._alarmed = False
         self._newest_s = -math.inf
-        self._sum = self._peak = 0.0
+        self._sum = 0.0
         self._limit = FIRST_LIMIT
 
     @property
@@ -156,8 +171,8 @@ class PacketGate:
         return self._limit
 
     def _find_limit(self) -> float:
-        if not self.has_signal:  # sizes still tell the largest movements
-            return MOST_LIMIT
+        if not self.has_signal:  # where alarms are useless nothing is opened by them, only counted
+            return MOST_LIMIT if self.useless else HIDDEN_LIMIT
         least = FIRST_LIMIT if len(self._peaks) < FEW_STRETCHES else LEAST_LIMIT
         high = sorted(self._peaks)[int(0.95 * (len(self._peaks) - 1))] if self._peaks else 0.0
         return min(max(LIMIT_MARGIN * high, least), MOST_LIMIT)
@@ -195,11 +210,9 @@ class PacketGate:
         self._newest_s = max(self._newest_s, time_s)
         self._place = 0 if is_keyframe else self._place + 1
         value = math.log2(size_bytes + self._floor)
-        self._unsettled.append((kind, self._place, value))
-        self._sum = min(max(self._sum + self._excess(kind, value), 0.0), 2 * MOST_LIMIT)
-        self._peak = max(self._peak, self._sum)
+        self._sum = min(max(self._sum + self._excess(kind, value), 0.0), 2 * HIDDEN_LIMIT)
         alarm = self._sum >= self.limit
-        self._alarmed |= alarm
+        self._unsettled.append(_Seen(kind, self._place, value, self._sum, alarm))
         return alarm and not self.useless
 
     def _excess(self, kind: PacketKind, value: float) -> float:
@@ -208,9 +221,10 @@ class PacketGate:
             return self._still[kind].excess(value)
         return value - usual - self._beside[kind].median - self._levels.allowance(kind, self._place)
 
-    def settle(self, moving: bool) -> None:
-        """The packets since the last call were found still, or moving, by looking."""
-        for kind, place, value in self._unsettled:
+    def settle(self, moving: bool, newer: int = 0) -> None:
+        """The packets since the last call, but for so many of the newest, were found still, or moving, by looking."""
+        unjudged = [self._unsettled.pop() for _ in range(min(newer, len(self._unsettled)))]
+        for kind, place, value, _, _ in self._unsettled:
             if moving:
                 self._moving[kind].learn(value)
                 continue
@@ -219,19 +233,20 @@ class PacketGate:
                 self._beside[kind].learn(value - usual)
             self._still[kind].learn(value)
             self._levels.learn(kind, place, value)
-        if self._alarmed:
+        alarmed = any(seen.alarm for seen in self._unsettled)
+        if alarmed:
             self._alarms.append(moving)
         if moving:
             self._sum = 0.0  # what it was does not speak of what follows
-        elif self.ready and (self._alarmed or len(self._unsettled) >= LEAST_STRETCH):
-            self._peaks.append(self._peak)
-        self.drop_unsettled()
+        elif self.ready and (alarmed or len(self._unsettled) >= LEAST_STRETCH):
+            self._peaks.append(max(seen.total for seen in self._unsettled))
+        self._unsettled.clear()
+        self._unsettled.extend(reversed(unjudged))
         self._limit = self._find_limit()
 
     def drop_unsettled(self) -> None:
         """Nobody knows what the packets since the last call were."""
         self._unsettled.clear()
-        self._peak, self._alarmed = self._sum, False
 
     def start_afresh(self) -> None:
         """The scene became another (light, noise, rate): what follows is learned as its normal."""

@@ -10,7 +10,7 @@ for which this cannot work (keyframes too far apart, no time stamps) are decoded
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeAlias
 
 from av import VideoFrame
@@ -24,6 +24,8 @@ MOST_PACKETS = 300  # 10 s at 30 frames a second; replaying more would take seco
 MOST_BYTES = 16 << 20
 SHORTEST_GROUP = 4  # below it there is nothing to save
 MOST_UNDECODABLE = 3  # keyframes in a row
+
+NOTHING_YET = (None,)
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
@@ -39,7 +41,9 @@ class Gate(Protocol):
 
     def see_packet(self, size_bytes: int, is_keyframe: bool, time_s: float) -> bool: ...
 
-    def keyframe_differs(self, frame: VideoFrame, time_s: float) -> bool: ...
+    def wants_keyframe(self, time_s: float) -> bool: ...
+
+    def keyframe_differs(self, frame: VideoFrame, time_s: float, newer: int) -> bool: ...
 
     def open(self) -> None: ...
 
@@ -74,6 +78,7 @@ class GatedDecoder:
         self._fed = 0  # packets of the group that the decoder has, in a state to go on from
         self._before: list[VideoPacket] = []  # the group before, while the keyframe after it is not yet judged
         self._waiting = False  # the group's keyframe is not yet judged
+        self._passed_over = False  # nor will it be, but for an alarm: the next one tells
         self._alarmed = False  # by sizes, while waiting
         self._handed_on: int | None = None  # pts of the last frame given out
         self._beyond: int | None = None  # what comes out of a replay up to here was given out before
@@ -82,8 +87,21 @@ class GatedDecoder:
         self._newest: int | None = None
         self._undecodable = 0
 
-    def take(self, packet: VideoPacket) -> Iterator[VideoFrame | None]:
+    def take(self, packet: VideoPacket) -> Iterable[VideoFrame | None]:
         """Frames to hand on, in order of presentation. None: nothing yet, though time passes."""
+        judging = self._waiting and not self._passed_over
+        pts = packet.pts
+        if self._open or judging or packet.is_keyframe or not packet.size or pts is None:
+            return self._take(packet)
+        # Nearly all packets of a quiet camera come here
+        self._reordered |= self._newest is not None and pts < self._newest
+        self._newest = pts
+        self.packet_time_s = self._time_s(packet)
+        alarm = self._gate.see_packet(packet.size, False, self.packet_time_s)
+        self._keep(packet)
+        return self._open_up() if alarm or self._too_long else NOTHING_YET
+
+    def _take(self, packet: VideoPacket) -> Iterator[VideoFrame | None]:
         if not packet.size:
             yield from self._finish(packet)
             return
@@ -104,7 +122,7 @@ class GatedDecoder:
         if packet.is_keyframe:
             yield from self._begin_group(packet, alarm)
         else:
-            if self._waiting and pts > _pts(self._group[0]):
+            if self._waiting and not self._passed_over and pts > _pts(self._group[0]):
                 yield from self._judge()
             self._keep(packet)
         if self._open:
@@ -129,7 +147,7 @@ class GatedDecoder:
         """Packets are left out by somebody else: decode from the next one on, which is a keyframe."""
         if not self._open:
             self._leave_out([*self._before, *self._group])
-        self._open, self._whole, self._waiting = True, False, False
+        self._open, self._whole, self._waiting, self._passed_over = True, False, False, False
         self._group, self._before, self._fed, self._bytes = [], [], 0, 0
         self._beyond = None
         self._gate.stay_open()
@@ -137,18 +155,26 @@ class GatedDecoder:
     # -- groups of packets ------------------------------------------------------------------------------------------
 
     def _begin_group(self, packet: VideoPacket, alarm: bool) -> Iterator[VideoFrame | None]:
-        if self._waiting:
+        if self._waiting and not self._passed_over:
             yield from self._judge()
         if not self._open:
-            self._before, self._waiting, self._alarmed = self._group, True, alarm
+            self._before = [*self._before, *self._group]  # more than the group if that was passed over
+            self._passed_over = not alarm and self._may_pass_over(packet)
+            self._waiting, self._alarmed = True, alarm
         elif self._whole:
             self._set_too_long(False)
         self._group, self._bytes, self._fed = [packet], packet.size, 0
         self._whole, self._keyframe_out = True, False
         if self._gate.why_open is WhyOpen.NO_TIMES:
             self._gate.why_open = None
-        if self._waiting and not self._reordered:
+        if self._waiting and not self._reordered and not self._passed_over:
             yield from self._judge()
+
+    def _may_pass_over(self, key: VideoPacket) -> bool:
+        """Whether this keyframe can be left undecoded, and what came before it be kept for the next one to judge."""
+        held = sum(packet.size for packet in self._before)
+        fits = len(self._before) <= MOST_PACKETS // 2 and held <= MOST_BYTES // 2
+        return fits and not self._gate.wants_keyframe(self._time_s(key))
 
     def _keep(self, packet: VideoPacket) -> None:
         self._group.append(packet)
@@ -197,9 +223,10 @@ class GatedDecoder:
     def _open_up(self) -> Iterator[VideoFrame]:
         """Decode what was kept since the last keyframe; from then on everything."""
         if self._waiting:
-            self._alarmed = True
+            self._alarmed = not self._passed_over
             yield from self._judge()
-            return
+            if self._open:
+                return
         if not self._fed:
             self._flush()
             self._beyond = self._handed_on
@@ -207,11 +234,11 @@ class GatedDecoder:
 
     def _judge(self) -> Iterator[VideoFrame]:
         """Decode the group's keyframe alone: does it show anything new? Then the group before it is decoded too."""
-        self._waiting = False
+        self._waiting = self._passed_over = False
         key, before, self._before = self._group[0], self._before, []
         pts = _pts(key)
         frame, goes_on = (None, False) if self._alarmed else self._decode_alone(key)
-        if frame is None or self._gate.keyframe_differs(frame, self._time_s(key)):
+        if frame is None or self._gate.keyframe_differs(frame, self._time_s(key), len(self._group) - 1):
             self._flush()
             self._beyond = self._handed_on
             if self._handed_on is not None and pts <= self._handed_on:  # a clock that was set back

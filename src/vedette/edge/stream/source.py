@@ -24,7 +24,7 @@ from vedette.edge.stream.address import resolve_address
 from vedette.edge.stream.camera_spec import FIRST_PICTURE_S, OPEN_TIMEOUT_S, READ_TIMEOUT_S, CameraSpec, SourceKind
 from vedette.edge.stream.diagnosis import check_file, explain_opening, explain_reading, explain_silence
 from vedette.edge.stream.errors import CameraHopelessError, CameraInputError, CameraUnavailableError
-from vedette.edge.stream.gated_decoder import Gate, GatedDecoder
+from vedette.edge.stream.gated_decoder import NOTHING_YET, Gate, GatedDecoder
 from vedette.edge.stream.packet_tap import PacketTap
 from vedette.edge.stream.resuming import Resuming
 from vedette.edge.stream.unneeded import Unneeded
@@ -211,7 +211,12 @@ class AvSource:
             if self.live:
                 yield None  # the camera is well
             return
-        for frame in self._send(packet) if self.gated is None else self.gated.take(packet):
+        given = self._send(packet) if self.gated is None else self.gated.take(packet)
+        if given is NOTHING_YET:
+            self._is_alive = True
+            yield None
+            return
+        for frame in given:
             if frame is not None:
                 is_corrupt = frame.is_corrupt
                 self.decode_errors += is_corrupt

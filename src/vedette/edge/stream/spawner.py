@@ -19,7 +19,7 @@ from pathlib import Path
 from vedette.edge.stream.errors import CameraUnavailableError
 
 PROGRAM = (
-    "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); sys.path[:] = sys.argv[2:]; "
+    "import gc, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); gc.disable(); sys.path[:] = sys.argv[2:]; "
     "from vedette.edge.stream.spawner_program import main; main(int(sys.argv[1]))"
 )
 START_TIMEOUT_S = 30.0  # a cold disk on a small board; usually 0.3 s

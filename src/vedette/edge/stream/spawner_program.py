@@ -35,6 +35,7 @@ def main(control_fd: int) -> NoReturn:
     cv2.setNumThreads(1)  # one thread per camera, and none before a fork
     gc.collect()
     gc.freeze()  # collections in a decoder must not write into the pages that all share
+    gc.enable()  # nothing was worth collecting while it imported
     control = socket.socket(fileno=control_fd)
     _name("vedette-spawner")
     _Nursery(control).serve()
