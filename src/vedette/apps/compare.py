@@ -43,8 +43,8 @@ def compare(
     """
     if not others:
         raise UsageError("give two folders or more: vedette compare RUN RUN")
-    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
-        raise UsageError(f"--out {out}: give a file in a folder that exists, such as comparison.html")
+    if out is not None and (out.suffix.lower() not in {".html", ".htm"} or not out.absolute().parent.is_dir()):
+        raise UsageError(f"--out {out}: give an HTML file in a folder that exists, such as comparison.html")
 
     from vedette.apps.console import print_json, print_line
     from vedette.contracts.errors import InputError

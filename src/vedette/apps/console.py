@@ -108,14 +108,14 @@ class _PlainLines:
 
     def close(self, failed: bool = False) -> None:
         if self._stage:
-            self._write(time.monotonic())
+            self._write(time.monotonic(), over=True)
             self._stage = ""
 
-    def _write(self, now: float) -> None:
+    def _write(self, now: float, over: bool = False) -> None:
         spent = max(now - self._began, 1e-9)
         rate = self._done / spent
         left = (self._total - self._done) / rate if rate > 0 else float("nan")
-        tail = f", {clock(left)} left" if self._done < self._total and rate > 0 else f" in {clock(spent)}"
+        tail = f" in {clock(spent)}" if over or rate <= 0 else f", {clock(left)} left"
         self.say(
             f"{self._stage}: {self._done}/{self._total} {self._unit}, {rate:.1f}/s{tail}{format_figures(self._figures)}"
         )

@@ -27,6 +27,7 @@ class Head:
     classes: int = CLASSES
     scale_x_y: float = 2.0
     new_coords: bool = False
+    softmax: bool = False
 
 
 COARSE = Head(((40.0, 30.0), (60.0, 60.0)))
@@ -39,7 +40,7 @@ def random_heads(seed: int, heads: tuple[Head, ...], batch: int = 2) -> list[tor
     generator = torch.Generator().manual_seed(seed)
     return [
         torch.randn(batch, len(head.anchors) * (5 + CLASSES), rows, columns, generator=generator)
-        for head, (columns, rows) in zip(heads, GRIDS, strict=True)
+        for head, (columns, rows) in zip(heads, GRIDS[: len(heads)], strict=True)
     ]
 
 
@@ -83,9 +84,9 @@ class Naive:
     """Every rule spelt out, one cell and one object at a time."""
 
     def __init__(self, heads: tuple[Head, ...], raw: list[torch.Tensor], settings: LossSettings) -> None:
-        self.settings = settings
+        self.settings, self.softmax = settings, heads[0].softmax
         self.cells: list[dict] = []  # of every picture
-        for head, tensor, (columns, rows) in zip(heads, raw, GRIDS, strict=True):
+        for head, tensor, (columns, rows) in zip(heads, raw, GRIDS[: len(heads)], strict=True):
             stride_x, stride_y, s = WIDTH / columns, HEIGHT / rows, head.scale_x_y
             for picture in range(len(tensor)):
                 for number, anchor in enumerate(head.anchors):
@@ -135,7 +136,7 @@ class Naive:
                 box_loss += 1 - ciou_of(cell["box"], boxes[slot])
                 target = 1 + self.settings.quality * (iou_of(cell["box"], boxes[slot])[0] - 1)
                 object_loss += cross_entropy(cell["t"][4], target) * self.focus(cell, target)
-                class_loss += sum(cross_entropy(cell["t"][5 + c], float(c == kinds[slot])) for c in range(CLASSES))
+                class_loss += self.class_loss(cell, kinds[slot])
             elif not any(
                 iou_of(cell["box"], box)[0] > self.settings.ignore_iou
                 or (kind == IGNORED_CLASS and iou_of(cell["box"], box)[1] > 0.5)
@@ -144,6 +145,17 @@ class Naive:
             ):
                 object_loss += cross_entropy(cell["t"][4], 0.0) * self.focus(cell, 0.0)
         return box_loss / count, object_loss / count, class_loss / count, len(owners)
+
+    def probability(self, cell: dict, kind: int) -> float:
+        t = cell["t"]
+        if not self.softmax:
+            return sigmoid(t[5 + kind])
+        return math.exp(t[5 + kind]) / sum(math.exp(t[5 + c]) for c in range(CLASSES))
+
+    def class_loss(self, cell: dict, kind: int) -> float:
+        if self.softmax:
+            return -math.log(self.probability(cell, kind))
+        return sum(cross_entropy(cell["t"][5 + c], float(c == kind)) for c in range(CLASSES))
 
     def focus(self, cell: dict, target: float) -> float:
         return float(abs(target - sigmoid(cell["t"][4])) ** self.settings.focus)
@@ -157,7 +169,8 @@ class Naive:
 
         def price(i: int) -> float:
             t = self.cells[i]["t"]
-            return -math.log(max(sigmoid(t[4]) * sigmoid(t[5 + kind]), 1e-6)) - 3 * math.log(max(ious[i], 1e-6))
+            score = sigmoid(t[4]) * self.probability(self.cells[i], kind)
+            return -math.log(max(score, 1e-6)) - 3 * math.log(max(ious[i], 1e-6))
 
         wanted = max(self.settings.least_k, round(sum(sorted(ious.values(), reverse=True)[: self.settings.largest_k])))
         for i in sorted(able, key=price)[:wanted]:
@@ -181,6 +194,17 @@ def test_loss_equals_its_rules_read_one_cell_at_a_time(seed: int, scale: float, 
     assert float(parts.objectness) == pytest.approx(objectness, rel=1e-4)
     assert float(parts.classes) == pytest.approx(classes, rel=1e-4)
     assert float(parts.total) == pytest.approx(5 * box + objectness + classes, rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_region_has_one_question_for_all_classes_of_a_box(seed: int) -> None:
+    heads = (Head(FINE.anchors, scale_x_y=1.0, softmax=True),)
+    raw, truths = random_heads(seed, heads), some_truths()
+    parts = DetectionLoss(heads, WIDTH, HEIGHT)(raw, truths)
+    box, objectness, classes, positives = Naive(heads, raw, LossSettings()).total(truths)
+    assert parts.positives == positives > 0
+    assert float(parts.total) == pytest.approx(5 * box + objectness + classes, rel=1e-4)
+    assert float(parts.classes) == pytest.approx(classes, rel=1e-4)
 
 
 def test_a_batch_of_another_size_is_judged_as_by_a_network_of_that_size() -> None:

@@ -56,14 +56,15 @@ def test_a_model_that_is_nothing_is_refused() -> None:
         draft_network(settings("yolov9"), 2)
 
 
-def test_a_region_head_is_refused_for_training(tmp_path: Path) -> None:
+def test_a_region_head_is_drafted_like_any_other(tmp_path: Path) -> None:
     path = tmp_path / "v2.cfg"
     path.write_text(
         "[net]\nwidth=64\nheight=64\nchannels=3\n[convolutional]\nfilters=7\nstride=32\n"
         "[region]\nsoftmax=1\nclasses=2\nanchors=1,1\n"
     )
-    with pytest.raises(CfgError, match=r"has a \[region\] head .*not trained here"):
-        draft_network(settings(str(path)), 2)
+    assert draft_network(settings(str(path)), 2).size_px == (64, 64)
+    with pytest.raises(CfgError, match="is for 2 classes, the data has 3"):
+        draft_network(settings(str(path)), 3)
 
 
 def weights_file(folder: Path, classes: int) -> Path:

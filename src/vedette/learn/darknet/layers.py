@@ -205,7 +205,7 @@ class HeadPlan:
 
     The raw tensor is (batch, anchors * (5 + classes), grid height, grid width), the output of layer `source_index`.
     `anchors` are those of the mask, in network-input pixels; `all_anchors` are the `num` that objects compete for. With
-    `softmax` it is a `[region]`; that cannot be trained, and what only its loss would ask for has [yolo]'s defaults.
+    `softmax` it is a `[region]`; what only a [yolo]'s loss would ask for has its defaults there.
     """
 
     layer_index: int

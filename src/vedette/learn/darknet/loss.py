@@ -1,6 +1,7 @@
 """What a Darknet-family network is trained against: which cells answer for which object, and how wrong they are.
 
-Guarantees: decoding is that of `[yolo]` (`scale_x_y` and `new_coords` honoured), arithmetic is float32 whatever the
+Guarantees: decoding is that of `[yolo]` (`scale_x_y` and `new_coords` honoured) or `[region]` (a box's classes exclude
+each other: softmax), arithmetic is float32 whatever the
 heads' precision, and no Python loop runs over pictures or objects. Leaves the optimiser and the data to
 `learn.training`.
 
@@ -27,7 +28,7 @@ EPSILON = 1e-7
 
 
 class HeadGeometry(Protocol):
-    """What the loss needs to know of one `[yolo]` head (`learn.darknet.plan.HeadPlan` has it)."""
+    """What the loss needs to know of one head (`learn.darknet.layers.HeadPlan` has it)."""
 
     @property
     def anchors(self) -> tuple[tuple[float, float], ...]: ...
@@ -40,6 +41,9 @@ class HeadGeometry(Protocol):
 
     @property
     def new_coords(self) -> bool: ...
+
+    @property
+    def softmax(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +174,24 @@ class DetectionLoss:
         counts[positives.picture, positives.cell] = weight
         objectness_loss = (objectness * counts).sum() / count
 
-        class_target = functional.one_hot(classes, predictions.shape[-1] - 5).float()
-        class_target = class_target * (1 - settings.label_smoothing) + settings.label_smoothing / 2
-        by_class = functional.binary_cross_entropy_with_logits(chosen[:, 5:], class_target, reduction="none")
-        class_loss = (by_class * weight[:, None]).sum() / count
+        class_loss = (self._class_losses(chosen[:, 5:], classes) * weight).sum() / count
         total = (
             settings.box_weight * box_loss
             + settings.objectness_weight * objectness_loss
             + settings.class_weight * class_loss
         )
         return LossParts(total, box_loss.detach(), objectness_loss.detach(), class_loss.detach(), len(positives.cell))
+
+    def _class_losses(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """Cross entropy of each of (p, classes) logits: one question for each class, or with a softmax one in all."""
+        smoothing = self._settings.label_smoothing
+        if self._heads[0].softmax:
+            return functional.cross_entropy(logits, classes, reduction="none", label_smoothing=smoothing)
+        target = functional.one_hot(classes, logits.shape[1]).float() * (1 - smoothing) + smoothing / 2
+        return functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(dim=1)
+
+    def _class_scores(self, logits: Tensor) -> Tensor:
+        return logits.softmax(dim=-1) if self._heads[0].softmax else logits.sigmoid()
 
     def _weigh(self, classes: Tensor) -> Tensor:
         """How much an object of each of these classes counts."""
@@ -254,10 +266,8 @@ class DetectionLoss:
         iou, _ = box_overlap(boxes[picture, candidates.cell], candidates.boxes_xyxy_px[:, None])  # (n, candidates)
         iou = iou.clamp(0.0, 1.0) * candidates.valid
         logits = predictions[picture, candidates.cell]  # (n, candidates, 5 + classes)
-        score = (
-            logits[..., 4].sigmoid()
-            * torch.take_along_dim(logits[..., 5:], candidates.classes[:, None, None], dim=-1).squeeze(-1).sigmoid()
-        )
+        of_class = torch.take_along_dim(self._class_scores(logits[..., 5:]), candidates.classes[:, None, None], dim=-1)
+        score = logits[..., 4].sigmoid() * of_class.squeeze(-1)
         cost = -torch.log(score.clamp(min=1e-6)) - 3.0 * torch.log(iou.clamp(min=1e-6))
         cost = cost.masked_fill(~candidates.valid, math.inf)
         wanted = iou.topk(min(self._settings.largest_k, iou.shape[1]), dim=1).values.sum(dim=1)  # (n,)

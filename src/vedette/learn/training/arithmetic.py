@@ -61,7 +61,9 @@ def choose_arithmetic(device: DeviceChoice, precision: PrecisionChoice) -> Arith
         able, where = torch.cuda.is_bf16_supported(), torch.cuda.get_device_name()
     else:
         flag = bf16_flag(CPU_INFO.read_text(encoding="utf-8") if CPU_INFO.is_file() else "")
-        able, where = flag is not None, f"{torch.get_num_threads()} processor threads" + (f", {flag}" if flag else "")
+        threads = torch.get_num_threads()
+        where = f"{threads} processor thread{'s' * (threads > 1)}" + (f", {flag}" if flag else "")
+        able = flag is not None
     bf16 = able if precision is PrecisionChoice.AUTO else precision is PrecisionChoice.BF16
     return Arithmetic(chosen, bf16, f"training in {'BF16' if bf16 else 'FP32'} on {where}")
 

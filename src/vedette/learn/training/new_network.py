@@ -55,14 +55,11 @@ def draft_network(settings: TrainSettings, class_count: int) -> Draft:
     plan = plan_network(parse_cfg(text, str(path)))
     if settings.size_px not in (None, (plan.input_width, plan.input_height)):
         raise CfgError(f"{path}: [net] has no width and height to set to {settings.size_px}")
-    if any(head.softmax for head in plan.heads):
-        raise CfgError(
-            f"{path} has a [region] head (YOLOv2): it can be run, evaluated and packed, but not trained here; train a "
-            "network with [yolo] heads, such as --model yolov3-tiny"
-        )
     if plan.class_count != class_count:
+        filters = len(plan.heads[0].anchors) * (5 + class_count)
         raise CfgError(
-            f"{path} is for {plan.class_count} classes, the data has {class_count}; write a cfg for it with: "
+            f"{path} is for {plan.class_count} classes, the data has {class_count}; set classes={class_count} in its "
+            f"heads and filters={filters} in the [convolutional] before each, or write another cfg with: "
             f"vedette model new yolov3-tiny --classes {class_count} --size {plan.input_width}x{plan.input_height} "
             "--out model.cfg"
         )

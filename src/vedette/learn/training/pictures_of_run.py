@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from vedette.contracts.detections import Detections
+from vedette.contracts.ports import Progress
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.weights import read_weights
 from vedette.learn.training.arithmetic import full_precision
@@ -43,13 +44,14 @@ class RunPictures:
         write_results_plot(path / RESULTS_FILE, path / "results.png")
         write_report(path, epochs=epochs, finished=finished)
 
-    def write_final(self, device: torch.device, epochs: int) -> Evaluation:
+    def write_final(self, device: torch.device, epochs: int, progress: Progress) -> Evaluation:
         """Judge best.weights as it was written, in FP32; every chart, and the finished report."""
         prepared, path = self._prepared, self._run.path
         network = DarknetNetwork(prepared.plan)
         network.load_darknet(read_weights(path / BEST_FILE, prepared.plan))
         network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        evaluation, detections = validate(network, prepared.val, prepared.rules, full_precision(device))
+        progress.start("judging best.weights", len(prepared.val), "pictures")
+        evaluation, detections = validate(network, prepared.val, prepared.rules, full_precision(device), progress)
         write_evaluation_files(self._judged(detections, range(len(detections))), evaluation, path)
         self.write_progress(epochs, finished=True)
         return evaluation

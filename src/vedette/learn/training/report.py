@@ -156,7 +156,13 @@ def page_environment() -> Environment:
 
 
 def _settings(run_folder: Path) -> dict[str, str]:
-    return {key: _plain(value) for key, value in _read_object(run_folder / SETTINGS_FILE).items()}
+    return {key: _plain(value) for key, value in meant_settings(_read_object(run_folder / SETTINGS_FILE)).items()}
+
+
+def meant_settings(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run as a person means them: of a run by the clock nobody gave a number of epochs."""
+    by_clock = document.get("time_budget_s") is not None
+    return {key: value for key, value in document.items() if not (by_clock and key == "epochs")}
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -358,7 +358,8 @@ class TrainingRun:
         if not self._peers.is_first:
             self._peers.wait()
             return None
-        evaluation = self._pictures.write_final(self._learner.arithmetic.device, self._epochs_expected())
+        device, epochs = self._learner.arithmetic.device, self._epochs_expected()
+        evaluation = self._pictures.write_final(device, epochs, self._progress)
         best = f"best.weights of epoch {self._standing.best_epoch}"
         self._progress.say(f"{best}: map50 {evaluation.map50:.3f}, map50-95 {evaluation.map50_95:.3f} on the val split")
         self._events.write_pictures(len(self._history))

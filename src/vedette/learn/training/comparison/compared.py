@@ -19,7 +19,7 @@ from vedette.learn.data.split_files import SPLIT_FILE, read_split_file
 from vedette.learn.training.judged import JudgedPictures
 from vedette.learn.training.kept_detections import has_detections, read_detections
 from vedette.learn.training.plots import read_results
-from vedette.learn.training.report import EVALUATION_FILE, RESULTS_FILE, SETTINGS_FILE
+from vedette.learn.training.report import EVALUATION_FILE, RESULTS_FILE, SETTINGS_FILE, meant_settings
 
 FOLDS = "fold-*"
 FACTS = ("model", "engine", "resize", "nms_iou", "nms_kind", "data", "split")  # of an evaluation, beside its figures
@@ -69,7 +69,8 @@ def _read_one(path: Path) -> Compared:
             f"{RESULTS_FILE})"
         )
     evaluation = _document(path / EVALUATION_FILE)
-    settings = {key: evaluation[key] for key in FACTS if key in evaluation} | _document(path / SETTINGS_FILE)
+    settings = {key: evaluation[key] for key in FACTS if key in evaluation}
+    settings |= meant_settings(_document(path / SETTINGS_FILE))
     judged, floor = read_detections(path) if has_detections(path) else (None, 0.0)
     splits = read_split_file(path / SPLIT_FILE) if (path / SPLIT_FILE).is_file() else {}
     try:
