@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 from av import VideoFrame
 
@@ -27,8 +28,8 @@ def main(control_fd: int) -> None:
     spawner_program.main(control_fd)
 
 
-def _open_fragile(spec: CameraSpec, *timeouts_s: float) -> FrameSource:
-    source = open_source(spec, *timeouts_s)
+def _open_fragile(spec: CameraSpec, *more: Any, **named: Any) -> FrameSource:
+    source = open_source(spec, *more, **named)
     deadly = re.search(r"dies-at-(\d+)", spec.url)
     if deadly is not None:
         source.frames = _dying(source.frames(), int(deadly.group(1)))  # type: ignore[method-assign]

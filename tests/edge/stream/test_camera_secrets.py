@@ -18,6 +18,7 @@ from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import CameraHopelessError, DecoderBug
 from vedette.edge.stream.masking import mask_secrets, without_secrets
 from vedette.edge.stream.pipeline import StreamPipeline
+from vedette.edge.stream.redirects import explain_redirect
 from vedette.edge.stream.source import AvSource
 from vedette.edge.stream.spawner import Spawner
 
@@ -74,7 +75,7 @@ def test_a_bug_whose_traceback_would_show_a_secret_is_masked_and_any_other_is_le
 def test_a_bug_while_decoding_does_not_show_the_password(isolation: Isolation, tmp_path: Path):
     code = (
         "from vedette.edge.stream import camera\n"
-        "def open_source(spec, *_): raise AttributeError(f'a bug with rtsp://u:{spec.password}@host')\n"
+        "def open_source(spec, *_, **__): raise AttributeError(f'a bug with rtsp://u:{spec.password}@host')\n"
     )
     program = PROGRAM.replace("from simulators.fragile_decoder import main", "from leaky import main")
     (tmp_path / "leaky.py").write_text(
@@ -151,6 +152,33 @@ def test_a_redirect_takes_no_password_along_over_http():
         server.redirect = elsewhere.url("live.ts")
         AvSource(CameraSpec("a", server.url("live.ts"), username="u", password="canary"), 5.0, 5.0).close()
         assert server.authorizations and elsewhere.requests and not elsewhere.authorizations
+
+
+@pytest.mark.needs_server
+def test_a_redirect_over_rtsp_shows_the_password_to_no_other_host():
+    with RtspCamera(credentials=("u", "canary")) as elsewhere, RtspCamera() as server:
+        target = elsewhere.url.replace("127.0.0.1", "localhost")
+        server.redirect = target
+        cameras = [
+            CameraSpec("a", server.url, username="u", password="canary"),
+            CameraSpec("b", server.url),  # has nothing to hide, and is refused there
+        ]
+        log, _ = run_cameras(cameras)
+        said = dict(log.ends)
+        assert "sends its clients on to another host, localhost, which is not shown the password" in str(said["a"])
+        assert "refuses the user name and password" in str(said["b"])
+        assert elsewhere.connections and not elsewhere.authorizations
+        server.redirect = elsewhere.url  # within the host
+        log, _ = run_cameras(cameras[:1], stop_after_results=1)
+        assert log.stamps("a") and elsewhere.authorizations
+
+
+def test_a_redirect_may_not_leave_encryption_or_go_nowhere():
+    spec = CameraSpec("a", "rtsps://cam/x", username="u", password="canary")
+    assert "not encrypted" in str(explain_redirect(spec, "rtsp://cam/x"))
+    assert explain_redirect(spec, "rtsps://CAM:8554/y") is None
+    for target in ("rtsp://[bad/x", "", "rtsps://u:canary@evil/x"):
+        assert explain_redirect(spec, target) and "canary" not in str(explain_redirect(spec, target))
 
 
 @pytest.mark.needs_server

@@ -531,7 +531,7 @@ def test_a_bug_in_a_decoder_process_is_raised_by_the_run_with_its_traceback(tmp_
     program = PROGRAM.replace("from simulators.fragile_decoder import main", "from bugs import main")
     (tmp_path / "bugs.py").write_text(
         "from vedette.edge.stream import camera, spawner_program\n"
-        "def open_source(*_): raise AttributeError('a bug of ours')\n"
+        "def open_source(*_, **__): raise AttributeError('a bug of ours')\n"
         "camera.open_source = open_source\n"
         "main = spawner_program.main\n"
     )

@@ -24,6 +24,7 @@ from vedette.edge.stream.fitting import FrameFitter, FullFrame
 from vedette.edge.stream.mailbox import Outbox, Slot
 from vedette.edge.stream.packet_tap import PacketTap
 from vedette.edge.stream.position import NEW, Position, Start
+from vedette.edge.stream.redirects import Refuse
 from vedette.edge.stream.source import FrameSource, open_source
 from vedette.edge.stream.statistics import CameraCounters, CameraState
 from vedette.edge.stream.timing import LATE_SLOT_S, TOO_LATE_S, FilePace, LivePace, MediaClock
@@ -67,6 +68,7 @@ class CameraWorker:
         self.counters = counters
         self.crash: BaseException | None = None
         self.tap: PacketTap | None = None  # set before it runs, where somebody may want the packets
+        self.refuse: Refuse | None = None  # set before it runs, where a redirect can be refused: it must not return
         self._settings = settings
         self._stop = settings.stop
         self._mailbox = mailbox
@@ -132,7 +134,8 @@ class CameraWorker:
             gate = self._gate if self._gate is not None and self._gate.gates_packets else None
             settings = self._settings
             self._opening_s = time.monotonic()
-            source = open_source(self.spec, settings.open_timeout_s, settings.read_timeout_s, gate, self.tap)
+            timeouts_s = (settings.open_timeout_s, settings.read_timeout_s)
+            source = open_source(self.spec, *timeouts_s, gate, self.tap, refuse=self.refuse)
             self._opened_s, self._source = time.monotonic(), source
             try:
                 self._play(source)

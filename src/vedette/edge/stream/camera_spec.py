@@ -12,7 +12,7 @@ from vedette.contracts.camera_url import hide_query_secrets
 from vedette.contracts.pipeline import GateMode
 
 OPEN_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 4.0  # a camera that gives nothing is noticed within 5 s, also on a busy machine
+READ_TIMEOUT_S = 3.5  # a camera that gives nothing is noticed within 5 s, also on a busy machine
 FIRST_PICTURE_S = 15.0  # for a live camera's first keyframe, while packets come: some send one every ten seconds
 
 

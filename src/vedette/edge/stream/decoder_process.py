@@ -30,6 +30,7 @@ from vedette.edge.stream.decoder_messages import (
     SlotMessage,
     encode_message,
 )
+from vedette.edge.stream.errors import CameraInputError
 from vedette.edge.stream.fitting import FullFrame, quarter_turns
 from vedette.edge.stream.mailbox import Slot
 from vedette.edge.stream.masking import masked_traceback
@@ -62,6 +63,7 @@ def _run(link: socket.socket, credit: socket.socket, order: Order, ring_fd: int,
     settings = CameraSettings(order.network_input, order.every, *timeouts_s, stop, order.fps)
     worker = CameraWorker(order.spec, settings, outbox, counters, order.start)
     outbox.worker = worker
+    worker.refuse = lambda why: outbox.end(Ending(CameraState.FAILED, why, CameraInputError.retry))
     for tap in taps:  # one, where somebody may want the packets
         worker.tap = PacketTap(SocketOutlet(tap, waits=order.spec.is_lossless))
     threading.Thread(target=outbox.listen, name="listener", daemon=True).start()

@@ -188,6 +188,8 @@ class IsolatedCamera:
 
     def _decode(self, ring: FrameRing) -> tuple[EndMessage | None, str]:
         """One decoder's life: how it ended by itself, or what it died of."""
+        if self._process is not None:
+            self._process.ended.wait(END_S)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         credit, their_credit = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         taps = [] if self._settings.taps is None else [self._settings.taps.attach(self.spec.name)]
@@ -209,7 +211,8 @@ class IsolatedCamera:
                     self._link = None
         if end is None:
             self._settings.spawner.kill(process)
-        process.ended.wait(END_S)
+        if end is None or end.state is not CameraState.FAILED:  # who failed says so at once
+            process.ended.wait(END_S)
         return end, cause or process.cause
 
     def _order(self, ring_slots: int) -> Order:

@@ -26,6 +26,7 @@ from vedette.edge.stream.diagnosis import check_file, explain_opening, explain_r
 from vedette.edge.stream.errors import CameraHopelessError, CameraInputError, CameraUnavailableError
 from vedette.edge.stream.gated_decoder import NOTHING_YET, Gate, GatedDecoder
 from vedette.edge.stream.packet_tap import PacketTap
+from vedette.edge.stream.redirects import Refuse, redirects_refused
 from vedette.edge.stream.resuming import Resuming
 from vedette.edge.stream.unneeded import Unneeded
 
@@ -67,8 +68,12 @@ def open_source(
     read_timeout_s: float = READ_TIMEOUT_S,
     gate: Gate | None = None,
     tap: PacketTap | None = None,
+    *,
+    refuse: Refuse | None = None,
 ) -> "FrameSource":
     """Open a camera; blocks up to the timeout. Packets pass the tap, then the gate, where there are such.
+
+    `refuse`: see `redirects`.
 
     Raises:
         CameraInputError: the address or file is wrong.
@@ -78,7 +83,8 @@ def open_source(
         from vedette.edge.stream.csi import CsiSource
 
         return CsiSource(spec)
-    return AvSource(spec, open_timeout_s, read_timeout_s, gate, tap)
+    with redirects_refused(spec, refuse):
+        return AvSource(spec, open_timeout_s, read_timeout_s, gate, tap)
 
 
 class AvSource:
