@@ -63,6 +63,7 @@ export class CameraView {
     this.panel.replaceChildren(make("header", "", back, make("h2", "", name)), this.editor.root, ...this.parts.map((part) => part.root));
     this.panel.hidden = false;
     this.editor.load();
+    this.wall.arrange();
     back.focus({ preventScroll: true }); // what was pressed is not there any more
     window.scrollTo(0, 0);
   }
@@ -78,5 +79,6 @@ export class CameraView {
     delete document.body.dataset.focus;
     this.panel.hidden = true;
     this.panel.replaceChildren();
+    this.wall.arrange();
   }
 }

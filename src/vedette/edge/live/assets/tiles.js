@@ -13,6 +13,9 @@ const ZONE = "#46c8dc";
 const MAX_CHIPS = 4;
 const MAX_CHIPS_CLOSELY = 16;
 const LABEL_PX = 15;
+const LEAST_TILE_PX = 300;
+const ARRANGE_MS = 1000; // what stands above the wall may have become more
+const PHONE_PX = 860; // as in style.css
 const STALE_MS = 3000; // video that stands still for so long is no longer preferred to pictures
 
 const make = (tag, className, ...children) => {
@@ -37,6 +40,7 @@ export class Wall {
     });
     this.hasVideo = false;
     this.publishing = () => null;
+    window.addEventListener("resize", () => this.arrange());
     this.video = new VideoFeed((name) => this.tiles.get(name));
   }
 
@@ -77,8 +81,33 @@ export class Wall {
       tile.showPublishing(this.publishing(camera.name));
     }
     this.watchVideo();
-    this.root.dataset.count = cameras.length;
     this.root.hidden = cameras.length === 0;
+    if (this.arranged !== cameras.length || performance.now() - this.arrangedAt > ARRANGE_MS) this.arrange();
+  }
+
+  // As many columns as make the tiles largest while all of them are on the screen; where they would be too small, the
+  // style sheet's own columns, and one scrolls.
+  arrange() {
+    const shown = [...this.tiles.values()];
+    [this.arranged, this.arrangedAt] = [shown.length, performance.now()];
+    if (!shown.length || !this.root.clientWidth) return;
+    const style = getComputedStyle(this.root);
+    const gap = parseFloat(style.columnGap);
+    const padding = parseFloat(style.paddingLeft);
+    const width = this.root.clientWidth - 2 * padding;
+    const height = window.innerHeight - (this.root.getBoundingClientRect().top + window.scrollY) - 2 * padding;
+    const around = Math.max(...shown.map((tile) => tile.element.offsetHeight - tile.screen.offsetHeight));
+    let [columns, best] = [0, 0];
+    for (let count = 1; count <= shown.length; count += 1) {
+      const rows = Math.ceil(shown.length / count);
+      const wide = Math.min((width - gap * (count - 1)) / count, (((height - gap * (rows - 1)) / rows - around) * 16) / 9);
+      if (wide > best) [columns, best] = [count, wide];
+    }
+    const fits = best >= LEAST_TILE_PX && !this.root.closest("main[data-focus]") && window.innerWidth > PHONE_PX;
+    const wanted = fits ? `repeat(${columns}, minmax(0, ${Math.floor(best)}px))` : "";
+    if (this.columns === wanted) return;
+    this.columns = wanted;
+    this.root.style.gridTemplateColumns = wanted;
   }
 
   async show(picture) { await this.tiles.get(picture.camera)?.show(picture); }
