@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +126,52 @@ def test_a_planted_password_shows_nowhere_and_a_stop_with_cameras_away_is_clean(
     for name in ("gate", "yard"):
         with av.open(str(tmp_path / "films" / f"{name}.mp4")) as film:
             assert sum(1 for _ in film.decode(video=0)) >= 2
+
+
+WRONG_PASSWORD = """
+bundle: bundle
+cameras:
+- {{name: gate, url: '{url}', username: watch, password_file: secret}}
+show: {{port: {port}}}
+"""
+
+
+@pytest.mark.parametrize("by", ["signal", "page"])
+def test_a_password_put_right_in_its_file_is_tried_as_soon_as_somebody_says_so(by: str, tmp_path: Path, free_port: int):
+    make_bundle(tmp_path / "bundle")
+    (tmp_path / "secret").write_text("wrong\n")
+    with RtspCamera(credentials=("watch", "right")) as server:
+        (tmp_path / "site.yaml").write_text(WRONG_PASSWORD.format(url=server.url, port=free_port))
+        run = Run(tmp_path, free_port)
+
+        def retry(camera: str) -> int:
+            head = {"X-Vedette-CSRF": json.loads(run.get("session"))["csrf"], "Content-Type": "application/json"}
+            question = urllib.request.Request(f"{run.page}retry/{camera}", b"", head, method="POST")
+            try:
+                with urllib.request.urlopen(question, timeout=10) as answer:
+                    return int(answer.status)
+            except urllib.error.HTTPError as error:
+                with error:
+                    return int(error.code)
+
+        try:
+            away = run.wait(lambda cameras: cameras["gate"]["state"] == "offline")
+            assert "refuses the user name and password" in away["gate"]["error"]
+            if by == "page":
+                (tmp_path / "secret").unlink()
+                assert [retry("nobody"), retry("gate")] == [404, 422]
+            (tmp_path / "secret").write_text("right\n")
+
+            def is_back(cameras: dict[str, Any]) -> bool:
+                if cameras["gate"]["frames"] == 0:  # it may have been about to wait
+                    run.process.send_signal(signal.SIGUSR1) if by == "signal" else retry("gate")
+                return bool(cameras["gate"]["frames"])
+
+            run.wait(is_back)
+        finally:
+            run.process.terminate()
+            run.process.wait(60)
+    assert "Traceback" not in run.err.read_text()
 
 
 @pytest.mark.slow

@@ -184,6 +184,7 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None, file: Path | N
     from vedette.apps.run_ending import stopped_by_signals, stopped_in_time
     from vedette.apps.run_progress import shown_progress
     from vedette.apps.service_notice import service_notices
+    from vedette.apps.trying_now import tried_now
     from vedette.apps.video import opened_video
     from vedette.edge.engines.lean_openvino import leave_converter_out
     from vedette.edge.stream.time_slices import lengthen_time_slices
@@ -206,6 +207,7 @@ def _run_to_the_end(settings: Pipeline, duration_s: float | None, file: Path | N
         )
         if page is not None:
             page.set_rules(RulesDesk(settings, watch.change_rules, file))
+        closing.enter_context(tried_now(settings, watch.try_now, page))
         interrupted = closing.enter_context(stopped_by_signals(watch.stop))
         closing.enter_context(stopped_in_time(watch.stop, duration_s))
         gc.freeze()  # what was imported stays: no collection needs to look through it again

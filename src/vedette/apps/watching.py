@@ -165,6 +165,10 @@ class Watch:
         """End the run within a second or two; from any thread."""
         self._stream.stop()
 
+    def try_now(self, spec: CameraSpec) -> None:
+        """Open this camera again at once if it is away, with the password in `spec`; from any thread."""
+        self._stream.try_now(spec)
+
     def change_rules(self, pipeline: Pipeline) -> None:
         """Watch the lines and zones of this pipeline from the next frame on; its cameras are those of this run.
 

@@ -8,7 +8,14 @@ import pytest
 from vedette.edge.stream import reconnect
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import Retry
-from vedette.edge.stream.reconnect import MOST_PAUSE_S, MOST_SLOW_PAUSE_S, QUICK_TRIES, BackOff, Comeback
+from vedette.edge.stream.reconnect import (
+    MOST_PAUSE_ODD_S,
+    MOST_PAUSE_S,
+    MOST_SLOW_PAUSE_S,
+    QUICK_TRIES,
+    BackOff,
+    Comeback,
+)
 from vedette.edge.stream.statistics import CameraCounters, CameraState
 
 LIVE = CameraSpec("gate", "rtsp://10.0.0.5/live")
@@ -68,11 +75,12 @@ def test_pauses_double_up_to_three_seconds_and_are_drawn_by_lot():
     assert len(drawn) > 10
 
 
-@pytest.mark.parametrize("retry", [Retry.SLOWLY, Retry.SELDOM])
-def test_wrong_settings_are_tried_again_more_and_more_seldom(retry: Retry):
-    back_off = BackOff(lambda: 1.0)
-    pauses_s = [back_off.pause_s(retry, has_worked=False) for _ in range(40)]
+def test_a_wrong_password_is_tried_again_more_and_more_seldom_a_wrong_path_so_that_it_is_back_within_ten_seconds():
+    password, path = BackOff(lambda: 1.0), BackOff(lambda: 1.0)
+    pauses_s = [password.pause_s(Retry.SELDOM, has_worked=False) for _ in range(40)]
     assert pauses_s[:3] == [10.0, 20.0, 40.0] and pauses_s[-1] == MOST_SLOW_PAUSE_S
+    pauses_s = [path.pause_s(Retry.SLOWLY, has_worked=False) for _ in range(40)]
+    assert pauses_s[0] == 0.5 and pauses_s[-1] == MOST_PAUSE_ODD_S <= 10.0 - MOST_PAUSE_S
 
 
 def test_a_camera_that_has_worked_is_believed_to_be_starting_but_not_asked_for_ever_with_a_password_it_refuses():
@@ -158,3 +166,11 @@ def test_files_films_and_who_shall_not_wait_are_over_at_once(clock: Clock):
     assert hopeless[0].wait("no such form", Retry.NEVER, None) == "no such form"
     assert at_once[0].wait("away", Retry.SOON, None) == "away"
     assert not file[2].waited_s and not hopeless[2].waited_s and not at_once[2].waited_s
+
+
+def test_whoever_is_in_a_hurry_ends_the_wait(clock: Clock):
+    hurry = threading.Event()
+    comeback = Comeback(LIVE, CameraCounters("gate"), hurry, None)
+    hurry.set()
+    assert comeback.wait("wrong password", Retry.SELDOM, None) is None  # else it would take ten seconds
+    assert not hurry.is_set(), "once"

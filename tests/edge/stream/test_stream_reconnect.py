@@ -2,19 +2,23 @@
 
 import os
 import signal
+import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
+from simulators.blob_detector import BlobDetector
 from simulators.http_camera import HttpCamera
 from simulators.moods import Mood
-from simulators.result_log import run_cameras
+from simulators.result_log import ResultLog, run_cameras, shared_spawner
 from simulators.rtsp_camera import RtspCamera
 from simulators.running_cameras import assert_goes_on, running
 from vedette.contracts.pipeline import Isolation
 from vedette.edge.stream import hang_watch
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import CameraUnavailableError
+from vedette.edge.stream.pipeline import StreamPipeline
 from vedette.edge.stream.spawner import DecoderProcess, Spawner
 from vedette.edge.stream.statistics import CameraState
 
@@ -98,6 +102,37 @@ def test_a_live_camera_waits_for_decoders_that_cannot_be_started():
         assert "no memory for a decoder" in str(run.camera().error)
         run.wait_for_frames()
         assert run.camera().restarts == 0
+
+
+@pytest.mark.parametrize("isolation", Isolation)
+def test_a_password_that_was_put_right_is_tried_as_soon_as_somebody_says_so(isolation: Isolation):
+    with RtspCamera(credentials=("u", "right")) as server:
+        specs = [CameraSpec("a", server.url, "u", password) for password in ("wrong", "right")]
+        pipeline = StreamPipeline(specs[:1], BlobDetector(), ResultLog(), isolation=isolation, spawner=shared_spawner())
+        thread = threading.Thread(target=pipeline.run)
+        thread.start()
+        try:
+            _wait_for(lambda: pipeline.snapshot()[0].state is CameraState.OFFLINE)
+            tries = server.connections
+            pipeline.try_now(specs[0])  # still wrong
+            _wait_for(lambda: server.connections > tries)
+            _wait_for(lambda: pipeline.snapshot()[0].state is CameraState.OFFLINE)
+            until = time.monotonic() + 60
+            while not pipeline.snapshot()[0].frames:  # it may have been about to wait
+                assert time.monotonic() < until
+                pipeline.try_now(specs[1])
+                time.sleep(0.2)
+        finally:
+            pipeline.stop()
+            thread.join()
+        assert pipeline.snapshot()[0].state is CameraState.STOPPED
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_a_decoder_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch):

@@ -77,7 +77,9 @@ def _explain_network(error: av_error.FFmpegError, spec: CameraSpec) -> CameraInp
     start = f"camera '{spec.name}': {spec.shown}"
     if isinstance(error, av_error.HTTPUnauthorizedError | av_error.HTTPForbiddenError):
         hint = "check them" if spec.username else "give 'username' and 'password_file' or 'password_env'"
-        return CameraRefusedError(f"{start} refuses the user name and password; {hint}")
+        # Who shows no password cannot be locked out for it
+        kind = CameraInputError if spec.username is None and spec.shown == spec.url else CameraRefusedError
+        return kind(f"{start} refuses the user name and password; {hint}")
     if isinstance(error, av_error.HTTPNotFoundError):
         return CameraInputError(f"{start}: the camera has nothing under this path (404); check the path of the URL")
     if isinstance(error, av_error.ConnectionRefusedError):

@@ -96,7 +96,8 @@ class IsolatedCamera:
         self._stopped = threading.Event()
         self._link: socket.socket | None = None
         self._process: DecoderProcess | None = None
-        self._comeback = Comeback(spec, counters, self._stopped, settings.give_up_after_s)
+        self._hurry = threading.Event()
+        self._comeback = Comeback(spec, counters, self._hurry, settings.give_up_after_s)
 
     def run(self) -> None:
         """Watch until the end, the stop or the death of the camera. Never raises."""
@@ -118,6 +119,7 @@ class IsolatedCamera:
         """Let the decoder end; from any thread."""
         with self._lock:
             self._stopped.set()
+            self._hurry.set()
             if self._link is not None:
                 _hang_up(self._link)
 
@@ -127,6 +129,13 @@ class IsolatedCamera:
             process = self._process
         if process is not None:
             self._settings.spawner.kill(process)
+
+    def try_now(self, spec: CameraSpec) -> None:
+        """Open the camera again at once if it is away, with this password; from any thread."""
+        with self._lock:
+            self.spec = spec
+        if self.counters.offline_since_unix_s is not None:
+            self._hurry.set()
 
     def ask_fps(self, fps: float) -> None:
         """Another rate of detections, for a run by rate; from any thread."""
@@ -157,7 +166,7 @@ class IsolatedCamera:
                 try:
                     end, cause = self._decode(ring)
                 except CameraUnavailableError as error:  # no decoder can be started; of a live camera one may be later
-                    given_up = self._comeback.wait(str(error), error.retry, self._heard_s)
+                    given_up = self._pause(str(error), error.retry, self._heard_s)
                     if given_up is not None:
                         return CameraState.FAILED, given_up
                     continue
@@ -182,9 +191,15 @@ class IsolatedCamera:
     def _wait_for_return(self, end: EndMessage | None, cause: str) -> str | None:
         """The camera failed, or killed its decoders: until it is to be opened again; a sentence when it is over."""
         if end is None or end.error is None:
-            return self._comeback.wait(self._explain_deaths(cause), Retry.SOON, self._heard_s)
+            return self._pause(self._explain_deaths(cause), Retry.SOON, self._heard_s)
         self._heard_s, self._away = end.seen_s, True
-        return self._comeback.wait(end.error, end.retry, end.seen_s)
+        return self._pause(end.error, end.retry, end.seen_s)
+
+    def _pause(self, reason: str, retry: Retry, seen_s: float | None) -> str | None:
+        """Nothing when the run is stopped: whoever stops it is in a hurry, too, and may have been before the wait."""
+        if self._stopped.is_set():
+            return None
+        return self._comeback.wait(reason, retry, seen_s)
 
     def _decode(self, ring: FrameRing) -> tuple[EndMessage | None, str]:
         """One decoder's life: how it ended by itself, or what it died of."""

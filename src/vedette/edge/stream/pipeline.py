@@ -53,6 +53,8 @@ class Worker(Protocol):
 
     def kill(self) -> None: ...
 
+    def try_now(self, spec: CameraSpec) -> None: ...
+
     @property
     def decoder_pid(self) -> int | None: ...
 
@@ -164,6 +166,12 @@ class StreamPipeline:
         self._arrivals.close()
         for worker in self._workers:
             worker.stop()
+
+    def try_now(self, spec: CameraSpec) -> None:
+        """Open this camera again at once if it is away, with the password in `spec`; from any thread."""
+        for worker in self._workers:
+            if worker.spec.name == spec.name:
+                worker.try_now(spec)
 
     def snapshot(self) -> tuple[CameraStatistics, ...]:
         """How every camera is doing now, in their order."""

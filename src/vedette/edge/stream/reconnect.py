@@ -3,7 +3,8 @@
 A camera that answers again gives frames within ten seconds: the longest pause, an attempt that hangs at the wrong
 moment, and opening fit into that. Pauses grow and are drawn by lot (jitter), so that cameras behind one switch do not
 come back in step. A camera that refuses the password is asked much more rarely, since cameras lock out whoever shows a
-wrong one too often. Files and films are never opened again. In the log is one line each way, at most one pair a minute.
+wrong one too often; `hurry` makes the next attempt at once. Files and films are never opened again. In the log is one
+line each way, at most one pair a minute.
 """
 
 import logging
@@ -17,6 +18,7 @@ from vedette.edge.stream.errors import Retry
 from vedette.edge.stream.statistics import CameraCounters
 
 FIRST_PAUSE_S, MOST_PAUSE_S = 0.5, 3.0
+MOST_PAUSE_ODD_S = 6.0  # it answers, but not with video: a wrong path costs more than a camera that is off
 FIRST_SLOW_PAUSE_S, MOST_SLOW_PAUSE_S = 10.0, 300.0
 QUICK_TRIES = 5  # a camera that has worked with these settings: it may refuse only because it is starting
 STEADY_S = 10.0  # who stays so long begins with the shortest pause again
@@ -35,8 +37,9 @@ class BackOff:
         """How long to wait after one more failure: from half of a length to the whole, which doubles each time."""
         self._tries += 1
         first_s, most_s, tries = FIRST_PAUSE_S, MOST_PAUSE_S, self._tries
-        may_be_starting = has_worked and (retry is Retry.SLOWLY or self._tries <= QUICK_TRIES)
-        if retry is not Retry.SOON and not may_be_starting:
+        if retry is Retry.SLOWLY and not has_worked:
+            most_s = MOST_PAUSE_ODD_S
+        elif retry is Retry.SELDOM and not (has_worked and self._tries <= QUICK_TRIES):
             self._slow_tries += 1
             first_s, most_s, tries = FIRST_SLOW_PAUSE_S, MOST_SLOW_PAUSE_S, self._slow_tries
         longest_s: float = min(first_s * 2 ** min(tries - 1, 16), most_s)
@@ -48,15 +51,18 @@ class BackOff:
 
 
 class Comeback:
-    """One camera's way back. For the thread that opens the camera; `stopped` ends every wait."""
+    """One camera's way back. For the thread that opens the camera."""
 
     def __init__(
-        self, spec: CameraSpec, counters: CameraCounters, stopped: threading.Event, give_up_after_s: float | None
+        self, spec: CameraSpec, counters: CameraCounters, hurry: threading.Event, give_up_after_s: float | None
     ) -> None:
-        """Without `give_up_after_s` it is tried for ever; 0 is not at all."""
+        """`hurry`, set from any thread, ends the wait under way or, between two, the next one.
+
+        Without `give_up_after_s` it is tried for ever; 0 is not at all.
+        """
         self._spec = spec
         self._counters = counters
-        self._stopped = stopped
+        self._hurry = hurry
         self._give_up_after_s = give_up_after_s
         self._back_off = BackOff()
         self._since_s = 0.0  # when it went away, on the monotonic clock
@@ -69,7 +75,7 @@ class Comeback:
         counters.on_return = self._note_return
 
     def wait(self, reason: str, retry: Retry, seen_s: float | None) -> str | None:
-        """After a failure: blocks until the camera is to be opened again, or the run is stopped.
+        """After a failure: blocks until the camera is to be opened again, or somebody is in a hurry.
 
         `seen_s` is when the last frame came, on the monotonic clock, if one ever did. Returns a sentence when the
         camera is given up instead.
@@ -91,7 +97,8 @@ class Comeback:
             pause_s = min(pause_s, left_s)
         self._counters.go_offline(reason, time.time() - (now_s - self._since_s))
         self._tell(reason, retry, now_s)
-        self._stopped.wait(pause_s)
+        self._hurry.wait(pause_s)
+        self._hurry.clear()
         self._tried_s = time.monotonic()
         return None
 

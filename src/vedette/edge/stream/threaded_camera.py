@@ -26,7 +26,8 @@ class ThreadedCamera:
         self.crash: BaseException | None = None
         self._settings = settings
         self._mailbox = mailbox
-        self._comeback = Comeback(spec, counters, settings.stop, settings.give_up_after_s)
+        self._hurry = threading.Event()
+        self._comeback = Comeback(spec, counters, self._hurry, settings.give_up_after_s)
         self._lock = threading.Lock()
         self.tap: PacketTap | None = None  # set before it runs, where somebody may want the packets
         self._asked_fps: float | None = None
@@ -42,6 +43,7 @@ class ThreadedCamera:
     def stop(self) -> None:
         """Let `run` end soon; from any thread."""
         self._settings.stop.set()
+        self._hurry.set()
 
     def kill(self) -> None:
         """Nothing to do: a thread cannot be ended from outside."""
@@ -50,6 +52,13 @@ class ThreadedCamera:
     def decoder_pid(self) -> int | None:
         """None: it decodes in this process."""
         return None
+
+    def try_now(self, spec: CameraSpec) -> None:
+        """Open the camera again at once if it is away, with this password; from any thread."""
+        with self._lock:
+            self.spec = spec
+        if self.counters.offline_since_unix_s is not None:
+            self._hurry.set()
 
     def ask_fps(self, fps: float) -> None:
         """Another rate of detections, for a run by rate; from any thread."""
@@ -71,6 +80,8 @@ class ThreadedCamera:
                 return ending
             if ending.state is not CameraState.FAILED or ending.error is None:
                 return ending
+            if self._settings.stop.is_set():
+                return Ending(CameraState.STOPPED)
             given_up = self._comeback.wait(ending.error, ending.retry, ending.seen_s)
             if self._settings.stop.is_set():
                 return Ending(CameraState.STOPPED)
