@@ -34,7 +34,7 @@ from vedette.edge.analytics.errors import GeometryError
 from vedette.edge.analytics.events import EventMaker
 from vedette.edge.analytics.heat import HeatMap
 from vedette.edge.analytics.rules import CameraRules
-from vedette.edge.analytics.track import ByteTracker, TrackerSettings
+from vedette.edge.analytics.track import ByteTracker, TrackerSettings, update_together
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.pipeline import StreamPipeline
 from vedette.edge.stream.shared_picture import NoPicture
@@ -44,6 +44,7 @@ from vedette.edge.stream.statistics import CameraStatistics
 WEAK_SHARE = 0.4  # detections down to this share of the least score may continue a track, never start one (ByteTrack)
 
 EventListener = Callable[[Event], None]
+Result = tuple[FittedFrame, FullPicture, Detections]
 
 
 @dataclass(slots=True)
@@ -190,16 +191,44 @@ class Watch:
 
     def on_result(self, frame: FittedFrame, picture: FullPicture, detections: Detections) -> None:
         """One detected frame of one camera, in order."""
-        watched = self._watched[frame.stamp.camera]
-        watched.note_slot(frame.stamp.media_time_s)
-        if watched.error is not None:  # its lines cannot be placed: said once, and the other cameras go on
-            return
-        began_s = time.monotonic()
-        if frame.stamp.still_s:
-            watched.tracker.hold(frame.stamp.still_s)
-            watched.rules.hold(frame.stamp.still_s)
-        watched.detections += int((detections.scores >= self._least_score).sum())
-        tracks = watched.tracker.update(detections, frame.stamp.media_time_s)
+        self.on_results([(frame, picture, detections)])
+
+    def on_results(self, results: Sequence[Result]) -> None:
+        """Detected frames of some cameras, those of each in order."""
+        several: dict[str, Result] = {}
+        for result in results:
+            if result[0].stamp.camera in several:
+                self._track(list(several.values()))
+                several.clear()
+            several[result[0].stamp.camera] = result
+        self._track(list(several.values()))
+
+    def _track(self, results: Sequence[Result]) -> None:
+        """Track one frame each of some cameras, then let each have its events."""
+        going_on, began_s = [], time.monotonic()
+        for frame, picture, detections in results:
+            watched = self._watched[frame.stamp.camera]
+            watched.note_slot(frame.stamp.media_time_s)
+            if watched.error is not None:  # its lines cannot be placed: said once, and the other cameras go on
+                continue
+            if frame.stamp.still_s:
+                watched.tracker.hold(frame.stamp.still_s)
+                watched.rules.hold(frame.stamp.still_s)
+            watched.detections += int((detections.scores >= self._least_score).sum())
+            going_on.append((watched, frame, picture, detections))
+        tracked = update_together(
+            [watched.tracker for watched, *_ in going_on],
+            [(detections, frame.stamp.media_time_s) for _, frame, _, detections in going_on],
+        )
+        spent_s = (time.monotonic() - began_s) / max(len(going_on), 1)
+        for (watched, frame, picture, _), tracks in zip(going_on, tracked, strict=True):
+            self._tell(watched, frame, picture, tracks, spent_s)
+
+    def _tell(
+        self, watched: _Watched, frame: FittedFrame, picture: FullPicture, tracks: Tracks, tracking_s: float
+    ) -> None:
+        """What happened in a frame, to everybody who wants to know; a share of the tracking took `tracking_s`."""
+        began_s = time.monotonic() - tracking_s
         try:
             with self._changing:
                 made = [self._maker.make(occurrence) for occurrence in watched.rules.update(frame.stamp, tracks)]

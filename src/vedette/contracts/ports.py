@@ -92,11 +92,23 @@ class FullPicture(Protocol):
 
 
 class ResultHandler(Protocol):
-    """Called by the stream pipeline, in frame order for each camera, from one thread."""
+    """Called by the stream pipeline, in frame order for each camera, from one thread.
+
+    A frame's pixels may be written over when the call returns; the full picture is kept as long as somebody holds it.
+    """
 
     def on_result(self, frame: FittedFrame, picture: FullPicture, detections: Detections) -> None: ...
 
     def on_camera_end(self, camera: str, error: str | None) -> None: ...
+
+
+@runtime_checkable
+class BatchResultHandler(ResultHandler, Protocol):
+    """One that would rather have all results of a batch at once; then `on_result` is not called."""
+
+    def on_results(self, results: Sequence[tuple[FittedFrame, FullPicture, Detections]]) -> None:
+        """In frame order for each camera. The frames' pixels may be written over when this returns."""
+        ...
 
 
 class View(Protocol):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from vedette.edge.analytics.association import assign, pair_gains, take_unrivalled
-from vedette.edge.analytics.kalman import VAR_VALUE, measure, start_filters
+from vedette.edge.analytics.kalman import VAR_VALUE, Measured, measure, start_filters
 from vedette.vision.boxes import iou_matrix
 
 GAINS = st.tuples(st.integers(0, 5), st.integers(0, 5)).flatmap(
@@ -58,7 +58,7 @@ def test_gains_are_not_changed_by_assigning():
 @settings(max_examples=400, deadline=None)
 def test_pairs_without_a_rival_and_the_best_of_the_rest_are_the_best_of_all(gains):
     gains = np.maximum(gains, 0)
-    rows, columns, left_rows, left_columns = take_unrivalled(gains)
+    rows, columns, left_rows, left_columns = take_unrivalled(*gains.nonzero())
     assert (gains[rows, columns] > 0).all()
     rest_rows, rest_columns = assign(gains[np.ix_(left_rows, left_columns)])
     rows, columns = np.append(rows, left_rows[rest_rows]), np.append(columns, left_columns[rest_columns])
@@ -70,8 +70,13 @@ def at(x, y, side=40.0):
     return np.array([[x - side / 2, y - side / 2, x + side / 2, y + side / 2]], np.float32)
 
 
+def of_one_camera(measured):
+    return Measured(*(values[..., None, :] for values in measured))
+
+
 def gain(filters, box, same=True, unseen_s=0.1):
-    return pair_gains(filters, np.array([unseen_s]), measure(box), np.array([[same]]))[0][0, 0]
+    measured = of_one_camera(measure(box))
+    return pair_gains(filters[:, :, None], np.array([[unseen_s]]), measured, np.array([[[same]]]))[0][0, 0, 0]
 
 
 def track_with_uncertain_place():
@@ -109,6 +114,7 @@ def test_overlap_is_that_of_vision():
     random = np.random.default_rng(4)
     corner = random.uniform(0, 200, (9, 2))
     boxes = np.concatenate([corner, corner + random.uniform(5, 120, (9, 2))], axis=1).astype(np.float32)
-    overlap = pair_gains(start_filters(measure(boxes[:5]).values), np.zeros(5), measure(boxes[5:]), None)[1]
+    filters = start_filters(measure(boxes[:5]).values)[:, :, None]
+    (overlap,) = pair_gains(filters, np.zeros((1, 5)), of_one_camera(measure(boxes[5:])), None)[1]
     assert np.allclose(overlap, iou_matrix(boxes[:5], boxes[5:]), atol=1e-5)
     assert overlap.max() > 0.1

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from av import VideoFrame
 
 from simulators.blob_detector import BlobDetector
 from simulators.clips import write_clip
@@ -30,11 +31,11 @@ from vedette.contracts.frame import FittedFrame, FrameStamp
 from vedette.contracts.pipeline import Isolation
 from vedette.contracts.status import GateState
 from vedette.edge.analytics.track import ByteTracker, TrackerSettings
-from vedette.edge.stream import isolated_camera
 from vedette.edge.stream import pipeline as pipeline_module
 from vedette.edge.stream.camera import CameraSettings, CameraWorker
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.decoder_messages import (
+    PICTURES,
     EndMessage,
     Order,
     Report,
@@ -44,6 +45,7 @@ from vedette.edge.stream.decoder_messages import (
 )
 from vedette.edge.stream.decoder_process import RingOutbox
 from vedette.edge.stream.errors import DecoderBug, Retry
+from vedette.edge.stream.fitting import FullFrame
 from vedette.edge.stream.isolated_camera import IsolatedCamera
 from vedette.edge.stream.mailbox import Slot
 from vedette.edge.stream.pipeline import StreamPipeline
@@ -580,36 +582,45 @@ def test_messages_arrive_as_they_were_sent(position: Position, expected_frames: 
 @pytest.mark.parametrize(
     ("pictures", "before", "credits_told", "goes_on"),
     [
-        (False, 12, b"\0" * 6, True),  # half of the ring is free again
-        (False, 12, b"\0" * 5, False),
+        (False, 12, bytes(range(6)), True),  # half of the ring is free again
+        (False, 12, bytes(range(5)), False),
         (False, 11, b"", True),  # one is free still
-        (True, 2, b"\1", True),  # full pictures are large: no more than two wait
+        (True, 2, bytes([PICTURES]), True),  # full pictures are large: no more than two wait
         (True, 2, b"", False),
-        (False, 12, b"\0" * 5 + b"\1" * 5, False),
+        (True, 2, bytes([1]), True),  # nobody looks any more
+        (False, 12, bytes([*range(4), PICTURES | 4]), True),  # none of those under way has one
     ],
 )
 def test_a_decoder_of_a_file_goes_on_in_bursts(pictures: bool, before: int, credits_told: bytes, goes_on: bool):
     spec, size = CameraSpec("a", "clip.mp4"), InputSpec(width=8, height=8)
     order = Order(spec, size, 1, None, 1.0, 1.0, 12, pictures, CameraCounters("a").tally(), NEW)
-    slot = Slot(FittedFrame(FrameStamp("a", 0, 0.0, 0.0, 8, 8), None, np.zeros((8, 8, 3), np.uint8)), NoPicture())  # type: ignore[arg-type]
+    picture = FullFrame(VideoFrame.from_ndarray(np.zeros((8, 8, 3), np.uint8))) if pictures else NoPicture()
+    slot = Slot(FittedFrame(FrameStamp("a", 0, 0.0, 0.0, 8, 8), None, np.zeros((8, 8, 3), np.uint8)), picture)  # type: ignore[arg-type]
     ring, stop = FrameRing(make_ring_fd(12, 8, 8), 12, 8, 8), threading.Event()
     links, credit = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET), socket.socketpair()
     with contextlib.closing(ring), links[0], links[1], credit[0], credit[1]:
         outbox = RingOutbox(links[0], credit[0], ring, stop, order)
         outbox.worker = CameraWorker(spec, CameraSettings(size, 1, 1.0, 1.0, stop), outbox, CameraCounters("a"))
         for number in range(before):
+            outbox.make_room(patient=False)
             outbox.put(slot)
-            message = decode_message(links[1].recv(4096), "a")
+            packet, fds, _, _ = socket.recv_fds(links[1], 4096, 1)
+            message = decode_message(packet, "a")
             assert isinstance(message, SlotMessage) and message.ring_slot == number
+            assert len(fds) == pictures
+            for fd in fds:
+                os.close(fd)
         if not goes_on or credits_told:
             credit[1].sendall(credits_told)
         if not goes_on:
             credit[1].close()  # who waits ends
+        room = outbox.make_room(patient=False)
         outbox.put(slot)
         assert stop.is_set() is not goes_on
         links[1].setblocking(False)
         with contextlib.nullcontext() if goes_on else pytest.raises(BlockingIOError):
-            links[1].recv(4096)
+            message = decode_message(links[1].recv(4096), "a")
+            assert isinstance(message, SlotMessage) and room is ring.room(message.ring_slot)
 
 
 def test_a_hostile_decoder_cannot_reach_beyond_its_memory():
@@ -665,15 +676,15 @@ def test_the_last_words_of_a_decoder_that_did_not_read_all_it_was_told_are_heard
     )
     program = PROGRAM.replace("from simulators.fragile_decoder import main", "from deaf import main")
     monkeypatch.syspath_prepend(tmp_path)
-    give_credit, ended = isolated_camera._give_credit, []
+    give_credit, ended = IsolatedCamera._give_credit, []
 
-    def tell_and_wait(credit: socket.socket, *, pictures: bool) -> None:
-        give_credit(credit, pictures=pictures)
+    def tell_and_wait(camera: IsolatedCamera, credit: socket.socket, ring_slot: int) -> None:
+        give_credit(camera, credit, ring_slot)
         isolated(pipeline).ask_fps(1.0)
         process = isolated(pipeline)._process  # it has said everything when it is gone, and read nothing
         ended.append(process is not None and process.ended.wait(30))
 
-    monkeypatch.setattr(isolated_camera, "_give_credit", tell_and_wait)
+    monkeypatch.setattr(IsolatedCamera, "_give_credit", tell_and_wait)
     with Spawner(program) as spawner:
         pipeline = StreamPipeline([CameraSpec("a", clip)], BlobDetector(), ResultLog(), every=5, spawner=spawner)
         (camera,) = pipeline.run()

@@ -31,23 +31,25 @@ FADE_PER_S = 0.5  # a track unseen for so many seconds yields to one that was ju
 def pair_gains(
     filters: Floats, unseen_s: Floats, measured: Measured, same_class: Flags | None
 ) -> tuple[Floats, Floats]:
-    """The gain of each track with each detection, (tracks, detections), at most 1; 0 where they cannot belong together.
+    """The gain of each track with each detection of its camera: (cameras, tracks, detections), at most 1.
 
-    `unseen_s` (tracks,) is the time since each was seen; `same_class` (tracks, detections) may be left out where all
-    are of one class. The second array is the overlap (IoU) with the predicted boxes.
+    It is 0 where they cannot belong together. Filters are (5, 4, cameras, tracks), values and corners measured (4,
+    cameras, detections). `unseen_s` (cameras, tracks) is the time since each was seen; `same_class` (cameras, tracks,
+    detections) may be left out where all are of one class. The second array is the overlap (IoU) with the predicted
+    boxes.
     """
     predicted = filters[VALUE]
-    areas_px = np.exp(predicted[2])  # (tracks,)
+    areas_px = np.exp(predicted[2])  # (cameras, tracks)
     overlap = _overlap(corners_of(predicted), areas_px, measured)
-    size_match = measured.values[2] - predicted[2, :, None]
+    size_match = measured.values[2, :, None] - predicted[2, :, :, None]
     np.abs(size_match, out=size_match)
     size_match *= -SIZE_POWER
     np.exp(size_match, out=size_match)
-    off = measured.values[:2, None, :] - predicted[:2, :, None]  # (2, tracks, detections)
+    off = measured.values[:2, :, None] - predicted[:2, :, :, None]  # (2, cameras, tracks, detections)
     off *= off
     closeness = off[0]
     closeness += off[1]
-    closeness *= (-1 / (GATE_SIGMAS**2 * areas_px * (filters[VAR_VALUE, 0] + NOISE[0])))[:, None]
+    closeness *= (-1 / (GATE_SIGMAS**2 * areas_px * (filters[VAR_VALUE, 0] + NOISE[0])))[:, :, None]
     closeness += 1  # 1 at the predicted centre, 0 at the gate
     np.maximum(closeness, 0, out=closeness)
     candidate = closeness > 0
@@ -62,28 +64,27 @@ def pair_gains(
         candidate &= same_class | (overlap > OTHER_CLASS_OVERLAP)
         gains *= np.where(same_class, 1.0, OTHER_CLASS_FACTOR)
     gains *= candidate
-    gains *= (1 - FADE_PER_S * np.minimum(unseen_s, 1.0))[:, None]
+    gains *= (1 - FADE_PER_S * np.minimum(unseen_s, 1.0))[:, :, None]
     return gains, overlap
 
 
 def _overlap(boxes_px: Floats, areas_px: Floats, measured: Measured) -> Floats:
-    """IoU of columns (4, tracks) of corners with the measured ones: (tracks, detections)."""
-    sides = np.minimum(boxes_px[2:, :, None], measured.corners_px[2:, None, :])  # (2, tracks, detections)
-    sides -= np.maximum(boxes_px[:2, :, None], measured.corners_px[:2, None, :])
+    """IoU of corners (4, cameras, tracks) with the measured ones: (cameras, tracks, detections)."""
+    # (2, cameras, tracks, detections)
+    sides = np.minimum(boxes_px[2:, :, :, None], measured.corners_px[2:, :, None])
+    sides -= np.maximum(boxes_px[:2, :, :, None], measured.corners_px[:2, :, None])
     np.maximum(sides, 0, out=sides)
     inside = sides[0]
     inside *= sides[1]
-    union = areas_px[:, None] + measured.areas_px
+    union = areas_px[:, :, None] + measured.areas_px[:, None]
     union -= inside
     inside /= union
     return np.asarray(inside)
 
 
-def take_unrivalled(gains: Floats) -> tuple[Indices, Indices, Indices, Indices]:
-    """Pairs where neither has another candidate (rows, columns), then the rows and columns that have and are left."""
-    rows, columns = gains.nonzero()
-    row_rivals = np.bincount(rows, minlength=gains.shape[0])
-    column_rivals = np.bincount(columns, minlength=gains.shape[1])
+def take_unrivalled(rows: Indices, columns: Indices) -> tuple[Indices, Indices, Indices, Indices]:
+    """Of candidates (rows, columns) those where neither has another; then rows and columns that have, and are left."""
+    row_rivals, column_rivals = np.bincount(rows), np.bincount(columns)
     alone = row_rivals[rows] + column_rivals[columns] == 2
     if np.count_nonzero(alone) == len(alone):
         return rows, columns, NO_INDICES, NO_INDICES

@@ -27,7 +27,6 @@ NOISE = np.array([[_CENTRE], [_CENTRE], [_AREA], [_SHAPE]]) ** 2  # (4, 1) of on
 ACCELERATION = np.array([[0.4], [0.4], [0.15], [0.1]]) ** 2  # (4, 1) per s^3
 FIRST_RATE = np.array([[4.8], [4.8], [0.5], [0.1]]) ** 2  # (4, 1) per s^2: one side per detection at 6 Hz is 1.5 sigma
 MOST_CORRECTION = np.array([[0.1], [0.1], [0.3], [0.3]])  # (4, 1) how far smoothing may move a box from its detection
-_EDGES = np.array([[1.0], [-1.0]])  # ln width = (ln area + ln shape) / 2, ln height = (ln area - ln shape) / 2
 
 
 class Measured(NamedTuple):
@@ -53,8 +52,11 @@ def measure(boxes_xyxy_px: NDArray[np.float32]) -> Measured:
 
 
 def corners_of(values: Floats) -> Floats:
-    """The boxes (4, n) x1, y1, x2, y2 in pixels of values (4, n)."""
-    half = _EDGES * values[3]  # (2, n)
+    """The boxes (4, ...) x1, y1, x2, y2 in pixels of values (4, ...)."""
+    # ln width = (ln area + ln shape) / 2, ln height = (ln area - ln shape) / 2
+    half = np.empty_like(values[2:])  # (2, ...)
+    half[0] = values[3]
+    np.negative(values[3], out=half[1])
     half += values[2]
     half *= 0.5
     np.exp(half, out=half)
@@ -74,21 +76,26 @@ def start_filters(values: Floats) -> Floats:
     return filters
 
 
-def predict(filters: Floats, step_s: float) -> None:
-    """Move every filter forward in time, in place."""
-    move, noise = _motion(step_s)
+def predict(filters: Floats, step_s: float | Floats) -> None:
+    """Move every filter forward in time, in place; by a step for all, or one for each (n,)."""
     filters[VALUE] += filters[RATE] * step_s
-    spread = filters[VAR_VALUE:]  # (3, 4, n)
-    spread[:] = (move @ spread.reshape(3, -1)).reshape(spread.shape)
-    spread += noise
+    moved = filters[VAR_RATE] * step_s  # (4, n)
+    spread = filters[COVAR] * 2.0
+    spread += moved
+    spread *= step_s
+    filters[VAR_VALUE] += spread
+    filters[COVAR] += moved
+    filters[VAR_VALUE:] += _growth(step_s) if isinstance(step_s, float) else _growth_of(step_s)
 
 
 @lru_cache(maxsize=256)
-def _motion(step_s: float) -> tuple[Floats, Floats]:
-    """How var, covar and var of the rate become those of `step_s` later: a matrix (3, 3) and an addend (3, 4, 1)."""
-    move = np.array([[1, 2 * step_s, step_s * step_s], [0, 1, step_s], [0, 0, 1]])
-    growth = np.array([step_s**3 / 3, step_s**2 / 2, step_s])
-    return move, growth[:, None, None] * ACCELERATION
+def _growth(step_s: float) -> Floats:
+    return _growth_of(np.array([step_s]))
+
+
+def _growth_of(steps_s: Floats) -> Floats:
+    """What `steps_s` (n,) add to var, covar and var of the rate: (3, 4, n)."""
+    return np.array([steps_s**3 / 3, steps_s**2 / 2, steps_s])[:, None] * ACCELERATION
 
 
 def correct(filters: Floats, rows: NDArray[np.intp], values: Floats) -> Floats:

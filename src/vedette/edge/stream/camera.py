@@ -330,7 +330,8 @@ class CameraWorker:
 
     def _hand_over(self, frame: VideoFrame, index: int, media_time_s: float) -> None:
         captured_unix_s = time.time()
-        pixels, placement = self._fitter.fit(frame)
+        place = self._mailbox.make_room(patient=self._catching_up)
+        pixels, placement = self._fitter.fit(frame, place)
         width_px, height_px = placement.source_width_px, placement.source_height_px
         self.counters.width_px, self.counters.height_px = width_px, height_px
         still_s = self._still_s(media_time_s)

@@ -4,8 +4,9 @@ To the decoder, in JSON: first `Order`, then `{"fps": rate}` when another rate o
 when the detection at that media time says that a gate is blind; closing the socket means stop. From it: `SlotMessage`
 (a picture lies in the ring) and `Report` (counters, at least twice a second), both packed, since they come hundreds of
 times a second, `Beat` (it lives, whatever its camera does), and `EndMessage`, in JSON. A second socket takes credits to
-the decoder: a byte for each slot of the ring that was copied out, in their order, 1 when somebody wants to see the next
-full picture. What comes from a decoder is checked here and nowhere believed: it may have been taken over by a stream.
+the decoder: a byte for each slot of the ring that is free again, its number, with `PICTURES` when somebody wants to see
+the next full picture. What comes from a decoder is checked here and nowhere believed: it may have been taken over by a
+stream.
 """
 
 import json
@@ -25,6 +26,7 @@ from vedette.edge.stream.shared_picture import PictureForm
 from vedette.edge.stream.statistics import TALLY_COUNTS, CameraState, Tally, check_tally
 
 MESSAGE_BYTES = 1 << 16
+PICTURES = 0x80  # in a credit; the rest is the number of a slot
 MOST_TEXT = 8000  # characters of an error or a traceback
 REPORT_EVERY_S, BEAT_EVERY_S = 0.4, 1.0
 

@@ -14,13 +14,18 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vedette.edge.stream.camera import CameraSettings, CameraWorker, Ending
 from vedette.edge.stream.camera_spec import SourceKind
 from vedette.edge.stream.decoder_messages import (
     BEAT_EVERY_S,
     MESSAGE_BYTES,
+    PICTURES,
     REPORT_EVERY_S,
     Beat,
     EndMessage,
@@ -40,6 +45,7 @@ from vedette.edge.stream.shared_frames import FrameRing
 from vedette.edge.stream.shared_picture import share_picture
 from vedette.edge.stream.statistics import CameraCounters, CameraState
 
+MOST_PICTURES = 2  # full ones under way of a camera that waits for the detector
 STUCK_S = 0.3  # for the camera to end by itself when it is asked to
 
 
@@ -85,8 +91,8 @@ class RingOutbox:
         self._stop = stop
         self._lossless = order.spec.is_lossless
         self._pictures = order.pictures
-        self._free = ring.slots
-        self._next_slot = 0
+        self._free = deque(range(ring.slots))
+        self._pictured: set[int] = set()  # slots under way with a full picture
         self._next_report_s = 0.0
         self._ending = threading.Lock()
         self._waits = False  # for the parent, which is no work
@@ -96,35 +102,38 @@ class RingOutbox:
         """How far the camera is."""
         return Report(self.worker.counters.tally(), self.worker.position)
 
+    def make_room(self, *, patient: bool) -> NDArray[np.uint8] | None:
+        """The next free slot of the ring; None when there is none, and `put` will say what is lost."""
+        self._take_credits(wait=self._lossless or patient)
+        return self._ring.room(self._free[0]) if self._free else None
+
     def put(self, slot: Slot) -> int:
-        """Hand a slot over; returns how many were lost by it."""
-        self._take_credits(wait=self._lossless or slot.patient)
+        """Hand a slot over, for which room was made; returns how many were lost by it."""
         if self._stop.is_set():
             return 0
         if not self._free:
             return 1
-        self._free -= 1
-        ring_slot, self._next_slot = self._next_slot, (self._next_slot + 1) % self._ring.slots
+        ring_slot = self._free.popleft()
         pixel_type = self._ring.write(ring_slot, slot.frame.pixels_hwc_rgb)
         fds: list[int] = []
         form = None
         if self._pictures and isinstance(slot.picture, FullFrame):
             fd, form = share_picture(slot.picture.frame, quarter_turns(slot.picture.frame))
             fds.append(fd)
+            self._pictured.add(ring_slot)
         self.send(SlotMessage(self.report(), ring_slot, pixel_type, slot.patient, slot.frame.stamp, form), fds)
         return 0
 
     def _take_credits(self, *, wait: bool) -> None:
-        """Hear which slots are free again: they are in the order that they were given in.
+        """Hear which slots are free again.
 
         Who waits, waits for half of the ring: decoding goes on in bursts, with warm caches and fewer wake-ups.
         """
-        slots = self._ring.slots
-        hungry = wait and self._free < (slots - 1 if self._pictures else 1)  # two full pictures under way at most
+        hungry = wait and self._has_less_than(1)
         while True:
             self._waits = hungry
             try:
-                told = self._credit.recv(slots, 0 if hungry else socket.MSG_DONTWAIT)
+                told = self._credit.recv(self._ring.slots, 0 if hungry else socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             finally:
@@ -132,11 +141,17 @@ class RingOutbox:
             if not told:  # the parent is gone, or the listener was told to stop
                 self._stop.set()
                 return
-            self._free += len(told)
-            self._pictures = bool(told[-1])
-            hungry = hungry and self._free < (slots - 1 if self._pictures else slots // 2)
+            freed = [credit & ~PICTURES for credit in told]
+            self._free.extend(freed)
+            self._pictured.difference_update(freed)
+            self._pictures = bool(told[-1] & PICTURES)
+            hungry = hungry and self._has_less_than(1 if self._pictures else self._ring.slots // 2)
             if not hungry:
                 return
+
+    def _has_less_than(self, free: int) -> bool:
+        """Slots, or more full pictures under way than is good for the memory."""
+        return len(self._free) < free or (self._pictures and len(self._pictured) >= MOST_PICTURES)
 
     def keep_informed(self, now: float) -> None:
         """Report when the last report is old."""

@@ -25,6 +25,7 @@ from vedette.contracts.ports import FullPicture
 from vedette.edge.stream.camera_spec import FIRST_PICTURE_S, CameraSpec, SourceKind
 from vedette.edge.stream.decoder_messages import (
     MESSAGE_BYTES,
+    PICTURES,
     Beat,
     EndMessage,
     Order,
@@ -96,6 +97,7 @@ class IsolatedCamera:
         self._stopped = threading.Event()
         self._link: socket.socket | None = None
         self._process: DecoderProcess | None = None
+        self._lent: set[int] = set()  # slots of the ring that are being detected on, or wait for it
         self._hurry = threading.Event()
         self._comeback = Comeback(spec, counters, self._hurry, settings.give_up_after_s)
 
@@ -159,33 +161,35 @@ class IsolatedCamera:
     def _watch(self) -> tuple[CameraState, str | None]:
         wanted = self._settings.network_input
         slots = LOSSLESS_RING_SLOTS if self.spec.is_lossless else RING_SLOTS
-        ring = FrameRing(make_ring_fd(slots, wanted.width, wanted.height), slots, wanted.width, wanted.height)
         deaths, died_at = 0, -1
-        with contextlib.closing(ring):
-            while not self._stopped.is_set():
-                try:
+        while not self._stopped.is_set():
+            # Pictures of the one before may still be detected on, so a new decoder gets a ring of its own
+            ring = FrameRing(make_ring_fd(slots, wanted.width, wanted.height), slots, wanted.width, wanted.height)
+            self._lent = set()
+            try:
+                with contextlib.closing(ring):
                     end, cause = self._decode(ring)
-                except CameraUnavailableError as error:  # no decoder can be started; of a live camera one may be later
-                    given_up = self._pause(str(error), error.retry, self._heard_s)
-                    if given_up is not None:
-                        return CameraState.FAILED, given_up
-                    continue
-                if end is not None and end.crash is not None:
-                    raise DecoderBug(end.crash)
-                if self._stopped.is_set():
-                    break
-                if end is None:
-                    deaths = deaths + 1 if self._position.index == died_at else 1
-                    died_at = self._position.index
-                    if deaths < MOST_DEATHS:
-                        self._tell_of_death(cause)
-                        self._stopped.wait(PAUSE_S if deaths > 1 else 0.0)
-                        continue
-                elif end.state is not CameraState.FAILED or end.error is None:
-                    return end.state, end.error
-                given_up = self._wait_for_return(end, cause)
+            except CameraUnavailableError as error:  # no decoder can be started; of a live camera one may be later
+                given_up = self._pause(str(error), error.retry, self._heard_s)
                 if given_up is not None:
                     return CameraState.FAILED, given_up
+                continue
+            if end is not None and end.crash is not None:
+                raise DecoderBug(end.crash)
+            if self._stopped.is_set():
+                break
+            if end is None:
+                deaths = deaths + 1 if self._position.index == died_at else 1
+                died_at = self._position.index
+                if deaths < MOST_DEATHS:
+                    self._tell_of_death(cause)
+                    self._stopped.wait(PAUSE_S if deaths > 1 else 0.0)
+                    continue
+            elif end.state is not CameraState.FAILED or end.error is None:
+                return end.state, end.error
+            given_up = self._wait_for_return(end, cause)
+            if given_up is not None:
+                return CameraState.FAILED, given_up
         return CameraState.STOPPED, None
 
     def _wait_for_return(self, end: EndMessage | None, cause: str) -> str | None:
@@ -260,7 +264,7 @@ class IsolatedCamera:
                 if not packet:
                     return None, ""
                 message = decode_message(packet, self.spec.name)
-                slot = self._slot(message, fds, ring) if isinstance(message, SlotMessage) else None
+                slot = self._slot(message, fds, ring, credit) if isinstance(message, SlotMessage) else None
             except ConnectionError:
                 return None, ""
             except BlockingIOError:
@@ -284,7 +288,14 @@ class IsolatedCamera:
                 return message, ""
             if isinstance(message, SlotMessage) and slot is not None:
                 self.counters.overtaken += self._mailbox.put(slot)
-                _give_credit(credit, pictures=self._settings.pictures(self.spec.name))
+                if slot.done is None:
+                    self._give_credit(credit, message.ring_slot)
+
+    def _give_credit(self, credit: socket.socket, ring_slot: int) -> None:
+        """The decoder may use a slot of the ring again."""
+        told = ring_slot | (PICTURES if self._settings.pictures(self.spec.name) else 0)
+        with contextlib.suppress(OSError):  # it is gone, which the next read says
+            credit.send(bytes((told,)), socket.MSG_DONTWAIT)
 
     def _note(self, message: Report | SlotMessage | EndMessage) -> None:
         report = message if isinstance(message, Report) else message.report
@@ -294,7 +305,11 @@ class IsolatedCamera:
         self._position = report.position
         self.counters.adopt(report.tally, now)
 
-    def _slot(self, message: SlotMessage, fds: list[int], ring: FrameRing) -> Slot:
+    def _slot(self, message: SlotMessage, fds: list[int], ring: FrameRing, credit: socket.socket) -> Slot:
+        """The slot of a message: its pixels lie in the ring until detection is over, where enough of it stays free.
+
+        A camera that does not wait for the detector has a small ring, and shall not lose frames to a slow one.
+        """
         picture: FullPicture = NoPicture()
         if message.picture is not None:
             (fd,) = fds
@@ -302,8 +317,17 @@ class IsolatedCamera:
             fds.clear()  # it is the picture's now
         stamp = message.stamp
         placement = self._placing.place(stamp.width_px, stamp.height_px)
-        frame = FittedFrame(stamp, placement, ring.read(message.ring_slot, message.pixel_type))
-        return Slot(frame, picture, message.patient)
+        pixels = ring.read(message.ring_slot, message.pixel_type)
+        if message.picture is not None or not self.spec.is_lossless or len(self._lent) >= ring.slots // 2:
+            return Slot(FittedFrame(stamp, placement, pixels.copy()), picture, message.patient)
+        number, lent = message.ring_slot, self._lent
+        lent.add(number)
+
+        def take_back() -> None:
+            lent.discard(number)
+            self._give_credit(credit, number)
+
+        return Slot(FittedFrame(stamp, placement, pixels), picture, message.patient, take_back)
 
     def _tell_of_death(self, cause: str) -> None:
         self.counters.restarts += 1
@@ -346,11 +370,6 @@ def _wait_at_most(link: socket.socket, wait_s: float) -> None:
 def _hang_up(link: socket.socket) -> None:
     with contextlib.suppress(OSError):  # it is gone already
         link.shutdown(socket.SHUT_WR)
-
-
-def _give_credit(credit: socket.socket, *, pictures: bool) -> None:
-    with contextlib.suppress(OSError):  # it is gone, which the next read says
-        credit.send(b"\1" if pictures else b"\0", socket.MSG_DONTWAIT)
 
 
 def _tell(link: socket.socket, message: dict[str, float]) -> None:

@@ -7,8 +7,12 @@ batcher can look at every camera at once. Boxes are closed by the camera (`finis
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vedette.contracts.frame import FittedFrame
 from vedette.contracts.ports import FullPicture
@@ -21,16 +25,25 @@ MOST_SPACING_S = 1.0  # after a gap, which says nothing about the next slot
 class Slot:
     """A frame that detection is due on, fitted, with the full picture behind it.
 
-    A patient one is late on purpose (a gate opened and looked back) and must not be overtaken.
+    A patient one is late on purpose (a gate opened and looked back) and must not be overtaken. `done`, where there is
+    one, is called when detection is over and the frame's pixels may be written over; they are kept by nobody.
     """
 
     frame: FittedFrame
     picture: FullPicture
     patient: bool = False
+    done: Callable[[], None] | None = None
 
 
 class Outbox(Protocol):
     """What a camera hands its slots to: a `Mailbox`, or from another process the way to one."""
+
+    def make_room(self, *, patient: bool) -> NDArray[np.uint8] | None:
+        """Before the next slot is fitted: where its pixels, (input height, input width, 3), may be written to at once.
+
+        Waits as `put` would. None: `put` takes them from anywhere.
+        """
+        ...
 
     def put(self, slot: Slot) -> int:
         """Hand a slot over; returns how many slots were lost by it."""
@@ -98,6 +111,9 @@ class Mailbox:
     def take(self) -> Slot:
         """The oldest waiting slot."""
         return self._slots.popleft()
+
+    def make_room(self, *, patient: bool) -> None:
+        """Nothing to do: pixels are taken where they are."""
 
     def put(self, slot: Slot) -> int:
         """Hand a slot over; returns how many slots were lost by it."""

@@ -22,7 +22,7 @@ from typing import Literal, Protocol
 
 from vedette.contracts.detections import Detections
 from vedette.contracts.pipeline import GateMode, Isolation
-from vedette.contracts.ports import Detector, ResultHandler
+from vedette.contracts.ports import BatchResultHandler, Detector, ResultHandler
 from vedette.edge.stream.batcher import AsReady, Batch, Batcher, InTurn
 from vedette.edge.stream.budget import START_FPS, DetectionBudget
 from vedette.edge.stream.camera_spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, CameraSpec
@@ -183,8 +183,9 @@ class StreamPipeline:
         return [worker.decoder_pid for worker in self._workers if worker.decoder_pid is not None]
 
     def _hand_on(self, batch: Batch, found: Sequence[Detections]) -> None:
-        for slot, detections in zip(batch.slots, found, strict=True):
-            stamp = slot.frame.stamp
+        results = [(slot.frame, slot.picture, one) for slot, one in zip(batch.slots, found, strict=True)]
+        for frame, _, detections in results:
+            stamp = frame.stamp
             counters = self._counters[stamp.camera]
             counters.detected += 1
             counters.objects += len(detections)
@@ -192,7 +193,14 @@ class StreamPipeline:
                 witness, worker = self._witnessed[stamp.camera]
                 if witness.has_moved(detections, after_stillness=stamp.still_s > 0):
                     worker.tell_moved(stamp.media_time_s)
-            self._handler.on_result(slot.frame, slot.picture, detections)
+        if isinstance(self._handler, BatchResultHandler):
+            self._handler.on_results(results)
+        else:
+            for result in results:
+                self._handler.on_result(*result)
+        for slot in batch.slots:
+            if slot.done is not None:
+                slot.done()
 
     def _report_end(self, worker: Worker) -> None:
         if worker.crash is not None:

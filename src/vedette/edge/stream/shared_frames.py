@@ -1,4 +1,4 @@
-"""A ring of fitted pictures in memory that two processes share (memfd): a decoder writes, its parent copies out.
+"""A ring of fitted pictures in memory that two processes share (memfd): a decoder writes, its parent reads.
 
 The ring says nothing about which slots are free; that is told by messages. Its size is sealed, so that a decoder gone
 wild cannot shrink it under the parent's feet. Slots have room for float32 pixels; memory that was never written to is
@@ -31,26 +31,31 @@ class FrameRing:
         self._memory = mmap.mmap(fd, slots * self._slot_bytes)
         self._views: dict[tuple[int, str], NDArray[Any]] = {}
 
+    def room(self, slot: int) -> NDArray[np.uint8]:
+        """Where a picture of 8 bits goes: (height, width, 3)."""
+        return self._view(slot, "u1")
+
     def write(self, slot: int, pixels_hwc_rgb: Pixels) -> str:
-        """Copy a picture in; returns the name of its pixel type."""
+        """Copy a picture in, unless it was made in this slot's `room`; returns the name of its pixel type."""
         name = pixels_hwc_rgb.dtype.str[1:]
-        self._view(slot, name)[...] = pixels_hwc_rgb
+        view = self._view(slot, name)
+        if pixels_hwc_rgb is not view:
+            view[...] = pixels_hwc_rgb
         return name
 
     def read(self, slot: int, pixel_type: str) -> Pixels:
-        """Copy a picture out.
+        """A picture where it lies; the decoder may write over it when it is told that the slot is free.
 
         Raises:
             ValueError: no such slot or pixel type.
         """
         if not 0 <= slot < self.slots or pixel_type not in PIXEL_TYPES:
             raise ValueError(f"a ring of {self.slots} has no slot {slot} of type {pixel_type!r}")
-        return self._view(slot, pixel_type).copy()
+        return self._view(slot, pixel_type)
 
     def close(self) -> None:
-        """Unmap, and close the descriptor."""
+        """Close the descriptor; the memory goes when nobody holds a picture in it any more."""
         self._views.clear()
-        self._memory.close()
         os.close(self.fd)
 
     def _view(self, slot: int, pixel_type: str) -> NDArray[Any]:
