@@ -678,8 +678,10 @@ def test_the_last_words_of_a_decoder_that_did_not_read_all_it_was_told_are_heard
     monkeypatch.syspath_prepend(tmp_path)
     give_credit, ended = IsolatedCamera._give_credit, []
 
-    def tell_and_wait(camera: IsolatedCamera, credit: socket.socket, ring_slot: int) -> None:
-        give_credit(camera, credit, ring_slot)
+    monkeypatch.setattr("vedette.edge.stream.isolated_camera.CREDITS_TOGETHER", 1)
+
+    def tell_and_wait(camera: IsolatedCamera, credit: socket.socket, ring_slots: list[int]) -> None:
+        give_credit(camera, credit, ring_slots)
         isolated(pipeline).ask_fps(1.0)
         process = isolated(pipeline)._process  # it has said everything when it is gone, and read nothing
         ended.append(process is not None and process.ended.wait(30))

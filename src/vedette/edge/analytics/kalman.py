@@ -95,7 +95,7 @@ def _growth(step_s: float) -> Floats:
 
 def _growth_of(steps_s: Floats) -> Floats:
     """What `steps_s` (n,) add to var, covar and var of the rate: (3, 4, n)."""
-    return np.array([steps_s**3 / 3, steps_s**2 / 2, steps_s])[:, None] * ACCELERATION
+    return np.asarray(np.array([steps_s**3 / 3, steps_s**2 / 2, steps_s])[:, None] * ACCELERATION)
 
 
 def correct(filters: Floats, rows: NDArray[np.intp], values: Floats) -> Floats:

@@ -16,7 +16,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vedette.contracts.bundle import InputSpec
@@ -49,6 +49,7 @@ RING_SLOTS = 2  # one is written while the other is copied out; of a live camera
 # Of a file that waits for the detector: it decodes in bursts of 8 slots, with every 5th 40 frames. Bursts save up to a
 # twentieth of all processor time where decoding is cheap, since reference frames stay in the caches; 8 MB at 416x416
 LOSSLESS_RING_SLOTS = 16
+CREDITS_TOGETHER = 4  # each wakes a decoder that waits, which goes on with half of the ring only
 MOST_DEATHS = 3
 PAUSE_S = 0.1  # before another try at a place that killed a decoder
 FD_BYTES = socket.CMSG_SPACE(array.array("i").itemsize)  # one descriptor
@@ -98,6 +99,7 @@ class IsolatedCamera:
         self._link: socket.socket | None = None
         self._process: DecoderProcess | None = None
         self._lent: set[int] = set()  # slots of the ring that are being detected on, or wait for it
+        self._given_back: list[int] = []  # those that were, and of which the decoder has not heard yet
         self._hurry = threading.Event()
         self._comeback = Comeback(spec, counters, self._hurry, settings.give_up_after_s)
 
@@ -165,7 +167,7 @@ class IsolatedCamera:
         while not self._stopped.is_set():
             # Pictures of the one before may still be detected on, so a new decoder gets a ring of its own
             ring = FrameRing(make_ring_fd(slots, wanted.width, wanted.height), slots, wanted.width, wanted.height)
-            self._lent = set()
+            self._lent, self._given_back = set(), []
             try:
                 with contextlib.closing(ring):
                     end, cause = self._decode(ring)
@@ -287,15 +289,19 @@ class IsolatedCamera:
             if isinstance(message, EndMessage):
                 return message, ""
             if isinstance(message, SlotMessage) and slot is not None:
-                self.counters.overtaken += self._mailbox.put(slot)
-                if slot.done is None:
-                    self._give_credit(credit, message.ring_slot)
+                self._pass_on(slot, credit, message.ring_slot)
 
-    def _give_credit(self, credit: socket.socket, ring_slot: int) -> None:
-        """The decoder may use a slot of the ring again."""
-        told = ring_slot | (PICTURES if self._settings.pictures(self.spec.name) else 0)
+    def _pass_on(self, slot: Slot, credit: socket.socket, ring_slot: int) -> None:
+        """To the detector; a slot whose pixels were copied gives its place in the ring back at once."""
+        self.counters.overtaken += self._mailbox.put(slot)
+        if slot.done is None:
+            self._give_credit(credit, [ring_slot])
+
+    def _give_credit(self, credit: socket.socket, ring_slots: Sequence[int]) -> None:
+        """The decoder may use slots of the ring again."""
+        pictures = PICTURES if self._settings.pictures(self.spec.name) else 0
         with contextlib.suppress(OSError):  # it is gone, which the next read says
-            credit.send(bytes((told,)), socket.MSG_DONTWAIT)
+            credit.send(bytes(slot | pictures for slot in ring_slots), socket.MSG_DONTWAIT)
 
     def _note(self, message: Report | SlotMessage | EndMessage) -> None:
         report = message if isinstance(message, Report) else message.report
@@ -320,12 +326,15 @@ class IsolatedCamera:
         pixels = ring.read(message.ring_slot, message.pixel_type)
         if message.picture is not None or not self.spec.is_lossless or len(self._lent) >= ring.slots // 2:
             return Slot(FittedFrame(stamp, placement, pixels.copy()), picture, message.patient)
-        number, lent = message.ring_slot, self._lent
+        number, lent, given_back = message.ring_slot, self._lent, self._given_back
         lent.add(number)
 
         def take_back() -> None:
             lent.discard(number)
-            self._give_credit(credit, number)
+            given_back.append(number)
+            if len(given_back) >= CREDITS_TOGETHER:
+                self._give_credit(credit, given_back)
+                given_back.clear()
 
         return Slot(FittedFrame(stamp, placement, pixels), picture, message.patient, take_back)
 
