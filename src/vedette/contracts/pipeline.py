@@ -165,7 +165,10 @@ class Detect(_Value):
     engine: EngineChoice = EngineChoice.AUTO
     precision: Precision = Precision.FP32
     gate: GateMode = Field(default=GateMode.AUTO, description="what is spared while nothing happens")
-    batch: int = Field(default=4, ge=1, le=64, description="largest batch across cameras")
+    batch: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None,
+        description="largest batch across cameras; left out: 4, or 8 where all are files read as fast as they can be",
+    )
 
     @model_validator(mode="after")
     def _has_one_rate(self) -> "Detect":

@@ -38,6 +38,7 @@ ASK_S = 1.0  # for a camera to end by itself, or to show that it has heard
 ANSWERED_S = 5.0  # for one that has
 KILLED_S = 1.0  # for one that was killed
 LOOK_S = 0.05
+LIVE_BATCH, FILES_BATCH = 4, 8  # boxes and tracks of more pictures at once take less time, where nobody waits for them
 
 
 class Worker(Protocol):
@@ -72,7 +73,7 @@ class StreamPipeline:
         detector: Detector,
         handler: ResultHandler,
         every: int = 5,
-        batch: int = 4,
+        batch: int | None = None,
         *,
         open_timeout_s: float = OPEN_TIMEOUT_S,
         read_timeout_s: float = READ_TIMEOUT_S,
@@ -93,6 +94,9 @@ class StreamPipeline:
         A live camera that is away for longer than `give_up_after_s` has failed; None: never, 0: at once.
         """
         names = [camera.name for camera in cameras]
+        lossless = all(camera.is_lossless for camera in cameras)
+        if batch is None:
+            batch = FILES_BATCH if lossless else LIVE_BATCH
         if not names or len(set(names)) < len(names) or every < 1 or batch < 1:
             raise ValueError(
                 f"need cameras with different names, every >= 1, batch >= 1; got {names}, {every}, {batch}"
@@ -109,7 +113,6 @@ class StreamPipeline:
             LosslessQueue(self._arrivals, room) if camera.is_lossless else NewestWins(self._arrivals)
             for camera in cameras
         ]
-        lossless = all(camera.is_lossless for camera in cameras)
         self._batcher: Batcher = (InTurn if lossless else AsReady)(self._arrivals, boxes)
         self._spawner, self._owns_spawner = spawner, spawner is None
         self._give_up_after_s = give_up_after_s
