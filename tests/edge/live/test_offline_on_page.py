@@ -12,6 +12,7 @@ from test_live_page_in_browser import Look, wait_until
 from vedette.contracts.status import CameraState, Status
 from vedette.edge.live.metrics_text import metrics_text
 from vedette.edge.live.page import LivePage
+from vedette.edge.live.retry_routes import retry_routes
 
 REASON = "camera 'gate': rtsp://10.0.0.5/live refuses the connection; check the port and that the camera is on"
 
@@ -49,4 +50,12 @@ def test_a_camera_that_is_away_says_since_when_and_why_over_its_last_picture(loo
         )
         wait_until(seen, lambda: seen.serials().get("gate", 0) > 0)
         assert seen.tab.locator(".tile:first-child .notice").is_visible()
+        asked: list[str] = []
+        with page.serving(retry_routes(lambda camera: not asked.append(camera))):
+            before = seen.tab.url
+            seen.tab.get_by_role("button", name="try now").click()
+            wait_until(seen, lambda: asked == ["gate"])
+            assert seen.tab.url == before and len(seen.tab.context.pages) == 1, "the tile is a link, the button is not"
+            wait_until(seen, lambda: seen.tab.get_by_role("button", name="try now").is_enabled())
+        assert seen.tab.locator(".tile:last-child .retry").count() == 0, "it is well"
         assert not [text for text in seen.complaints if "error" in text.lower()]

@@ -1,6 +1,7 @@
 // The wall: a tile for each camera. It plays the camera's own video; where the browser cannot, the picture comes as a
 // clean JPEG. Boxes, lines and zones are drawn over it as vectors at the screen's own resolution, so that they stay sharp
 // on a small tile and on a phone; over video they are drawn anew for each of its frames, as they were at that time.
+import { change } from "./asking.js";
 import { Boxes } from "./boxes.js";
 import { drawBox, drawLine, drawZone } from "./drawing.js";
 import { Player } from "./player.js";
@@ -126,6 +127,11 @@ class Tile {
     this.published.hidden = true;
     this.canvas = document.createElement("canvas");
     this.notice = make("div", "notice");
+    this.noticed = "";
+    this.retry = make("button", "retry", "try now");
+    this.retry.type = "button";
+    this.retry.title = "Open the camera again at once, with its password read anew";
+    this.retry.onclick = (event) => this.tryNow(event);
     this.counts = make("ul", "counts");
     this.screen = make("a", "screen", this.video, this.canvas, this.notice, this.counts);
     this.screen.href = `/snapshot/${name.split("/").map(encodeURIComponent).join("/")}.jpg`;
@@ -174,10 +180,38 @@ class Tile {
     const error = this.camera.error?.replace(`camera '${name}': `, ""); // the tile says whose it is
     const needed = state === "failed" || state === "offline" || state === "ended" || (!this.bitmap && !this.isPlaying());
     this.notice.hidden = !needed;
-    if (needed) {
-      const title = state === "offline" ? `${offlineSince(this.camera, true)}, trying again` : NOTICES[state];
-      this.notice.replaceChildren(make("b", "", title), ...(error ? [make("span", "", error)] : []));
+    const title = state === "offline" ? `${offlineSince(this.camera, true)}, trying again` : NOTICES[state];
+    const told = [needed, state, title, error].join("\n");
+    if (told === this.noticed) return; // a button that is put anew cannot be pressed
+    this.noticed = told;
+    if (!needed) return;
+    const texts = [make("b", "", title), ...(error ? [make("span", "", error)] : [])];
+    if (state === "offline" && this.retry.parentNode === this.notice) {
+      while (this.notice.firstChild !== this.retry) this.notice.firstChild.remove();
+      this.retry.before(...texts);
+    } else {
+      this.notice.replaceChildren(...texts, ...(state === "offline" ? [this.retry] : []));
     }
+  }
+
+  // The tile around the button is a link to the picture.
+  async tryNow(event) {
+    event.preventDefault();
+    event.stopPropagation();
+    this.retry.disabled = true;
+    this.retry.textContent = "trying …";
+    try {
+      const name = this.camera.name.split("/").map(encodeURIComponent).join("/");
+      const response = await change("POST", `/retry/${name}`);
+      this.retry.title = response.ok ? this.retry.title : await response.text();
+      this.retry.textContent = response.ok ? "trying …" : "cannot be tried";
+    } catch {
+      this.retry.textContent = "no answer";
+    }
+    setTimeout(() => {
+      this.retry.disabled = false;
+      this.retry.textContent = "try now";
+    }, 3000);
   }
 
   showCounts(entries) {
