@@ -21,6 +21,7 @@ from vedette.apps.run_report import CameraSummary, RunSummary
 from vedette.apps.stage_times import StageTimes
 from vedette.apps.timed_detector import timed
 from vedette.apps.video import VideoParts
+from vedette.apps.watched_camera import WatchedCamera
 from vedette.contracts.box_health import BoxHealth
 from vedette.contracts.bundle import BundleManifest
 from vedette.contracts.detections import Detections, Tracks
@@ -45,34 +46,6 @@ WEAK_SHARE = 0.4  # detections down to this share of the least score may continu
 
 EventListener = Callable[[Event], None]
 Result = tuple[FittedFrame, FullPicture, Detections]
-
-
-@dataclass(slots=True)
-class _Watched:
-    """One camera's own objects and figures."""
-
-    tracker: ByteTracker
-    rules: CameraRules
-    totals: Counts  # with what was counted before this run
-    slots: int = 0  # frames detected on
-    first_s: float = 0.0  # media time of the first and the last of them
-    last_s: float = 0.0
-    detections: int = 0
-    events: int = 0
-    error: str | None = None
-    misplaced: bool = False  # the error is that a line has no length in the picture
-
-    def note_slot(self, media_time_s: float) -> None:
-        """One more frame was detected on."""
-        if not self.slots:
-            self.first_s = media_time_s
-        self.last_s = media_time_s
-        self.slots += 1
-
-    @property
-    def detected_per_s(self) -> float:
-        """Frames detected on, a second of the camera's own time; 0 until there are two."""
-        return (self.slots - 1) / (self.last_s - self.first_s) if self.last_s > self.first_s else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +198,7 @@ class Watch:
             self._tell(watched, frame, picture, tracks, spent_s)
 
     def _tell(
-        self, watched: _Watched, frame: FittedFrame, picture: FullPicture, tracks: Tracks, tracking_s: float
+        self, watched: WatchedCamera, frame: FittedFrame, picture: FullPicture, tracks: Tracks, tracking_s: float
     ) -> None:
         """What happened in a frame, to everybody who wants to know; a share of the tracking took `tracking_s`."""
         began_s = time.monotonic() - tracking_s
@@ -305,13 +278,13 @@ class Watch:
         if self._on_camera_error is not None:
             self._on_camera_error(camera, error)
 
-    def _watch_camera(self, camera: Camera) -> _Watched:
+    def _watch_camera(self, camera: Camera) -> WatchedCamera:
         lines, zones = (*self.pipeline.lines, *camera.lines), (*self.pipeline.zones, *camera.zones)
         anchor: Anchor = self.pipeline.anchor
         tracker = ByteTracker(TrackerSettings(strong_score=self._least_score))
         totals = Counts([line.name for line in lines], [zone.name for zone in zones])
         begin_totals(totals, self.outlets.counted_before.get(camera.name))
-        return _Watched(tracker, CameraRules(camera.name, lines, zones, anchor), totals)
+        return WatchedCamera(tracker, CameraRules(camera.name, lines, zones, anchor), totals)
 
     def _send(self, event: AnyEvent) -> None:
         """To all targets; from the thread of results and from those that write recordings."""
@@ -328,7 +301,7 @@ class Watch:
     def _wants_picture(self, camera: str) -> bool:
         return any(not isinstance(view, SelectiveView) or view.wants(camera) for view in self._onlookers)
 
-    def _show(self, frame: FittedFrame, picture: FullPicture, tracks: Tracks, watched: _Watched) -> None:
+    def _show(self, frame: FittedFrame, picture: FullPicture, tracks: Tracks, watched: WatchedCamera) -> None:
         if self._video is not None and self._video.is_held(frame.stamp.camera):
             self._video.add_tracks(frame.stamp, tracks, watched.totals.labels())
         if not self._onlookers or isinstance(picture, NoPicture):
