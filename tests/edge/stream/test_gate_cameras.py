@@ -1,6 +1,7 @@
 """Whole cameras behind a gate, on drawn clips with exact truth: nothing is missed, and stillness costs little."""
 
 import gc
+import random
 import threading
 import time
 import weakref
@@ -141,6 +142,23 @@ def test_a_rise_of_sizes_alone_makes_nothing_be_detected_on(tmp_path: Path) -> N
     assert not [stamp for stamp in on.stamps("a") if 250 < stamp.index < 299]
 
 
+@pytest.mark.parametrize(("usual_bytes", "tells"), [(60, True), (4000, False)])
+def test_a_hint_of_change_is_detected_on_where_sizes_rise_and_tell(usual_bytes: int, tells: bool) -> None:
+    """A patch trembles by less than counts as movement; noise that costs more than an object hides what sizes say."""
+    gate, chance = CameraGate(GateMode.BITSTREAM), random.Random(2)
+    due = []
+    for index in range(250):
+        rise = 3 if 205 <= index < 235 else 1
+        gate.see_packet(int(usual_bytes * rise * chance.lognormvariate(0, 0.15)), index % GROUP == 0, index / FPS)
+        if index % EVERY == 0:
+            image = np.full((HEIGHT, WIDTH), 80, np.uint8)
+            image[80:120, 100:140] += 6 * (index // EVERY % 2)
+            if gate.is_due(av.VideoFrame.from_ndarray(image, format="gray"), index / FPS, False):
+                due.append(index)
+    assert gate.has_signal is tells
+    assert any(205 <= index < 245 for index in due) is tells  # one in two seconds is due anyway: at 200, at 250
+
+
 def test_stamps_tell_how_long_nothing_happened(two_walks: Path) -> None:
     log, _ = watch(two_walks, GateMode.BITSTREAM)
     stamps = log.stamps("a")
@@ -192,7 +210,7 @@ def test_a_paced_file_is_caught_up_with_and_the_gate_loses_nothing(tmp_path: Pat
     clip = write_scene(tmp_path / "paced.mp4", 200, walks_at(138))
     truth = boxes_by_time(watch(clip, GateMode.OFF)[0])
     on, camera = watch(clip, GateMode.BITSTREAM, realtime=True)
-    assert camera.gated > 50
+    assert camera.gated > 30  # 83 where nothing is skipped because the machine is busy
     assert camera.seconds > 200 / FPS - 0.5  # not faster than its own time, though nothing was decoded
     missing = {at for at, boxes in truth.items() if boxes} - boxes_by_time(on).keys()
     assert len(missing) <= camera.drops  # of a machine that is too busy; on an idle one there are none

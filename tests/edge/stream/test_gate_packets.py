@@ -12,6 +12,7 @@ from vedette.edge.stream.gate import (
     LEAST_KNOWN,
     MOST_ALLOWANCE,
     MOST_LIMIT,
+    MOST_SUM,
     REMEMBERED,
     STRETCHES,
     PacketGate,
@@ -187,6 +188,21 @@ def test_packets_that_came_since_are_not_judged_by_a_look_back() -> None:
     assert list(packets.gate._alarms) == [True]
 
 
+def test_sizes_that_come_back_to_normal_slowly_are_one_false_alarm() -> None:
+    """Encoders repair a picture for seconds after something has gone; looks find it still all the while."""
+    packets = Packets(PacketGate(PICTURE_PX), 1000, 0.1)
+    packets.stay_still(20)
+    for _ in range(10):
+        packets.send(times_normal=40)
+    packets.gate.settle(moving=True)
+    for slot in range(12):
+        for _ in range(5):
+            packets.send(times_normal=20 * 0.8**slot)
+        packets.gate.settle(moving=False)
+    assert list(packets.gate._alarms) == [True, False]
+    assert packets.gate.has_signal
+
+
 Sizes = st.lists(st.tuples(st.integers(0, 1 << 24), st.booleans(), st.sampled_from("sml.")), max_size=400)
 
 
@@ -218,7 +234,7 @@ def test_no_history_makes_the_state_explode(history: list[tuple[int, bool, str]]
             gate.settle(moving=look == "m")
         elif look == "l":
             gate.drop_unsettled()
-        assert 0 <= gate._sum <= 2 * HIDDEN_LIMIT
+        assert 0 <= gate._sum <= MOST_SUM
         assert gate.limit <= (MOST_LIMIT if gate.has_signal else HIDDEN_LIMIT)
         assert len(gate._unsettled) <= REMEMBERED
         assert len(gate._peaks) <= STRETCHES

@@ -211,7 +211,7 @@ class CameraGate:
             self._uncalm_s = float("inf")
         if look is Look.STILL and self.gates_packets:
             self._shut_if_calm(packets, luma, time_s)
-        if look is not Look.MOVING and not packets.calm:  # sizes say that something begins, or goes on
+        if look is not Look.MOVING and packets.has_signal and not packets.calm:  # something begins, or goes on
             return self._motion.may_have_changed()
         return look is Look.MOVING
 

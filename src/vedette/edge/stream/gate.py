@@ -29,6 +29,7 @@ LEAST_ALLOWANCE, MOST_ALLOWANCE = 0.3, 2.0  # powers of two above the median tha
 LEAST_KEY_ALLOWANCE = 1.0  # rate control moves keyframes most, and their pictures are compared anyway
 LEAST_LIMIT, FIRST_LIMIT, MOST_LIMIT = 2.5, 4.0, 6.0  # sums, powers of two
 HIDDEN_LIMIT = 9.0  # where sizes tell the largest movements at most
+MOST_SUM = 12.0
 LIMIT_MARGIN = 1.5
 JUDGED, MOST_FALSE = 8, 6  # of the last alarms that were looked into, so many false ones make sizes useless
 FLOOR_SHARE = 1 / 8192  # bytes per pixel of the picture that no size is told apart below: 253 for 1080p
@@ -156,6 +157,7 @@ class PacketGate:
         self._unsettled: deque[_Seen] = deque(maxlen=REMEMBERED)
         self._peaks: deque[float] = deque(maxlen=STRETCHES)  # highest sums of still stretches
         self._alarms: deque[bool] = deque(maxlen=JUDGED)  # whether something did move
+        self._found_false = False  # the alarm that goes on
         self._newest_s = -math.inf
         self._sum = 0.0
         self._limit = FIRST_LIMIT
@@ -210,8 +212,9 @@ class PacketGate:
         self._newest_s = max(self._newest_s, time_s)
         self._place = 0 if is_keyframe else self._place + 1
         value = math.log2(size_bytes + self._floor)
-        self._sum = min(max(self._sum + self._excess(kind, value), 0.0), 2 * HIDDEN_LIMIT)
+        self._sum = min(max(self._sum + self._excess(kind, value), 0.0), MOST_SUM)
         alarm = self._sum >= self.limit
+        self._found_false &= not self.calm
         self._unsettled.append(_Seen(kind, self._place, value, self._sum, alarm))
         return alarm and not self.useless
 
@@ -234,11 +237,14 @@ class PacketGate:
             self._still[kind].learn(value)
             self._levels.learn(kind, place, value)
         alarmed = any(seen.alarm for seen in self._unsettled)
-        if alarmed:
+        if alarmed and not self._found_false:  # once, however long sizes take to come back to normal
             self._alarms.append(moving)
+            self._found_false = not moving
         if moving:
             self._sum = 0.0  # what it was does not speak of what follows
-        elif self.ready and (alarmed or len(self._unsettled) >= LEAST_STRETCH):
+        else:
+            self._sum = min(self._sum, self._limit)  # it need not come down from further up
+        if not moving and self.ready and (alarmed or len(self._unsettled) >= LEAST_STRETCH):
             self._peaks.append(max(seen.total for seen in self._unsettled))
         self._unsettled.clear()
         self._unsettled.extend(reversed(unjudged))

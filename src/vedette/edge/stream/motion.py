@@ -234,12 +234,16 @@ def _everywhere(difference: Luma, least: float = LEAST_LEVELS) -> tuple[float, f
     if rows == 0 or columns == 0:
         return 0.0, float(np.median(difference))
     inner = difference[: rows * TILES[0], : columns * TILES[1]].reshape(TILES[0], rows, TILES[1], columns)
-    cells = inner.transpose(0, 2, 1, 3).reshape(TILES[0] * TILES[1], rows * columns)  # (tiles, cells of each)
-    half, few = cells.shape[1] // 2, int(TILE_SHARE * (cells.shape[1] - 1))
-    ordered = np.partition(cells, (half, few), axis=1)[:, [half, few]]  # (tiles, 2)
-    place = int(EVERYWHERE * len(ordered))
-    tiles = np.partition(ordered, place, axis=0)[place]
-    return float(tiles[1]), float(tiles[0])
+    tiles, of_each = TILES[0] * TILES[1], rows * columns
+    # By counting, in a quarter of the time that selecting takes: (tile rows, rows, tile columns, columns) int64
+    numbered = inner + 256 * np.arange(tiles).reshape(TILES[0], 1, TILES[1], 1)
+    up_to = np.bincount(numbered.reshape(-1), minlength=256 * tiles).reshape(tiles, 256).cumsum(axis=1)
+    place = int(EVERYWHERE * tiles)
+    few, half = (
+        np.partition((up_to <= rank).sum(axis=1), place)[place]
+        for rank in (int(TILE_SHARE * (of_each - 1)), of_each // 2)
+    )
+    return float(few), float(half)
 
 
 def _has_solid_block(changed: Luma) -> bool:
