@@ -72,6 +72,12 @@ class Places:
         """Whether or not it has one."""
         self._taken.discard(visitor)
 
+    def turn_out_the_silent(self) -> None:
+        """Before the page closes: it would wait for those who shake hands."""
+        for one in [one for one in self._taken if one.waits_since_s is not None]:
+            self.leave(one)
+            one.turn_out()
+
 
 class PageProtocol(H11Protocol):
     """One connection. `protocol_for` makes the class that uvicorn is given."""

@@ -172,6 +172,8 @@ class LivePage:
         """Stop serving. Safe to call twice."""
         self._routes.closing = True
         self._server.should_exit = True
+        with contextlib.suppress(AttributeError, IndexError, RuntimeError):  # it never began, or has ended
+            self._server.servers[0].get_loop().call_soon_threadsafe(self.places.turn_out_the_silent)
         self._thread.join(timeout=3.0)
         if self._thread.is_alive():
             _LOG.warning("the live page did not stop within 3 s; it ends with the process")
