@@ -16,6 +16,7 @@ from vedette.learn.darknet.darknet_loss import YoloLearning
 from vedette.learn.darknet.errors import CfgError
 from vedette.learn.darknet.layers import IouLoss
 from vedette.learn.darknet.plan import plan_network
+from vedette.learn.darknet.region_loss import RegionLearning
 from vedette.learn.data.reading import read_data_set
 from vedette.learn.training.augment import LabelledPicture
 from vedette.learn.training.class_weights import class_weights, parse_class_weights
@@ -32,7 +33,7 @@ from vedette.learn.training.errors import ResumeError, SettingsError
 from vedette.learn.training.freezing import count_frozen, layers_held, parse_freeze, parse_unfreezing
 from vedette.learn.training.loading import PictureStore
 from vedette.learn.training.recipe_file import RECIPE_FILE, choose_recipe, recipe_text
-from vedette.learn.training.recipe_keys import NET_KEYS, VEDETTE_KEYS, YOLO_KEYS
+from vedette.learn.training.recipe_keys import NET_KEYS, REGION_KEYS, VEDETTE_KEYS, YOLO_KEYS
 from vedette.learn.training.recipes import new_settings, recipe_lines, resumed_settings
 from vedette.learn.training.settings import Recipe, settings_from_flat
 
@@ -246,6 +247,7 @@ def test_every_key_of_every_recipe_has_a_meaning_and_a_range() -> None:
     assert own <= set(VEDETTE_KEYS)  # a new key needs a row in `recipe_keys`
     assert {f.name for f in fields(DarknetRecipe)} - {"heads"} == set(NET_KEYS)
     assert {f.name for f in fields(YoloLearning)} == set(YOLO_KEYS)
+    assert {f.name for f in fields(RegionLearning)} == set(REGION_KEYS)
     documents = yaml.safe_load(recipe_text(new_settings({"data": "d"})))
     assert set(documents) == {f.name for f in fields(Recipe)} | {"recipe"}
 
@@ -373,6 +375,37 @@ def test_class_weights_are_balanced_or_ones_own(tmp_path: Path) -> None:
         parse_class_weights("{tile: 2}")
 
 
+REGION = CFG[: CFG.index("[yolo]")] + (
+    "[region]\nanchors=1,1, 2,2, 3,3\nbias_match=1\nclasses=2\ncoords=4\nnum=3\nsoftmax=1\njitter=.2\nrescore=1\n"
+    "object_scale=5\nabsolute=1\nthresh = .6\nrandom=1\nclassfix=1\n"
+)
+
+
+def test_a_region_is_followed_and_its_recipe_survives_its_file(tmp_path: Path) -> None:
+    (tmp_path / "v2.cfg").write_text(REGION)
+    flat = {"data": str(tmp_path), "model": str(tmp_path / "v2.cfg"), "recipe": "darknet"}
+    settings = new_settings(flat)
+    assert settings.darknet is not None
+    assert settings.darknet.heads == (RegionLearning(0.6, 1, 5, 1, 1, rescore=True, bias_match=True),)
+    assert (settings.darknet.jitter, settings.darknet.random) == (0.2, 1)
+    cfg = parse_cfg(REGION)
+    assert "[region] classfix=1" in not_honoured(cfg)
+    assert {"[region] thresh", "[region] rescore", "[region] jitter"} <= set(honoured(cfg))
+    assert settings_from_flat(settings.to_flat()) == settings
+    file = tmp_path / RECIPE_FILE
+    file.write_text(recipe_text(settings))
+    assert new_settings({**flat, "recipe": str(file)}) == settings
+    file.write_text("recipe: darknet\nregion: {thresh: 0.7, rescore: false}\n")
+    changed = new_settings({**flat, "recipe": str(file)}).darknet
+    assert changed is not None
+    assert changed.heads == (RegionLearning(0.7, 1, 5, 1, 1, bias_match=True),)
+    with pytest.raises(SettingsError, match=r"region: the cfg has \[yolo\], not \[region\]"):
+        new_settings(asked(tmp_path, recipe=str(file)))
+    file.write_text("recipe: darknet\nyolo: {iou_loss: ciou}\n")
+    with pytest.raises(SettingsError, match=r"yolo: the cfg has \[region\], not \[yolo\]"):
+        new_settings({**flat, "recipe": str(file)})
+
+
 def test_a_cfg_of_the_tests_is_followed_too(tmp_path: Path) -> None:
     settings = new_settings(
         {"data": "d", "model": str(write_cfg(tmp_path)), "recipe": "darknet", "epochs": 2, "batch": 4}
@@ -386,6 +419,7 @@ def test_the_page_of_recipes_has_every_key_with_its_default() -> None:
     own = asdict(Recipe())
     defaults = {f"{group}.{key}": value for group in ("augment", "loss") for key, value in own.pop(group).items()} | own
     tables = [(defaults, VEDETTE_KEYS), (asdict(DarknetRecipe()), NET_KEYS), (asdict(YoloLearning()), YOLO_KEYS)]
+    tables += [(asdict(RegionLearning()), REGION_KEYS)]
     for values, keys in tables:
         for name, key in keys.items():
             shown = values[name]

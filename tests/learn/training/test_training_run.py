@@ -25,6 +25,7 @@ from vedette.learn.training.augment import AugmentSettings
 from vedette.learn.training.errors import DivergedError, ResumeError, RunFolderError, SettingsError
 from vedette.learn.training.leaks import LeakChoice
 from vedette.learn.training.loop import train
+from vedette.learn.training.recipes import new_settings
 from vedette.learn.training.report import RESULTS_COLUMNS
 from vedette.learn.training.settings import Recipe, TrainSettings
 
@@ -181,14 +182,19 @@ def test_a_time_budget_is_kept_and_the_schedule_reaches_its_end(tmp_path: Path) 
     assert result.epochs >= 2
 
 
-def test_a_region_head_learns_by_the_default_recipe(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["vedette", "darknet"])
+def test_a_region_head_learns_by_both_recipes(tmp_path: Path, name: str) -> None:
     settings = settings_for(tmp_path, epochs=6)
     cfg = Path(settings.model)
-    region = "[region]\nanchors=0.9,0.9, 1.6,1.25\nclasses=2\nnum=2\ncoords=4\nsoftmax=1\n"
-    cfg.write_text(SMALL_CFG[: SMALL_CFG.index("[yolo]")] + region)
+    region = "[region]\nanchors=0.9,0.9, 1.6,1.25\nclasses=2\nnum=2\ncoords=4\nsoftmax=1\nbias_match=1\nrescore=1\n"
+    net = SMALL_CFG[: SMALL_CFG.index("[yolo]")].replace("[net]", "[net]\nbatch=4\nlearning_rate=0.01\nmomentum=0.9", 1)
+    cfg.write_text(net + region)
+    if name == "darknet":
+        asked = {"data": str(settings.data), "model": str(cfg), "recipe": "darknet", "epochs": 6, "device": "cpu"}
+        settings = new_settings({**asked, "precision": "fp32"})
     result = train(settings, tmp_path / "run", SilentProgress())
     rows = rows_of(tmp_path / "run")
-    for part in ("train_box_loss", "train_class_loss"):  # objectness is taught the overlap, which grows
+    for part in ("train_box_loss", "train_class_loss"):  # objectness is taught the overlap
         assert float(rows[-1][part]) < float(rows[0][part])
     assert result.epochs == 6
     plan = plan_network(parse_cfg((tmp_path / "run" / "model.cfg").read_text()))

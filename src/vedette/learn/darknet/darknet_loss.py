@@ -1,8 +1,9 @@
-"""The training loss of a `[yolo]` layer as AlexeyAB's Darknet has it: which value of a head is pulled where, how hard.
+"""The training loss of `[yolo]` layers as AlexeyAB's Darknet has it: which value of a head is pulled where, how hard.
 
 Darknet has no loss function: it writes a pull (its `delta`, minus the gradient) for every raw value and reports the
 sum of their squares. So does this: the result's gradient by the raw heads is minus the pull, its value the sum of
-squares, both divided by the pictures of a whole batch. All options of `[yolo]` that say how to learn are honoured.
+squares, both divided by the pictures of a whole batch. All options of `[yolo]` that say how to learn are honoured; the
+pulls of a `[region]` are `region_loss`'s.
 
 Two things differ from Darknet: objects marked difficult, which it does not know, excuse the cells on them; a centre on
 the right or lower border belongs to the last cell, where Darknet writes beyond its array. Values that are exactly 0
@@ -19,6 +20,7 @@ from torch import Tensor
 from vedette.learn.darknet.darknet_boxes import overlap, slopes
 from vedette.learn.darknet.layers import IouLoss
 from vedette.learn.darknet.loss import IGNORED_CLASS, LossParts, Truths
+from vedette.learn.darknet.region_loss import RegionGeometry, RegionHead, RegionLearning
 
 CLASS_FOUND = 0.25  # with no class above it, a cell's overlap excuses nothing
 FOCAL_ALPHA = 0.5
@@ -26,17 +28,8 @@ FOCAL_LEAST = 1e-15
 OFF = 3.4028234663852886e38  # Darknet's FLT_MAX
 
 
-class YoloGeometry(Protocol):
+class YoloGeometry(RegionGeometry, Protocol):
     """What the loss needs to know of one `[yolo]` head (`learn.darknet.layers.HeadPlan` has it)."""
-
-    @property
-    def all_anchors(self) -> tuple[tuple[float, float], ...]: ...
-
-    @property
-    def mask(self) -> tuple[int, ...]: ...
-
-    @property
-    def classes(self) -> int: ...
 
     @property
     def scale_x_y(self) -> float: ...
@@ -70,17 +63,25 @@ class DarknetLoss:
     def __init__(
         self,
         heads: Sequence[YoloGeometry],
-        learning: Sequence[YoloLearning],
+        learning: Sequence[YoloLearning | RegionLearning],
         batch: int,
         class_weights: Sequence[float] | None = None,
     ) -> None:
         if len(heads) != len(learning):
             raise ValueError(f"{len(heads)} heads, but {len(learning)} ways to train one")
-        self._heads = [_Head(head, one, class_weights) for head, one in zip(heads, learning, strict=True)]
+        self._heads = [
+            RegionHead(head, one, class_weights) if isinstance(one, RegionLearning) else _Head(head, one, class_weights)
+            for head, one in zip(heads, learning, strict=True)
+        ]
         self._batch = batch
 
-    def __call__(self, raw_heads: Sequence[Tensor], truths: Truths, size_px: tuple[int, int]) -> LossParts:
-        """Heads as the network gives them; truths in pixels of an input of that width and height."""
+    def __call__(
+        self, raw_heads: Sequence[Tensor], truths: Truths, size_px: tuple[int, int], seen: int = 0
+    ) -> LossParts:
+        """Heads as the network gives them; truths in pixels of an input of that width and height.
+
+        `seen` is how many pictures the run has seen before.
+        """
         device = raw_heads[0].device
         scale = torch.tensor([*size_px, *size_px], dtype=torch.float32, device=device)
         corners = truths.boxes_xyxy_px / scale
@@ -91,7 +92,7 @@ class DarknetLoss:
         for raw, head in zip(raw_heads, self._heads, strict=True):
             values = split_anchors(raw, len(head.geometry.mask))
             with torch.no_grad():
-                pull, found = head.pull(values.detach(), boxes, truths.classes, size_px)
+                pull, found = head.pull(values.detach(), boxes, truths.classes, size_px, seen)
                 squared = pull.square().sum(dim=(0, 1, 3, 4))  # (5 + classes)
                 sums += torch.stack([squared[:4].sum(), squared[4], squared[5:].sum()])
             lever = lever - (values * pull).sum()
@@ -133,7 +134,7 @@ class _Head:
         self._weighs_classes = bool(counters) or class_weights is not None
 
     def pull(
-        self, raw: Tensor, boxes: Tensor, classes: Tensor, size_px: tuple[int, int]
+        self, raw: Tensor, boxes: Tensor, classes: Tensor, size_px: tuple[int, int], seen: int
     ) -> tuple[Tensor, int]:  # (batch, anchors, 5 + classes, height, width) float32
         """Darknet's delta for (batch, anchors, 5 + classes, height, width), and how many cells answer for an object."""
         batch, anchors, channels, height, width = raw.shape

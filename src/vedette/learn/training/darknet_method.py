@@ -46,8 +46,8 @@ class DarknetMethod:
     def average_decay(self, step: int) -> float:
         return 0.0
 
-    def measure(self, heads: Sequence[Tensor], truths: Truths, size_px: tuple[int, int]) -> LossParts:
-        return self._loss(heads, truths, size_px)
+    def measure(self, heads: Sequence[Tensor], truths: Truths, size_px: tuple[int, int], step: int = 0) -> LossParts:
+        return self._loss(heads, truths, size_px, step * self._recipe.step_pictures)
 
 
 def draw_darknet_weights(network: DarknetNetwork, loaded_layers: int) -> None:

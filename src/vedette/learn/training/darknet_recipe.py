@@ -5,7 +5,7 @@ and so does this. What a cfg asks for that is not honoured is named, key by key;
 itself trains a detector are not. Source: AlexeyAB/darknet parser.c, detector.c.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 from vedette.learn.darknet.cfg import Cfg, Section
 from vedette.learn.darknet.darknet_loss import YoloLearning
 from vedette.learn.darknet.layers import IouLoss
+from vedette.learn.darknet.region_loss import RegionLearning
 from vedette.learn.training.errors import SettingsError
-from vedette.learn.training.recipe_keys import NET_KEYS, YOLO_KEYS, check_value
+from vedette.learn.training.recipe_keys import NET_KEYS, REGION_KEYS, YOLO_KEYS, check_value
 
 # [net] and [yolo] keys that the network itself is made of, or that do nothing when Darknet trains a detector
 _OF_THE_NETWORK = frozenset({"width", "height", "channels", "inputs", "letter_box"})
@@ -30,6 +31,12 @@ _OF_THE_HEAD = frozenset(
         "mask", "anchors", "classes", "num", "scale_x_y", "new_coords", "nms_kind", "beta_nms", "max", "show_details",
         "dets_for_show", "dets_for_track", "track_history_size", "sim_thresh", "track_ciou_norm", "delta_normalizer",
         "embedding_layer", "jitter", "resize", "random",
+    }
+)  # fmt: skip
+_OF_THE_REGION = frozenset(
+    {
+        "anchors", "classes", "num", "coords", "softmax", "max", "absolute", "log", "sqrt", "mask_scale", "jitter",
+        "resize", "random",
     }
 )  # fmt: skip
 _OF_ANY_LAYER = ("stopbackward", "learning_rate", "train_only_bn", "clip", "burnin_update", "dropblock")
@@ -52,7 +59,7 @@ class Policy(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class DarknetRecipe:
-    """[net], what the last [yolo] says about pictures, and how each [yolo] learns."""
+    """[net], what the last [yolo] or [region] says about pictures, and how each of them learns."""
 
     batch: int = 1
     subdivisions: int = 1
@@ -83,7 +90,7 @@ class DarknetRecipe:
     resize: float = 1.0
     random: float = 0.0
     resize_step: int = 32
-    heads: tuple[YoloLearning, ...] = field(default_factory=tuple)
+    heads: tuple[YoloLearning | RegionLearning, ...] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
         if self.policy is Policy.STEPS and not (self.steps and len(self.steps) == len(self.scales)):
@@ -102,10 +109,11 @@ class DarknetRecipe:
         return self.part_pictures * self.subdivisions
 
     def to_flat(self) -> dict[str, Any]:
-        """net_KEY and yolo1_KEY, yolo2_KEY, ...: plain values, lists as texts with commas."""
+        """net_KEY and yolo1_KEY, yolo2_KEY, ... or region1_KEY: plain values, lists as texts with commas."""
         flat = {f"net_{f.name}": _plain(getattr(self, f.name)) for f in fields(self) if f.name != "heads"}
         for number, head in enumerate(self.heads, 1):
-            flat |= {f"yolo{number}_{name}": _plain(value) for name, value in asdict(head).items()}
+            kind = "region" if isinstance(head, RegionLearning) else "yolo"
+            flat |= {f"{kind}{number}_{name}": _plain(value) for name, value in asdict(head).items()}
         return flat
 
 
@@ -115,7 +123,9 @@ def darknet_recipe_from_flat(flat: Mapping[str, Any]) -> DarknetRecipe:
     Raises:
         SettingsError: a value is missing or out of range.
     """
-    heads: list[YoloLearning] = []
+    heads: list[YoloLearning | RegionLearning] = []
+    if "region1_thresh" in flat:
+        heads.append(RegionLearning(**_values(flat, "region1_", RegionLearning(), REGION_KEYS)))
     while f"yolo{len(heads) + 1}_iou_loss" in flat:
         prefix = f"yolo{len(heads) + 1}_"
         heads.append(YoloLearning(**_values(flat, prefix, YoloLearning(), YOLO_KEYS)))
@@ -128,13 +138,17 @@ def read_darknet_recipe(cfg: Cfg) -> DarknetRecipe:
     Raises:
         CfgError: a value that is none, or out of range; names the line.
     """
-    sections = [section for section in cfg.layers if section.name == "yolo"]
+    sections = [section for section in cfg.layers if section.name in _LEARNING]
     net = _read(cfg.net, [f.name for f in fields(DarknetRecipe) if f.name not in {"heads", *_OF_LAST_HEAD}], NET_KEYS)
     if sections:
         net |= _read(sections[-1], list(_OF_LAST_HEAD), NET_KEYS)
-    heads = tuple(YoloLearning(**_read(section, list(YOLO_KEYS), YOLO_KEYS)) for section in sections)
+    heads = tuple(_LEARNING[section.name](section) for section in sections)
     for section, head in zip(sections, heads, strict=True):
-        if head.counters_per_class and len(head.counters_per_class) != section.integer("classes", 20):
+        if (
+            isinstance(head, YoloLearning)
+            and head.counters_per_class
+            and len(head.counters_per_class) != section.integer("classes", 20)
+        ):
             raise section.error("counters_per_class needs one number for each class", "counters_per_class")
     try:
         return DarknetRecipe(**net, heads=heads)
@@ -149,7 +163,9 @@ def not_honoured(cfg: Cfg) -> list[str]:
     for section in cfg.layers:
         if section.name == "yolo":
             found += _others(section, _OF_THE_HEAD | set(YOLO_KEYS))
-        elif section.name != "region":
+        elif section.name == "region":
+            found += _others(section, _OF_THE_REGION | set(REGION_KEYS))
+        else:
             asked = [option for key in _OF_ANY_LAYER if (option := section.find(key)) is not None]
             found += [
                 f"[{section.name}] {option.key}={option.value}" for option in asked if not _is_neutral(option.value)
@@ -159,9 +175,11 @@ def not_honoured(cfg: Cfg) -> list[str]:
 
 def honoured(cfg: Cfg) -> list[str]:
     """The keys of a cfg about training that are followed."""
-    last = [section for section in cfg.layers if section.name == "yolo"][-1:]
+    last = [section for section in cfg.layers if section.name in _LEARNING][-1:]
     found = [f"[net] {key}" for key in NET_KEYS if key not in _OF_LAST_HEAD and cfg.net.find(key)]
-    found += [f"[yolo] {key}" for key in (*_OF_LAST_HEAD, *YOLO_KEYS) if any(section.find(key) for section in last)]
+    for head in last:
+        keys = REGION_KEYS if head.name == "region" else YOLO_KEYS
+        found += [f"[{head.name}] {key}" for key in (*_OF_LAST_HEAD, *keys) if head.find(key)]
     return found + (["[net] letter_box"] if cfg.net.find("letter_box") else [])
 
 
@@ -201,6 +219,12 @@ def _read(section: Section, names: list[str], keys: Mapping[str, Any]) -> dict[s
             raise section.error(f"{name}={option.value[:40]} {problem}", name)
         found[name] = typed(name, value)
     return found
+
+
+_LEARNING: Mapping[str, Callable[[Section], YoloLearning | RegionLearning]] = {
+    "yolo": lambda section: YoloLearning(**_read(section, list(YOLO_KEYS), YOLO_KEYS)),
+    "region": lambda section: RegionLearning(**_read(section, list(REGION_KEYS), REGION_KEYS)),
+}
 
 
 def _values(flat: Mapping[str, Any], prefix: str, default: object, keys: Mapping[str, Any]) -> dict[str, Any]:

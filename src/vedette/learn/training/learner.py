@@ -107,7 +107,7 @@ class Learner:
             truths = Truths(placed.boxes_xyxy_px[own], placed.class_ids[own])
             with self.arithmetic.autocast():
                 heads = self.network(images)
-            found = self._method.measure(heads, truths, (images.shape[3], images.shape[2]))
+            found = self._method.measure(heads, truths, (images.shape[3], images.shape[2]), self.step_count)
             shown = [float(v.detach()) for v in (found.total, found.box, found.objectness, found.classes)]
             sums = [have + more for have, more in zip(sums, self.peers.sum(shown), strict=True)]
             if not math.isfinite(sums[0]):

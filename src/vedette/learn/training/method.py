@@ -44,8 +44,10 @@ class Method(Protocol):
         """Of the weight average after a step (from 0); 0 is no average."""
         ...
 
-    def measure(self, heads: Sequence[Tensor], truths: Truths, size_px: tuple[int, int]) -> LossParts:
-        """The loss of one part of a batch; those of all parts, in all processes, add up to the batch's."""
+    def measure(self, heads: Sequence[Tensor], truths: Truths, size_px: tuple[int, int], step: int = 0) -> LossParts:
+        """The loss of one part of a batch, in step `step` (from 0); those of all parts, in all processes, add up to
+        the batch's.
+        """
         ...
 
 
@@ -77,5 +79,5 @@ class VedetteMethod:
     def average_decay(self, step: int) -> float:
         return average_decay(step)
 
-    def measure(self, heads: Sequence[Tensor], truths: Truths, size_px: tuple[int, int]) -> LossParts:
+    def measure(self, heads: Sequence[Tensor], truths: Truths, size_px: tuple[int, int], step: int = 0) -> LossParts:
         return self._loss(heads, replace(truths, size_px=size_px))

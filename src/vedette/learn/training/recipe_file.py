@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
-from vedette.learn.darknet.darknet_loss import YoloLearning
+from vedette.learn.darknet.region_loss import RegionLearning
 from vedette.learn.training.darknet_recipe import DarknetRecipe, typed
 from vedette.learn.training.errors import SettingsError
-from vedette.learn.training.recipe_keys import NET_KEYS, VEDETTE_KEYS, YOLO_KEYS, Key, check_value
+from vedette.learn.training.recipe_keys import NET_KEYS, REGION_KEYS, VEDETTE_KEYS, YOLO_KEYS, Key, check_value
 from vedette.learn.training.settings import Recipe, TrainSettings
 
 RECIPE_FILE = "recipe.yaml"
@@ -41,6 +41,7 @@ class RecipeChoice:
         default_factory=dict
     )  # Vedette's, with `augment` and `loss` as mappings; or [net]'s
     heads: tuple[Mapping[str, Any], ...] = ()  # of Darknet's: one for all [yolo], or one for each
+    region: Mapping[str, Any] = field(default_factory=dict)  # of Darknet's, for a [region]
 
     def apply(self, recipe: Recipe) -> Recipe:
         """Vedette's recipe with the file's values in it."""
@@ -54,8 +55,12 @@ class RecipeChoice:
         Raises:
             SettingsError: the file is for another number of [yolo].
         """
-        count = len(recipe.heads)
-        changes = self.heads * count if len(self.heads) == 1 else self.heads or ({},) * count
+        count, is_region = len(recipe.heads), any(isinstance(head, RegionLearning) for head in recipe.heads)
+        if (self.heads and is_region) or (self.region and not is_region):
+            there, named = ("region", "yolo") if is_region else ("yolo", "region")
+            raise SettingsError(f"{self.source}: {named}: the cfg has [{there}], not [{named}]")
+        given = (self.region,) if is_region else self.heads
+        changes = given * count if len(given) == 1 else given or ({},) * count
         if len(changes) != count:
             raise SettingsError(
                 f"{self.source}: yolo has {len(changes)} entries, the cfg {count} [yolo]; give one for all"
@@ -99,7 +104,7 @@ def _read(source: str, document: Any) -> RecipeChoice:
         raise SettingsError(f"{source}: recipe: {name!r} is not one of vedette, darknet")
     kind = RecipeKind(name)
     if kind is RecipeKind.DARKNET:
-        _known(source, "", given, ("net", "yolo"))
+        _known(source, "", given, ("net", "yolo", "region"))
         heads = given.get("yolo", [])
         entries = heads if isinstance(heads, list) else [heads]
         return RecipeChoice(
@@ -107,6 +112,7 @@ def _read(source: str, document: Any) -> RecipeChoice:
             source,
             _values(source, "net", given.get("net", {}), NET_KEYS),
             tuple(_values(source, f"yolo[{number}]", entry, YOLO_KEYS) for number, entry in enumerate(entries, 1)),
+            _values(source, "region", given.get("region", {}), REGION_KEYS),
         )
     keys = {f.name: VEDETTE_KEYS.get(f.name, Key("")) for f in fields(Recipe)}
     plain = {key: value for key, value in given.items() if key not in GROUPS}
@@ -172,10 +178,15 @@ def recipe_text(settings: TrainSettings) -> str:
         lines += ["recipe: darknet", "net:  # [net] of the cfg, and of its last [yolo] jitter, resize, random"]
         net = {f.name: getattr(settings.darknet, f.name) for f in fields(DarknetRecipe) if f.name != "heads"}
         lines += _lines(net, NET_KEYS, "", "  ")
-        if settings.darknet.heads:
+        heads = settings.darknet.heads
+        if heads and not isinstance(heads[0], RegionLearning):
             lines.append("yolo:  # each [yolo] of the cfg, in its order; a mapping instead of a list goes for all")
-        for head in settings.darknet.heads:
-            inner = _lines({f.name: getattr(head, f.name) for f in fields(YoloLearning)}, YOLO_KEYS, "", "    ")
+        for head in heads:
+            values = {f.name: getattr(head, f.name) for f in fields(head)}
+            if isinstance(head, RegionLearning):
+                lines += ["region:", *_lines(values, REGION_KEYS, "", "  ")]
+                continue
+            inner = _lines(values, YOLO_KEYS, "", "    ")
             lines += ["  -" + inner[0][3:], *inner[1:]]
         return "\n".join(lines) + "\n"
     lines.append("recipe: vedette")

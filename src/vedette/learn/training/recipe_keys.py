@@ -119,6 +119,18 @@ YOLO_KEYS: Mapping[str, Key] = MappingProxyType(
         "counters_per_class": Key("objects of each class, to weigh them by", tuple, 0, MANY, whole=True),
     }
 )
+REGION_KEYS: Mapping[str, Key] = MappingProxyType(
+    {
+        "thresh": Key("a cell that overlaps an object better is not told 'nothing here'", float, -1, 10),
+        "coord_scale": Key("weight of boxes", float, 0, 1000),
+        "object_scale": Key("weight of objectness where an object is", float, 0, 1000),
+        "noobject_scale": Key("weight of objectness where none is", float, 0, 1000),
+        "class_scale": Key("weight of classes", float, 0, 1000),
+        "rescore": Key("objectness is taught the overlap", bool),
+        "bias_match": Key("the anchor most like an object's shape answers, not the box at present", bool),
+        "focal_loss": Key("sure answers pull less on classes", bool),
+    }
+)
 
 VEDETTE_KEYS: Mapping[str, Key] = MappingProxyType(
     {

@@ -87,10 +87,7 @@ def _of_cfg(choice: RecipeChoice, data: Path, model: str, asked: Mapping[str, An
             "letter_box=1 and mosaic=1 exclude each other, as in Darknet; set one of them to 0", "mosaic"
         )
     if not recipe.heads:
-        raise SettingsError(
-            f"{cfg.source} has no [yolo] to train by the recipe darknet; a [region] is trained by Vedette's own: leave "
-            "--recipe out"
-        )
+        raise SettingsError(f"{cfg.source} has no [yolo] and no [region] to train by the recipe darknet")
     epochs = int(asked.get("epochs", 0))
     budget = asked.get("time_budget_s")
     return TrainSettings(
