@@ -39,11 +39,11 @@ settings = read_pipeline(Path(sys.argv[1]))
 with run.start_spawner(settings) as spawner:
     opened, detector = run.open_pipeline_detector(settings)
     watch = run.build_watch(settings, opened, detector, None, spawner=spawner)
-    def tell(frame, *_):
+    def tell(results):
         global first
         first = first or time.time()
     first = 0.0
-    watch.on_result = tell
+    watch.on_results = tell
     watch.run()
 print('{"first_unix_s": %r}' % first)
 """

@@ -49,6 +49,32 @@ def test_colours_are_those_of_an_exact_conversion(colorspace: int, color_range: 
     assert np.abs((image - expected).mean(axis=(0, 1))).max() < 0.6 + YARDSTICK_ERROR  # no tint
 
 
+@pytest.mark.parametrize("size", [(96, 64), (416, 234), (401, 203)])
+def test_planes_are_sampled_as_exact_arithmetic_says(size: tuple[int, int]):
+    random = np.random.default_rng(5)
+    luma = random.integers(0, 256, (240, 424)).astype(np.uint8)
+    frame = VideoFrame(424, 240, "yuvj420p")
+    for plane, values in zip(frame.planes, (luma, *[np.full((120, 212), 128, np.uint8)] * 2), strict=True):
+        rows = np.zeros((plane.buffer_size // plane.line_size, plane.line_size), np.uint8)
+        rows[: values.shape[0], : values.shape[1]] = values
+        plane.update(rows.tobytes())
+    frame.color_range = 2
+    image, _ = fitter(*size).fit(frame)
+    error = image - bilinear(luma, *size)[:, :, None]
+    assert np.abs(error).max() < 0.85 and abs(error.mean()) < 0.15
+
+
+def bilinear(plane: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Half-pixel centres, edges repeated, in float64."""
+    for axis, length in ((1, width), (0, height)):
+        before = plane.shape[axis]
+        place = np.clip((np.arange(length) + 0.5) * before / length - 0.5, 0, before - 1)
+        first = np.minimum(np.floor(place).astype(int), before - 2)
+        share = (place - first).reshape((-1, 1) if axis == 0 else (1, -1))
+        plane = plane.take(first, axis) * (1 - share) + plane.take(first + 1, axis) * share
+    return plane
+
+
 @pytest.mark.parametrize("pixel_format", ["yuv422p", "yuv444p", "nv12", "yuv420p10le", "gray", "bgr24", "yuyv422"])
 def test_every_pixel_format_is_fitted(pixel_format: str):
     frame = VideoFrame.from_ndarray(photo(), format="rgb24").reformat(format=pixel_format)
@@ -77,6 +103,17 @@ def test_a_frame_is_fitted_as_a_picture_is(mode: ResizeMode, size: tuple[int, in
     expected = plan_placement(*size, 96, 64, mode)
     assert placement == expected
     np.testing.assert_array_equal(image, fit(np.ascontiguousarray(photo(*size)[:, :, ::-1]), expected))
+
+
+def test_a_picture_is_made_in_its_place_where_it_can_be():
+    frame, place = yuv_frame("yuv420p", 2, 0), np.zeros((64, 96, 3), np.uint8)
+    expected, _ = fitter(96, 64).fit(frame)
+    image, _ = fitter(96, 64).fit(frame, place)
+    assert image is place and np.array_equal(place, expected)
+    untouched = np.zeros((96, 96, 3), np.uint8)
+    image, _ = fitter(96, 96, ResizeMode.LETTERBOX).fit(frame, untouched)
+    assert image is not untouched and image.any() and not untouched.any()
+    assert not cv2.ipp.useIPP_NotExact()  # pictures are fitted in the same threads
 
 
 def test_letterbox_pads_and_says_where_the_picture_lies():

@@ -205,7 +205,7 @@ class _Together:
         gains = self._gains(tracks, found)
         cameras, places, found_places = gains.nonzero()
         rows, columns, left_rows, left_columns = take_unrivalled(
-            tracks.starts[cameras] + places, found.starts[cameras] + found_places
+            tracks.whereabouts(cameras, places), found.whereabouts(cameras, found_places)
         )
         if not len(left_rows):
             return rows, columns
@@ -295,7 +295,7 @@ class _Together:
 
 def _numbers(counts: Sequence[int]) -> Indices:
     """0 as often as the first count says, 1 as often as the second..."""
-    return np.arange(len(counts)).repeat(counts)
+    return np.zeros(counts[0], np.intp) if len(counts) == 1 else np.arange(len(counts)).repeat(counts)
 
 
 def _ends(whose: Indices, cameras: int) -> Indices:
