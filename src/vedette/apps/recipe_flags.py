@@ -12,9 +12,9 @@ class RecipeFlags:
 
     recipe: Annotated[
         str | None,
-        Parameter(help="vedette; darknet, which follows the cfg's [net] and [yolo] (rate, burn-in, steps, jitter, "
-                       "iou_loss and so on); or a YAML file with values of your own. Default: vedette. Every run "
-                       "leaves its own in OUT/recipe.yaml."),
+        Parameter(help="vedette; darknet, which follows the cfg's [net] and [yolo] or [region] (rate, burn-in, "
+                       "steps, jitter, iou_loss and so on); or a YAML file with values of your own. Default: vedette. "
+                       "Every run leaves its own in OUT/recipe.yaml."),
     ] = None  # fmt: skip
     freeze: Annotated[
         str | None,
