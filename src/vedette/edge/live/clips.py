@@ -17,7 +17,7 @@ from vedette.contracts.frame import FrameStamp
 from vedette.edge.live.clip_shelf import ClipQuota, ClipShelf, clip_name
 from vedette.edge.live.fmp4 import Sample, duration_place, fragment, initialisation
 from vedette.edge.live.recorder import WholeFile, check_folder
-from vedette.edge.live.recording_disk import RecordingDisk
+from vedette.edge.live.recording_disk import RecordingDisk, wait_for_writer
 from vedette.edge.live.video_store import VideoStore
 from vedette.edge.live.video_track import Picture, VideoStart, VideoTrack
 
@@ -118,7 +118,7 @@ class Clips:
         if self._stop.is_set():
             return
         self._stop.set()
-        self._thread.join()
+        wait_for_writer(self._thread, lambda: (self.written, self.disk.status().bytes))
         for camera in self._cameras:
             self._store.release(camera, self._keep_s)
 

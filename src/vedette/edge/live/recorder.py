@@ -29,7 +29,7 @@ from vedette.contracts.ports import FullPicture
 from vedette.contracts.status import Status
 from vedette.edge.live.errors import RecordingFolderError
 from vedette.edge.live.overlay import draw_counts, draw_rules, draw_tracks
-from vedette.edge.live.recording_disk import RecordingDisk
+from vedette.edge.live.recording_disk import RecordingDisk, wait_for_writer
 
 MAX_WIDTH_PX = 1280
 QUEUE_LENGTH = 32
@@ -103,11 +103,11 @@ class Recorder:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Write what is queued and finish every file. Safe to call twice."""
+        """Write what is queued and finish every file, unless the disk does not answer. Safe to call twice."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join()
+        wait_for_writer(self._thread, lambda: (len(self._queue), self.disk.status().bytes))
 
     def __enter__(self) -> "Recorder":
         return self

@@ -22,6 +22,7 @@ KEPT_FREE_BYTES = 64 << 20  # for events, counts and logs: days of them
 KEPT_FREE_SHARE = 0.02  # of a small disk
 LOOK_AGAIN_S = 5.0
 ASK_EVERY_S = 0.2  # how much room there is
+STALLED_S = 1.0  # a run ends within 3 s, whatever its disks do; what was written before plays
 PROBE_BYTES = 1 << 20  # a quota shows only when something is written
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LOG = logging.getLogger(__name__)
@@ -165,3 +166,12 @@ class RecordingDisk:
             return self._room()[0]
         except OSError:
             return None
+
+
+def wait_for_writer(thread: threading.Thread, progress: Callable[[], object]) -> bool:
+    """For a writer to end, for as long as it comes further; false when the disk holds it up, as a broken one may."""
+    before: object = None
+    while thread.is_alive() and (now := progress()) != before:
+        before = now
+        thread.join(STALLED_S)
+    return not thread.is_alive()

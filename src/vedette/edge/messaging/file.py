@@ -1,10 +1,11 @@
 """Events as JSON lines, appended to a file: `contracts.ports.EventSink`.
 
-Every event is one write of one whole line, so that `tail -f` shows it at once and a crash costs at most the line being
-written; a line cut short (by a crash before, or a full disk) is closed with a line break before the next one. Missing
-folders are made. A path that cannot be written is an error at the start; a disk that fills up later costs the events
-that do not fit: they are counted in `lost` and said once, until writing works again. So does a pipe that nobody
-empties: it is never waited for, or, with patience, only until that was in vain once.
+A thread of its own writes, so that a disk that stalls or a pipe that nobody reads never slows the video: up to
+`QUEUE_EVENTS` events wait, then the newest are lost, and counted. Every event is one write of one whole line, so that
+`tail -f` shows it at once and a crash costs at most the line being written; a line cut short (by a crash before, or a
+full disk) is closed with a line break before the next one. Missing folders are made. A path that cannot be written is
+an error at the start; a disk that fills up later costs the events that do not fit: they are counted in `lost`. Each
+trouble is said once, until writing works again.
 """
 
 import errno
@@ -12,6 +13,9 @@ import logging
 import os
 import select
 import stat
+import threading
+import time
+from collections import deque
 from pathlib import Path
 
 from vedette.contracts.event import AnyEvent
@@ -19,14 +23,21 @@ from vedette.edge.messaging.errors import SinkError
 
 log = logging.getLogger(__name__)
 
+QUEUE_EVENTS = 10_000
+CLOSE_S = 2.0  # for what waits at the end
+LOOK_EVERY_S = 0.2  # whether the end has come while a pipe is full
+PIPE_FULL = "nobody reads from this pipe, and it is full"
+STALLED = "the disk does not keep up"
+
 
 class FileSink:
-    """Appends events to one file. Not thread-safe: one caller at a time."""
+    """Appends events to one file; publishes from any thread."""
 
     def __init__(self, path: Path, patience_s: float = 0.0) -> None:
         """Open the file for appending; returns at once, also where it is a pipe that nobody reads.
 
-        `patience_s` is how long an event waits for room in a pipe, for runs that may wait.
+        `patience_s` is how long an event waits for room in the queue, for runs that may wait; they also wait at the
+        end, for as long as events go out.
 
         Raises:
             SinkError: the path cannot be written.
@@ -35,63 +46,127 @@ class FileSink:
         self._patience_s = patience_s
         self.published = 0
         self.lost = 0
-        self.problem: str | None = None  # why events are being lost at the moment
+        self.problem: str | None = None  # why events are late or being lost at the moment
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor: int | None = os.open(path, flags, 0o644)
+            self._descriptor = os.open(path, flags, 0o644)
         except OSError as error:
             raise SinkError(
                 f"events cannot be written to {path}: {error.strerror}; name a file that can be written"
             ) from error
+        self._is_pipe = not stat.S_ISREG(os.fstat(self._descriptor).st_mode)
         self._cut_short = self._ends_within_a_line(self._descriptor)
+        self._changed = threading.Condition()
+        self._queue: deque[bytes] = deque()
+        self._closing = self._at_once = False
+        self._thread = threading.Thread(target=self._work, name="vedette-events", daemon=True)
+        self._thread.start()
 
     @property
     def name(self) -> str:
         """The path, as given."""
         return str(self._path)
 
+    @property
+    def waiting(self) -> int:
+        """Events that are not written yet."""
+        return len(self._queue)
+
     def publish(self, event: AnyEvent) -> None:
-        """Append one line. Never raises for a disk or a pipe that is full: see `lost`."""
-        if self._descriptor is None:
-            self.lost += 1
-            return
+        """Queue one event; returns at once, whatever the disk does, but for runs with patience."""
         line = event.to_json().encode() + b"\n"
+        with self._changed:
+            if self._patience_s:
+                self._changed.wait_for(self._has_room, self._patience_s)
+            if self._closing:
+                self.lost += 1
+                return
+            if not self._has_room():
+                self._lose(PIPE_FULL if self._is_pipe else STALLED)
+                return
+            self._queue.append(line)
+            self._changed.notify_all()
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait for all that was published to be written, or lost; false when it takes longer."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._queue, timeout_s)
+
+    def close(self) -> None:
+        """Write what waits, two seconds at most without patience; the rest, and what is published after, is lost."""
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._changed.notify_all()
+            until_s, left = time.monotonic() + CLOSE_S, len(self._queue)
+            while left and (self._patience_s or time.monotonic() < until_s):
+                self._changed.wait(self._patience_s or CLOSE_S)  # for the next line to be written
+                if len(self._queue) == left:
+                    break
+                left = len(self._queue)
+            self._at_once = True
+            self.lost += len(self._queue)
+            if self._queue:
+                log.warning("%s: %d events were not written before the end and are lost", self._path, len(self._queue))
+            self._queue.clear()
+            self._changed.notify_all()
+        self._thread.join(2 * LOOK_EVERY_S)  # one that a disk holds up ends with the process
+
+    def _has_room(self) -> bool:
+        return len(self._queue) < QUEUE_EVENTS
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closing)
+                if not self._queue:
+                    break
+                line = self._queue[0]
+            reason = self._write(line)
+            with self._changed:
+                if not self._queue:  # given up meanwhile, and counted
+                    break
+                self._queue.popleft()
+                if reason is None:
+                    self._count()
+                else:
+                    self._lose(reason)
+                self._changed.notify_all()
+        os.close(self._descriptor)
+
+    def _write(self, line: bytes) -> str | None:
+        """Why one line was lost; None: it is written. Waits for room in a pipe."""
         if self._cut_short:
             line = b"\n" + line
         try:
-            written = self._write(self._descriptor, line)
-        except BlockingIOError:
-            self._lose("nobody reads from this pipe, and it is full")
-            return
+            while True:
+                try:
+                    written = os.write(self._descriptor, line)
+                    break
+                except BlockingIOError:
+                    if not self._wait_for_room():
+                        return PIPE_FULL
         except OSError as error:
-            self._lose("the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error))
-            return
-        if written < len(line):
-            self._cut_short = True
-            self._lose("the disk is full")
-            return
-        self._cut_short = False
+            return "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
+        self._cut_short = written < len(line)
+        return "the disk is full" if self._cut_short else None
+
+    def _wait_for_room(self) -> bool:
+        """In a pipe; false when the end has come."""
+        room = select.poll()
+        room.register(self._descriptor, select.POLLOUT)
+        while not room.poll(1000 * LOOK_EVERY_S):
+            if self._at_once:
+                return False
+        return True
+
+    def _count(self) -> None:
         self.published += 1
-        if self.problem is not None:
+        if self.problem is not None and len(self._queue) < QUEUE_EVENTS // 2:
             self.problem = None
             log.warning("events are written to %s again; %d were lost so far", self._path, self.lost)
-
-    def close(self) -> None:
-        """Close the file; events published after that are lost, and counted."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-    def _write(self, descriptor: int, line: bytes) -> int:
-        try:
-            return os.write(descriptor, line)
-        except BlockingIOError:
-            room = select.poll()
-            room.register(descriptor, select.POLLOUT)
-            if self.problem is not None or not room.poll(1000 * self._patience_s):
-                raise
-            return os.write(descriptor, line)
 
     def _lose(self, reason: str) -> None:
         self.lost += 1
