@@ -44,6 +44,8 @@ detect: {{every: 5}}
 lines: [{{name: middle, start: ['50%', 0], end: ['50%', '100%']}}]
 events: [{{kind: file, path: events.jsonl}}]
 record: films
+clips: {{folder: clips}}
+publish: {{url: 'rtsp://127.0.0.1:9/{{camera}}', username: watch, password_file: secret}}
 show: {{port: {port}}}
 """
 
@@ -94,6 +96,11 @@ def test_a_planted_password_shows_nowhere_and_a_stop_with_cameras_away_is_clean(
         run = Run(tmp_path, free_port)
         try:
             run.wait(lambda cameras: min(cameras[name]["frames"] for name in ("gate", "yard")) > 10)
+            published = lambda: json.loads(run.get("status.json"))["publishing"]  # noqa: E731
+            run.wait(lambda _: [one["state"] for one in published()[:2]] == ["stopped"] * 2)
+            assert published()[0]["problem"] == (
+                "camera 'gate': cannot be published at rtsp://127.0.0.1:9/gate (Connection refused)"
+            )
             seen = [run.get(path) for path in ("", "status.json", "metrics", "snapshot/gate.jpg")]
             rtsp.kill()
             http.mood = Mood.SILENT
@@ -122,7 +129,8 @@ def test_a_planted_password_shows_nowhere_and_a_stop_with_cameras_away_is_clean(
     assert err.count("camera 'wrong'") == 1, "said once"
     states = {camera["name"]: camera["offline_since_unix_s"] is not None for camera in document["cameras"]}
     assert states == dict.fromkeys(("gate", "yard", "wrong", "cheap"), True)
-    assert {error["camera"] for error in document["errors"]} == set(states)
+    assert {error["camera"] for error in document["errors"] if "camera" in error} == set(states)
+    assert sum("cannot be published" in error["message"] for error in document["errors"]) == 2
     for name in ("gate", "yard"):
         with av.open(str(tmp_path / "films" / f"{name}.mp4")) as film:
             assert sum(1 for _ in film.decode(video=0)) >= 2
