@@ -134,7 +134,8 @@ def test_a_pipe_that_nobody_reads_holds_up_nobody(tmp_path, caplog, monkeypatch)
     assert first == problem and second.startswith(f"events are written to {path} again; ")
 
 
-def test_what_a_pipe_never_took_is_counted_at_the_end(tmp_path):
+def test_what_a_pipe_never_took_is_counted_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(file, "CLOSE_S", 0.5)
     os.mkfifo(tmp_path / "pipe")
     sink = FileSink(tmp_path / "pipe")
     for event in make_events(1) * 400:
