@@ -13,6 +13,7 @@ from av import VideoFrame
 from vedette.edge.stream import gated_decoder
 from vedette.edge.stream.camera_gate import WhyOpen
 from vedette.edge.stream.gated_decoder import GatedDecoder
+from vedette.edge.stream.unneeded import Unneeded
 
 FRAMES, WIDTH, HEIGHT, GROUP = 120, 96, 64, 12
 X264 = {"preset": "ultrafast", "sc_threshold": "0"}
@@ -92,7 +93,9 @@ def plain_frames(path: Path) -> list[tuple[float, bytes]]:
         return [(frame.time, frame.to_ndarray().tobytes()) for frame in container.decode(stream)]
 
 
-def gated_frames(path: Path, gate: ScriptedGate) -> Iterator[tuple[int, VideoFrame, GatedDecoder, list[float]]]:
+def gated_frames(
+    path: Path, gate: ScriptedGate, every: int = 1
+) -> Iterator[tuple[int, VideoFrame, GatedDecoder, list[float]]]:
     """(number, frame, decoder, times left out before it) as a camera would count; the last has no frame."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -100,12 +103,30 @@ def gated_frames(path: Path, gate: ScriptedGate) -> Iterator[tuple[int, VideoFra
         context.thread_count = 1
         decoder = GatedDecoder(gate, lambda packet: list(context.decode(packet)), context.flush_buffers)
         index = 0
+        if every > 1:
+            unneeded = Unneeded(context, lambda ahead, _: (index + ahead) % every == 0)
+            decoder.leave_out(lambda ahead, _: (index + ahead) % every == 0, unneeded.begins_anew)
         for packet in container.demux(stream):
             for frame in decoder.take(packet):
                 left, decoder.undecoded = decoder.undecoded, []
                 index += len(left)
                 yield index, frame, decoder, left  # type: ignore[misc]
                 index += frame is not None
+
+
+@pytest.mark.parametrize("every", [5, 7])
+def test_an_open_gate_decodes_what_due_frames_build_on(clip: Path, every: int) -> None:
+    plain = plain_frames(clip)
+    given, left_out = [], []
+    for index, frame, _, left in gated_frames(clip, ScriptedGate(), every):
+        left_out += left
+        if frame is not None:
+            assert (frame.time, frame.to_ndarray().tobytes()) == plain[index]
+            given.append(index)
+    assert set(range(0, FRAMES, every)) <= set(given)
+    assert [plain[n][0] for n in range(FRAMES) if n not in given] == left_out
+    if clip.parent.name.startswith("h2640"):
+        assert len(left_out) >= FRAMES // GROUP  # where nothing is reordered and groups are known to begin anew
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -120,7 +141,7 @@ def test_frames_numbers_and_times_are_those_of_plain_decoding(clip: Path, seed: 
         passed_over={plain[n][0] for n in range(0, FRAMES, GROUP) if chance.random() < 0.4},
     )
     handed, times = 0, []
-    for index, frame, _, left in gated_frames(clip, gate):
+    for index, frame, _, left in gated_frames(clip, gate, every=chance.choice([1, 5])):
         times += left
         if frame is not None:
             assert (frame.time, frame.to_ndarray().tobytes()) == plain[index]

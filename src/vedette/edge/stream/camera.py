@@ -162,7 +162,7 @@ class CameraWorker:
                 self._go_on(source, self._clock)
         if self.tap is not None:
             self.tap.clock = self._clock
-        if self.spec.is_lossless and not self.spec.decode_all and source.gated is None:  # nobody minds a little delay
+        if self.spec.is_lossless and not self.spec.decode_all:  # nobody minds a little delay
             source.leave_out(self._is_wanted)
         counters.state = CameraState.RUNNING
         self._errors_before = counters.decode_errors
@@ -266,7 +266,7 @@ class CameraWorker:
             self.counters.gated += len(times_s)
             self.counters.slots += due
             self.counters.gated_slots += due
-            self._still = True
+            self._still |= due > 0
 
     def _is_wanted(self, ahead: int, pts_s: float) -> bool:
         """Whether the frame that comes so many behind the next one is due; asked for one after the other."""

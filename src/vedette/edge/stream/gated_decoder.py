@@ -4,7 +4,8 @@ The packets since the last keyframe are kept, bounded in number and bytes. When 
 where the decoder stopped or from their keyframe, and what was handed on before is not handed on again; when it is a
 keyframe that shows a change, so are those of the group before it. Every frame left undecoded is reported with its time,
 in order of presentation, ahead of the frame that follows it, so numbering and media time are those of plain decoding. A
-keyframe whose leading pictures (open groups: H.264 recovery points, H.265 RASL) may still come waits for them. Streams
+keyframe whose leading pictures (open groups: H.264 recovery points, H.265 RASL) may still come waits for them. While
+the gate is open, what no due frame builds on is left out, too, where that is asked for (`unneeded` says when). Streams
 for which this cannot work (keyframes too far apart, no time stamps) are decoded as a whole, and the gate says so.
 """
 
@@ -86,6 +87,13 @@ class GatedDecoder:
         self._reordered = False
         self._newest: int | None = None
         self._undecodable = 0
+        self._is_wanted: Callable[[int, float], bool] | None = None
+        self._begins_anew: Callable[[VideoPacket], bool] | None = None
+        self._owes_nothing = False  # the decoder has given a frame for all that it was given
+
+    def leave_out(self, is_wanted: Callable[[int, float], bool], begins_anew: Callable[[VideoPacket], bool]) -> None:
+        """While open, leave out what nothing due builds on; both as `unneeded.Unneeded` has them."""
+        self._is_wanted, self._begins_anew = is_wanted, begins_anew
 
     def take(self, packet: VideoPacket) -> Iterable[VideoFrame | None]:
         """Frames to hand on, in order of presentation. None: nothing yet, though time passes."""
@@ -109,6 +117,7 @@ class GatedDecoder:
         if pts is None:  # of the first packet of many live streams; of all in raw files
             if not self._open:
                 yield from self._open_up()
+            yield from self._feed()
             self._gate.why_open = self._gate.why_open or WhyOpen.NO_TIMES
             self._whole, self._group, self._fed, self._bytes = False, [], 0, 0
             yield from self._handed(self._decode(packet))
@@ -125,7 +134,9 @@ class GatedDecoder:
             if self._waiting and not self._passed_over and pts > _pts(self._group[0]):
                 yield from self._judge()
             self._keep(packet)
-        if self._open:
+        if self._open and self._may_wait(packet):
+            yield None
+        elif self._open:
             yield from self._feed()
             self._shut_if_asked()
         elif alarm or self._too_long:
@@ -145,8 +156,7 @@ class GatedDecoder:
 
     def restart(self) -> None:
         """Packets are left out by somebody else: decode from the next one on, which is a keyframe."""
-        if not self._open:
-            self._leave_out([*self._before, *self._group])
+        self._leave_out(self._group[self._fed :] if self._open else [*self._before, *self._group])
         self._open, self._whole, self._waiting, self._passed_over = True, False, False, False
         self._group, self._before, self._fed, self._bytes = [], [], 0, 0
         self._beyond = None
@@ -161,8 +171,8 @@ class GatedDecoder:
             self._before = [*self._before, *self._group]  # more than the group if that was passed over
             self._passed_over = not alarm and self._may_pass_over(packet)
             self._waiting, self._alarmed = True, alarm
-        elif self._whole:
-            self._set_too_long(False)
+        else:
+            yield from self._end_open_group(packet)
         self._group, self._bytes, self._fed = [packet], packet.size, 0
         self._whole, self._keyframe_out = True, False
         if self._gate.why_open is WhyOpen.NO_TIMES:
@@ -175,6 +185,24 @@ class GatedDecoder:
         held = sum(packet.size for packet in self._before)
         fits = len(self._before) <= MOST_PACKETS // 2 and held <= MOST_BYTES // 2
         return fits and not self._gate.wants_keyframe(self._time_s(key))
+
+    def _end_open_group(self, key: VideoPacket) -> Iterator[VideoFrame]:
+        if self._fed < len(self._group):
+            if self._begins_anew is not None and self._begins_anew(key):
+                self._leave_out(self._group[self._fed :])
+            else:
+                yield from self._feed()
+        if self._whole:
+            self._set_too_long(False)
+
+    def _may_wait(self, packet: VideoPacket) -> bool:
+        """Whether this packet, the newest of an open group, need not be decoded before another."""
+        if self._is_wanted is None:
+            return False
+        ahead = len(self.undecoded) + len(self._group) - self._fed - 1
+        wanted = self._is_wanted(ahead, self._time_s(packet))  # asked of each packet
+        settled = self._whole and self._owes_nothing and not self._reordered and not packet.is_corrupt
+        return settled and not wanted
 
     def _keep(self, packet: VideoPacket) -> None:
         self._group.append(packet)
@@ -204,7 +232,10 @@ class GatedDecoder:
         """Give the decoder what it lacks of the group."""
         while self._fed < len(self._group):
             self._fed += 1
-            yield from self._handed(self._decode(self._group[self._fed - 1]))
+            packet = self._group[self._fed - 1]
+            frames = self._decode(packet)
+            self._owes_nothing = len(frames) == 1 and frames[0].pts == packet.pts
+            yield from self._handed(frames)
         if not self._whole:  # nothing to come back to
             self._group, self._fed, self._bytes = [], 0, 0
 
@@ -269,7 +300,7 @@ class GatedDecoder:
 
     def _replay(self, packets: list[VideoPacket]) -> Iterator[VideoFrame]:
         """Decode kept packets, the group's last; the gate is open from here on."""
-        self._open, self.backlog = True, True
+        self._open, self.backlog, self._owes_nothing = True, True, False
         self._gate.open()
         for packet in packets:
             yield from self._handed(self._decode(packet))
@@ -291,6 +322,7 @@ class GatedDecoder:
         if not self._open and not self._gate.has_signal:  # no keyframe will come to judge the last group by
             yield from self._open_up()
         if self._open:
+            self._leave_out(self._group[self._fed :])  # nothing builds on it
             yield from self._handed(self._decode(end))
         else:
             self._leave_out(self._group)

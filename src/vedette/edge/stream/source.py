@@ -166,8 +166,12 @@ class AvSource:
                 self._container.seek(int(pts_s / self._stream.time_base), stream=self._stream)
 
     def leave_out(self, is_wanted: Callable[[int, float], bool]) -> None:
-        """From here on decode only what due frames build on (`unneeded`); not together with a gate."""
-        self.unneeded = Unneeded(self._stream.codec_context, is_wanted)
+        """From here on decode only what due frames build on (`unneeded`), of that what a gate opens for."""
+        unneeded = Unneeded(self._stream.codec_context, is_wanted)
+        if self.gated is None:
+            self.unneeded = unneeded
+        else:
+            self.gated.leave_out(is_wanted, unneeded.begins_anew)
 
     def frames(self) -> Iterator[VideoFrame | None]:
         """Every decoded frame, in order of presentation, to the end of the file or the death of the camera.

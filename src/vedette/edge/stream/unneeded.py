@@ -71,7 +71,7 @@ class Unneeded:
             self._tick = time_base_of(packet)
         if packet.pts is None or newest is None or packet.pts <= newest or packet.is_corrupt:
             return self._release(packet)
-        if packet.is_keyframe and self._begins_anew(packet):
+        if packet.is_keyframe and self.begins_anew(packet):
             self._leave_out()
         if not self._owes_nothing or len(self._held) >= MOST_HELD:
             return self._release(packet)
@@ -104,7 +104,8 @@ class Unneeded:
         assert packet.pts is not None
         return packet.pts * self._tick[0] / self._tick[1]
 
-    def _begins_anew(self, packet: AvPacket) -> bool:
+    def begins_anew(self, packet: AvPacket) -> bool:
+        """Whether nothing from this keyframe on looks back past it."""
         units = self._units
         if units is None:
             return self._context.name in WITHOUT_REFERENCES
