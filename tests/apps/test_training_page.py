@@ -215,7 +215,8 @@ def test_runs_draw_themselves_on_the_open_page_and_on_none_otherwise(
     assert shown_too(silent, run) is silent
     with showing(None):
         assert shown_too(silent, run) is silent
-    with showing(f":{free_port}"):
+    with showing(f":{free_port}", run):
+        assert "epoch 2 of 8" in get(f"http://localhost:{free_port}/")[1]  # the history, before the training is there
         shown_too(silent, run).say("hello from the run")
         assert "hello from the run" in get(f"http://localhost:{free_port}/now.json")[1]
     assert f"watch it: http://127.0.0.1:{free_port}/" in capsys.readouterr().err

@@ -117,7 +117,7 @@ def train(  # noqa: PLR0913
     asked = {key: value for key, value in given.items() if value is not None} | more.asked() | way.asked()
     if epochs is not None and time_budget is not None:
         raise UsageError("give --epochs or --time-budget, not both: each says when the run ends")
-    with showing(more.show):
+    with showing(more.show, out if resume else None):
         if more.folds is not None or (resume and not is_s3_address(out) and (out / "folds.json").is_file()):
             from vedette.apps.train_folds import train_folds
 

@@ -1,11 +1,13 @@
 """Patience: counted from the best epoch, asked only where an epoch was validated."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from vedette.contracts.detections import Detections
 from vedette.learn.training.average_precision import Truths
 from vedette.learn.training.evaluate import Evaluation, summarise
-from vedette.learn.training.standing import Standing
+from vedette.learn.training.standing import Standing, best_row
 
 
 def evaluation(right: bool) -> Evaluation:
@@ -34,3 +36,16 @@ def test_a_first_result_of_nothing_is_the_best_so_far() -> None:
     assert not standing.judge(2, evaluation(False))
     assert standing.judge(3, evaluation(True))
     assert not standing.is_out_of_patience()
+
+
+def test_the_best_row_of_the_results_is_that_of_the_best_weights() -> None:
+    nothing = float("nan")
+    results = {"val_map50": np.array([nothing, 0.9, 0.9, 0.8]), "val_map50_95": np.array([nothing, 0.2, 0.5, 0.6])}
+    assert best_row(results) == 2  # of equals the earlier
+    standing = Standing(None)
+    for epoch, row in enumerate(zip(*results.values(), strict=True), 1):
+        if row[0] == row[0]:
+            standing.judge(epoch, replace(evaluation(True), map50=row[0], map50_95=row[1]))
+    assert standing.best_epoch == 3
+    assert best_row({}) is None
+    assert best_row({"val_map50": np.array([nothing])}) is None

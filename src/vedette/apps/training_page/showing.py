@@ -23,10 +23,11 @@ _OPEN: ContextVar[TrainingPage | None] = ContextVar("training_page", default=Non
 
 
 @contextmanager
-def showing(address: str | None) -> Iterator[None]:
+def showing(address: str | None, run: Path | None = None) -> Iterator[None]:
     """Serve the page while the block runs, in the first of several processes; nothing without an address.
 
-    When the block ends well, who looks is left with the report.
+    Of a `run` that is gone on with the history is there at once, while the training still gets ready. When the block
+    ends well, who looks is left with the report.
 
     Raises:
         UsageError: it is no address.
@@ -38,6 +39,8 @@ def showing(address: str | None) -> Iterator[None]:
     from vedette.apps.training_page.page import TrainingPage, parse_address
 
     with TrainingPage(*parse_address(address)) as page:
+        if run is not None and run.is_dir():
+            page.state.follow(run)
         warn(f"watch it: {page.url}")
         if not page.is_loopback:
             warn("the address with its long name is the key to the page; it is not encrypted on its way")

@@ -19,6 +19,7 @@ from vedette.learn.training import chart_style as style
 from vedette.learn.training.average_precision import RECALL_LEVELS
 from vedette.learn.training.confusion_plot import write_confusion_plot
 from vedette.learn.training.evaluate import SCORE_LEVELS, Evaluation
+from vedette.learn.training.standing import best_row
 
 CLASSES_IN_COLOUR = len(style.LINE_COLOURS)
 BARS_AT_MOST = 30
@@ -90,11 +91,8 @@ def _lines(axes: Axes, columns: dict[str, NDArray[np.float64]], series: dict[str
 
 
 def _best(columns: dict[str, NDArray[np.float64]], name: str) -> str:
-    values = columns.get(name, np.zeros(0))
-    if not np.isfinite(values).any():
-        return ""
-    row = int(np.nanargmax(values))
-    return f" – best mAP50 {values[row]:.3f} in epoch {columns['epoch'][row]:.0f}"
+    row = best_row(columns)
+    return "" if row is None else f" – best: mAP50 {columns[name][row]:.3f} in epoch {columns['epoch'][row]:.0f}"
 
 
 def write_labels_plot(data: DataSet, path: Path) -> None:

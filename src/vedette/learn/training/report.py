@@ -18,6 +18,7 @@ from vedette.contracts.errors import InputError
 from vedette.learn.training.atomic import write_atomically
 from vedette.learn.training.plots import read_results
 from vedette.learn.training.report_charts import HEIGHT, LEFT, RIGHT, WIDTH, Chart, line_chart
+from vedette.learn.training.standing import best_row
 from vedette.version import __version__
 
 RESULTS_COLUMNS = (
@@ -190,11 +191,11 @@ def _status(results: Mapping[str, NDArray[np.float64]], done: int, epochs: int, 
 
 
 def _tiles(results: Mapping[str, NDArray[np.float64]], finished: bool) -> list[tuple[str, str, str]]:
-    """The headline: (name, figure, remark), at the epoch with the best mAP50."""
-    scores = results.get("val_map50", np.zeros(0))
-    if not np.isfinite(scores).any():
+    """The headline: (name, figure, remark), at the epoch of best.weights."""
+    row = best_row(results)
+    if row is None:
         return []
-    row = int(np.nanargmax(scores))
+    scores = results["val_map50"]
     remark = f"epoch {results['epoch'][row]:.0f}"
     tiles = [("mAP50", f"{scores[row]:.3f}", f"best, {remark}")]
     for name, column in (("mAP50-95", "val_map50_95"), ("precision", "val_precision"), ("recall", "val_recall")):

@@ -4,9 +4,20 @@ The best is that with the highest mean of mAP50 and mAP50-95; of equals the earl
 judged, so patience never ends a run between two validations, nor before the first.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vedette.learn.training.evaluate import Evaluation
+
+
+def best_row(results: Mapping[str, NDArray[np.float64]]) -> int | None:
+    """Which row of results.csv is that of best.weights; None while nothing was validated."""
+    scores = results.get("val_map50", np.zeros(0))
+    fitness = (scores + results.get("val_map50_95", scores)) / 2  # (epochs,)
+    return int(np.nanargmax(fitness)) if np.isfinite(fitness).any() else None
 
 
 @dataclass(slots=True)
