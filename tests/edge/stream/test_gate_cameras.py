@@ -12,7 +12,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from simulators.blob_detector import BlobDetector
 from simulators.result_log import ResultLog, run_cameras
@@ -21,11 +20,9 @@ from vedette.contracts.bundle import ResizeMode
 from vedette.contracts.frame import FittedFrame, FrameStamp
 from vedette.contracts.pipeline import GateMode, Isolation
 from vedette.contracts.status import GateState
-from vedette.edge.stream import camera_gate
 from vedette.edge.stream.camera_gate import MOST_VERIFY_S, VERIFY_S, CameraGate
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.fitting import FrameFitter
-from vedette.edge.stream.luma import small_luma
 from vedette.edge.stream.mailbox import Arrivals, NewestWins, Slot
 from vedette.edge.stream.shared_picture import NoPicture
 from vedette.edge.stream.source import open_source
@@ -143,28 +140,6 @@ def test_a_rise_of_sizes_alone_makes_nothing_be_detected_on(tmp_path: Path) -> N
     on, camera = watch(clip, GateMode.BITSTREAM)
     assert camera.gate_openings >= 1
     assert not [stamp for stamp in on.stamps("a") if 250 < stamp.index < 299]
-
-
-def test_what_moves_for_long_is_looked_at_less_often_and_detected_on_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    gate, looks, due = CameraGate(GateMode.MOTION), [], []
-
-    def look(frame: av.VideoFrame) -> NDArray[np.uint8]:
-        looks.append(index / FPS)
-        return small_luma(frame)
-
-    monkeypatch.setattr(camera_gate, "small_luma", look)
-    for index in range(0, 64 * FPS, EVERY):  # moves for 60 s
-        image = np.full((HEIGHT, WIDTH), 80, np.uint8)
-        left = 4 * (min(index, 60 * FPS) // EVERY % 60)
-        image[80:120, left : left + 40] = 200
-        if gate.is_due(av.VideoFrame.from_ndarray(image, format="gray"), index / FPS, False):
-            due.append(index / FPS)
-    assert len([at for at in looks if at < 5]) >= 12
-    assert 18 <= len([at for at in looks if 40 <= at < 60]) <= 21
-    assert len([at for at in due if 1 <= at < 60]) == 59 * FPS / EVERY
-    assert len([at for at in due if at >= 61.5]) <= 1
 
 
 @pytest.mark.parametrize(("usual_bytes", "tells"), [(60, True), (4000, False)])

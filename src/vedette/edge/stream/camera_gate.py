@@ -30,7 +30,6 @@ VERIFY_EARLY_S = 0.1  # keyframes do not come exactly every two seconds
 VERIFY_KEYFRAME_S = 0.9  # with a hint of change; cameras that send several keyframes a second need not detect on each
 BUSY_S = 0.25  # what goes on moving is detected on without looking: half of the slots, at six a second
 BUSY_SINCE_S = 0.5  # between two looks that see it
-BUSY_SHARE, MOST_BUSY_S = 1 / 30, 1.0  # of the time that it has been moving: a belt is looked at once a second
 ADAPT_S = 4.0  # a picture this long still under large packets: they are its new normal
 CHECKS = 4  # detections in stillness, two of which found things elsewhere: blind
 REMEMBERED_CHECKS = 64  # an unpaced file runs ahead of what is said of it
@@ -83,7 +82,6 @@ class CameraGate:
         self._changed = False  # the keyframe last looked at shows something new
         self._opening = False  # sizes have opened it, and no slot was looked at since
         self._busy = False  # something has been moving for longer than a look
-        self._busy_s, self._moving_since_s = BUSY_S, float("-inf")
         self._verify_s = FIRST_VERIFY_S
         self._uncalm_s = float("inf")
 
@@ -197,7 +195,7 @@ class CameraGate:
         if self._motion is None:
             self._motion = MotionWatch(self._finder)
         packets = self._packets
-        if self._busy and 0 <= time_s - self._moved_s < self._busy_s:
+        if self._busy and 0 <= time_s - self._moved_s < BUSY_S:
             self._moving = True
             return True
         luma = small_luma(frame)
@@ -207,9 +205,7 @@ class CameraGate:
         self.shut = False  # asked for anew by every look that finds stillness
         if look is Look.MOVING:
             self._moving = True
-            self._busy = 0 <= time_s - self._moved_s < max(BUSY_SINCE_S, self._busy_s + BUSY_S)
-            self._moving_since_s = self._moving_since_s if self._busy else time_s
-            self._busy_s = min(max(BUSY_SHARE * (time_s - self._moving_since_s), BUSY_S), MOST_BUSY_S)
+            self._busy = 0 <= time_s - self._moved_s < BUSY_SINCE_S
             self._moved_s, self._verify_s = time_s, FIRST_VERIFY_S
         if look is not Look.STILL or packets.calm:
             self._uncalm_s = float("inf")
