@@ -1,9 +1,12 @@
 """Connections that say nothing, or next to nothing: they keep nobody out, and are ended."""
 
+import asyncio
+import gc
 import http.client
 import json
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -12,6 +15,9 @@ from pathlib import Path
 
 import pytest
 from live_wall import camera_status, status
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from vedette.edge.live import connections
 from vedette.edge.live.certificate import Certificate, make_self_signed
@@ -119,6 +125,28 @@ def test_a_page_that_closes_hangs_up_on_those_who_shake_hands(tmp_path: Path) ->
             time.sleep(0.01)
     with silent:
         assert is_ended(silent)
+
+
+@pytest.mark.parametrize("over_tls", TLS)
+def test_a_page_that_closes_leaves_nobody_behind_who_is_still_being_answered(tmp_path: Path, over_tls: bool) -> None:
+    asked, never = threading.Event(), asyncio.Event()
+
+    async def answer_never(_: Request) -> Response:
+        asked.set()
+        await never.wait()
+        return Response()
+
+    with ExitStack() as held:
+        with served(tmp_path, over_tls) as (page, made), page.serving([Route("/never", answer_never)]):
+            connection = held.enter_context(connect(page))
+            if made is not None:
+                context = ssl.create_default_context(cafile=made.certificate)
+                connection = held.enter_context(context.wrap_socket(connection, server_hostname="127.0.0.1"))
+            connection.sendall(b"GET /never HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % page.port)
+            assert asked.wait(30)
+        assert is_ended(connection)
+    del page
+    gc.collect()  # a connection that the page had left open would warn here
 
 
 def test_tls_is_spoken_by_those_who_connect_beyond_this_machine(tmp_path: Path) -> None:

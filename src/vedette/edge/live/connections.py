@@ -14,9 +14,11 @@ import logging
 import socket
 import ssl
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import h11
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vedette.edge.live.access import network_of
@@ -74,7 +76,14 @@ class Places:
 
     def turn_out_the_silent(self) -> None:
         """Before the page closes: it would wait for those who shake hands."""
-        for one in [one for one in self._taken if one.waits_since_s is not None]:
+        self._turn_out([one for one in self._taken if one.waits_since_s is not None])
+
+    def turn_out_everybody(self) -> None:
+        """When the page has closed: who came at the last moment, or is still being answered."""
+        self._turn_out(list(self._taken))
+
+    def _turn_out(self, visitors: Sequence[Visitor]) -> None:
+        for one in visitors:
             self.leave(one)
             one.turn_out()
 
@@ -186,6 +195,20 @@ class PageProtocol(H11Protocol):
     def _leave(self) -> None:
         self.places.leave(self)
         self._no_longer_wait()
+
+
+class PageServer(uvicorn.Server):
+    """uvicorn's, which leaves connections open behind it when its grace is over; this one does not."""
+
+    def __init__(self, config: uvicorn.Config, places: Places) -> None:
+        super().__init__(config)
+        self._places = places
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._places.turn_out_the_silent()
+        await super().shutdown(sockets)
+        self._places.turn_out_everybody()
+        await asyncio.sleep(0)  # connections end in the loop's next round
 
 
 def protocol_for(places_: Places, tls_: ssl.SSLContext | None) -> type[PageProtocol]:

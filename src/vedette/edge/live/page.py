@@ -24,7 +24,7 @@ from vedette.contracts.ports import FullPicture
 from vedette.contracts.status import Status
 from vedette.edge.live.access import Access
 from vedette.edge.live.certificate import Certificate, check_certificate
-from vedette.edge.live.connections import Places, protocol_for
+from vedette.edge.live.connections import PageServer, Places, protocol_for
 from vedette.edge.live.errors import PageUnavailableError
 from vedette.edge.live.feed import Feed
 from vedette.edge.live.insight_routes import Insight
@@ -82,7 +82,7 @@ class LivePage:
             over_tls=tls is not None,
             more=routes,
         )
-        self._server = uvicorn.Server(
+        self._server = PageServer(
             uvicorn.Config(
                 self._routes.application,
                 loop="asyncio",
@@ -94,7 +94,8 @@ class LivePage:
                 server_header=False,
                 proxy_headers=False,  # nobody says by a header where a request came from
                 timeout_graceful_shutdown=1,
-            )
+            ),
+            self.places,
         )
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="vedette-live", daemon=True
@@ -172,8 +173,6 @@ class LivePage:
         """Stop serving. Safe to call twice."""
         self._routes.closing = True
         self._server.should_exit = True
-        with contextlib.suppress(AttributeError, IndexError, RuntimeError):  # it never began, or has ended
-            self._server.servers[0].get_loop().call_soon_threadsafe(self.places.turn_out_the_silent)
         self._thread.join(timeout=3.0)
         if self._thread.is_alive():
             _LOG.warning("the live page did not stop within 3 s; it ends with the process")
