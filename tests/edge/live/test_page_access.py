@@ -291,6 +291,7 @@ def test_attempts_come_back_slowly_and_few_addresses_are_remembered(monkeypatch)
     assert len(attempts._by_address) == 3
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1") != network_of("2001:db8:0:1::1")
     assert network_of("10.0.0.1") != network_of("10.0.0.2")
+    assert network_of("::ffff:10.0.0.1") == network_of("10.0.0.1") != network_of("::ffff:10.0.0.2")
 
 
 def test_headers_that_are_no_tokens():

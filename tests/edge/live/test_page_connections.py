@@ -116,6 +116,31 @@ def test_a_long_answer_and_a_kept_connection_are_not_hung_up_on(monkeypatch: pyt
             seen = {"instance": head["instance"], "stages": head["stages_version"], "cameras": []}
 
 
+@pytest.mark.parametrize("over_tls", TLS)
+def test_an_answer_that_is_taken_in_slowly_arrives_whole(
+    tmp_path: Path, over_tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(connections, "LOOK_AGAIN_S", 0.02)
+    content = bytes(24 << 20)  # more than the system's own buffers hold
+
+    async def answer(_: Request) -> Response:
+        return Response(content)
+
+    with served(tmp_path, over_tls) as (page, made), page.serving([Route("/long", answer)]), connect(page) as plain:
+        connection = plain
+        if made is not None:
+            context = ssl.create_default_context(cafile=made.certificate)
+            connection = context.wrap_socket(plain, server_hostname="127.0.0.1")
+        with connection:
+            connection.sendall(b"GET /long HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % page.port)
+            taken = len(connection.recv(4096))
+            time.sleep(1.0)  # five times the patience of those who ask
+            while taken < len(content) and (more := connection.recv(1 << 20)):
+                taken += len(more)
+    assert taken >= len(content)
+
+
 def test_a_page_that_closes_hangs_up_on_those_who_shake_hands(tmp_path: Path) -> None:
     with served(tmp_path, over_tls=True) as (page, _):
         silent = connect(page)

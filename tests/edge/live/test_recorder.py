@@ -1,6 +1,8 @@
 """Recordings: playable, at true times, never overwritten, whatever happens to the process, the disk or the picture."""
 
+import errno
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -275,6 +278,54 @@ def test_a_film_refused_midway_leaves_the_caller_alone(tmp_path: Path, caplog: p
     assert "No such file or directory" in recorder.problem
     assert recorder.dropped["north"] >= 3
     assert len(caplog.records) == 1
+
+
+class GoneDisk(recorder_module.WholeFile):
+    """A file on a disk that is pulled out after the first bytes."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() > 2000:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().write(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_disk_that_is_pulled_out_never_leaves_a_lossless_caller_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "WholeFile", GoneDisk)
+    frames = 100
+    with Recorder(tmp_path, lossless=True) as recorder:
+        for number in range(frames):
+            recorder.show(at("north", number / 10), DrawnPicture(number, 320, 180), tracks(), {})
+        problem = recorder.problem
+    assert problem is not None and "Input/output error" in problem
+    assert 0 < recorder.dropped["north"] <= frames
+
+
+def test_a_disk_that_does_not_answer_holds_nobody_up_who_asks_how_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = recording_disk.RecordingDisk("recording", tmp_path, "recording stopped")
+    monkeypatch.setattr(recording_disk, "LOOK_AGAIN_S", 0.0)
+    answers, asked, statvfs = threading.Event(), threading.Event(), os.statvfs
+
+    def ask(folder: Path) -> os.statvfs_result:
+        asked.set()
+        assert answers.wait(60)
+        return statvfs(folder)
+
+    monkeypatch.setattr(os, "statvfs", ask)
+    before = [disk.status().free_bytes for _ in range(3)]
+    assert asked.wait(30) and None not in before
+    answers.set()
+    until = time.monotonic() + 20
+    (tmp_path / "more").write_bytes(bytes(8 << 20))
+    while disk.status().free_bytes == before[0]:
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 class BrokenPicture(DrawnPicture):

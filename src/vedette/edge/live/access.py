@@ -115,4 +115,5 @@ def network_of(address: str) -> str:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    return str(ipaddress.ip_network((ip, 64), strict=False)) if ip.version == 6 else address
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else ip  # as a page on :: sees IPv4
+    return str(ipaddress.ip_network((ip, 64), strict=False)) if mapped is None else str(mapped)

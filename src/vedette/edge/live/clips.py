@@ -118,7 +118,7 @@ class Clips:
         if self._stop.is_set():
             return
         self._stop.set()
-        wait_for_writer(self._thread, lambda: (self.written, self.disk.status().bytes))
+        wait_for_writer(self._thread, lambda: (self.written, self.disk.written_bytes))
         for camera in self._cameras:
             self._store.release(camera, self._keep_s)
 

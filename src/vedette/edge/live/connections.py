@@ -26,6 +26,7 @@ from vedette.edge.live.access import network_of
 MOST_CONNECTIONS = 128
 MOST_OF_ONE = 64
 PATIENCE_S = 15.0
+LOOK_AGAIN_S = 0.5  # whether an answer has been taken in
 UNHEARD_S = 30.0  # of an answer that nobody takes in, such as a laptop's that fell asleep
 _LOG = logging.getLogger(__name__)  # of what strangers send, only what is our own fault is worth a line
 
@@ -100,6 +101,7 @@ class PageProtocol(H11Protocol):
         self.network = ""
         self.waits_since_s: float | None = None
         self._line: asyncio.Transport | None = None
+        self._lines: list[asyncio.Transport] = []  # below TLS, and TLS; each has a buffer of its own
         self._is_open = False
         self._early = b""
         self._patience: asyncio.TimerHandle | None = None
@@ -107,6 +109,7 @@ class PageProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         self._line = transport
+        self._lines = [transport]
         peer = transport.get_extra_info("peername")
         self.network = network_of(peer[0]) if peer else ""
         if not self.places.enter(self):
@@ -164,6 +167,7 @@ class PageProtocol(H11Protocol):
             self.turn_out()
             return
         self._line = transport
+        self._lines.append(transport)
         self._open(transport)
         if self._early:
             early, self._early = self._early, b""
@@ -176,7 +180,10 @@ class PageProtocol(H11Protocol):
     def _look(self) -> None:
         """Whether it is its turn to say something."""
         asks = self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
-        if asks or self.cycle is None or self.cycle.response_complete:
+        if any(line.get_write_buffer_size() for line in self._lines):  # an answer is on its way
+            self._no_longer_wait()
+            self._patience = self.loop.call_later(LOOK_AGAIN_S, self._look)
+        elif asks or self.cycle is None or self.cycle.response_complete:
             if self.waits_since_s is None:
                 self._wait()
         else:

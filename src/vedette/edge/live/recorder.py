@@ -7,6 +7,7 @@ recording, not the watching (`recording_disk`), and new files begin when there i
 begins a new file.
 """
 
+import contextlib
 import io
 import re
 import tempfile
@@ -107,7 +108,7 @@ class Recorder:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        wait_for_writer(self._thread, lambda: (len(self._queue), self.disk.status().bytes))
+        wait_for_writer(self._thread, lambda: (len(self._queue), self.disk.written_bytes))
 
     def __enter__(self) -> "Recorder":
         return self
@@ -189,16 +190,16 @@ class Recorder:
         return film
 
     def _give_up(self, error: BaseException, unwritten: _Shown | None, *, for_good: bool = False) -> None:
-        for film in self._films.values():
-            film.abandon()
-            self.disk.count(size_bytes=film.growth_bytes())
-        self._films.clear()
         self.disk.stop(error, for_good=for_good)
-        with self._changed:
+        with self._changed:  # first of all: somebody may wait
             for shown in (*self._queue, *((unwritten,) if unwritten else ())):
                 self._drop(shown.stamp.camera)
             self._queue.clear()
             self._changed.notify_all()
+        for film in self._films.values():
+            film.abandon()
+            self.disk.count(size_bytes=film.growth_bytes())
+        self._films.clear()
 
 
 class _Film:
@@ -259,9 +260,12 @@ class _Film:
                 self._container.close()
         except (OSError, av.error.FFmpegError):
             self._is_whole = False
-        if not self._is_whole:
-            self._file.truncate(self._whole_bytes)
-        self._file.close()
+        with contextlib.suppress(OSError):  # of a disk that is gone, which has been said
+            try:
+                if not self._is_whole:
+                    self._file.truncate(self._whole_bytes)
+            finally:
+                self._file.close()
 
 
 class WholeFile(io.FileIO):

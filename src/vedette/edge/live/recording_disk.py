@@ -48,15 +48,26 @@ class RecordingDisk:
         self._listeners: list[Listener] = []
         self._for_good = False
         self._asked_s = self._looked_s = float("-inf")
+        self._free, self._is_asking, self._refreshed_s = self._free_bytes(), False, time.monotonic()
 
     @property
     def problem(self) -> str | None:
         """Why nothing is written, as a sentence; None while it is."""
         return self._status.problem
 
+    @property
+    def written_bytes(self) -> int:
+        """So far."""
+        return self._status.bytes
+
     def status(self) -> RecordingStatus:
-        """How it is now; from any thread."""
-        return replace(self._status, free_bytes=self._free_bytes())
+        """How it is now; from any thread, at once: the room is that of before where a disk does not answer."""
+        with self._lock:
+            asks = not self._is_asking and time.monotonic() >= self._refreshed_s + LOOK_AGAIN_S
+            self._is_asking |= asks
+        if asks:
+            threading.Thread(target=self._refresh, name="vedette-disk-room", daemon=True).start()
+        return replace(self._status, free_bytes=self._free)
 
     def tell(self, listener: Listener) -> None:
         """Call back whenever writing stops or goes on, from the thread that writes; now, if it has stopped already."""
@@ -88,6 +99,7 @@ class RecordingDisk:
         if now >= self._asked_s + ASK_EVERY_S:
             self._asked_s = now
             free, kept = self._room()
+            self._free = free
             if free < kept:
                 raise OSError(errno.ENOSPC, f"the disk is full ({free / 1e6:.1f} MB left, for events and counts)")
 
@@ -160,6 +172,11 @@ class RecordingDisk:
         disk = os.statvfs(self._folder)
         kept = min(KEPT_FREE_BYTES, int(KEPT_FREE_SHARE * disk.f_blocks * disk.f_frsize))
         return disk.f_bavail * disk.f_frsize, kept
+
+    def _refresh(self) -> None:
+        free = self._free_bytes()
+        with self._lock:
+            self._free, self._is_asking, self._refreshed_s = free, False, time.monotonic()
 
     def _free_bytes(self) -> int | None:
         try:
