@@ -58,6 +58,12 @@ def test_a_silent_camera_is_no_hang_until_its_own_time_is_over() -> None:
     assert beats == 8
 
 
+def test_who_waits_for_us_waits_as_long_as_we_let_it() -> None:
+    watch = HangWatch(9.0, Process())
+    assert [watch.beat(None) for _ in range(30)] == [None] * 30
+    assert [watch.beat(0.0) for _ in range(8)] == [None] * 8, "from then on it counts anew"
+
+
 def test_who_beats_but_works_on_one_packet_for_long_hangs() -> None:
     watch = HangWatch(30.0, Process())
     assert [watch.beat(working_s) for working_s in (1.0, 3.0)] == [None, None]

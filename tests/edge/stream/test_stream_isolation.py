@@ -36,6 +36,7 @@ from vedette.edge.stream.camera import CameraSettings, CameraWorker
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.decoder_messages import (
     PICTURES,
+    Beat,
     EndMessage,
     Order,
     Report,
@@ -46,8 +47,8 @@ from vedette.edge.stream.decoder_messages import (
 from vedette.edge.stream.decoder_process import RingOutbox
 from vedette.edge.stream.errors import DecoderBug, Retry
 from vedette.edge.stream.fitting import FullFrame
-from vedette.edge.stream.isolated_camera import IsolatedCamera
-from vedette.edge.stream.mailbox import Slot
+from vedette.edge.stream.isolated_camera import IsolatedCamera, IsolationSettings
+from vedette.edge.stream.mailbox import Arrivals, LosslessQueue, Slot
 from vedette.edge.stream.pipeline import StreamPipeline
 from vedette.edge.stream.position import BEGINNING, NEW, Position
 from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
@@ -572,6 +573,8 @@ def test_messages_arrive_as_they_were_sent(position: Position, expected_frames: 
         SlotMessage(report, 0, "f4", True, stamp, form),
         EndMessage(report, CameraState.FAILED, "broken", None),
         EndMessage(report, CameraState.FAILED, "away", None, Retry.SOON, 12.5),
+        Beat(2.5),
+        Beat(None),
     ):
         assert decode_message(encode_message(message), "a") == message
     late = replace(stamp, media_time_s=float("nan"))
@@ -621,6 +624,41 @@ def test_a_decoder_of_a_file_goes_on_in_bursts(pictures: bool, before: int, cred
         with contextlib.nullcontext() if goes_on else pytest.raises(BlockingIOError):
             message = decode_message(links[1].recv(4096), "a")
             assert isinstance(message, SlotMessage) and room is ring.room(message.ring_slot)
+
+
+def test_half_of_the_ring_is_always_told_to_be_free_again():
+    counters, size = CameraCounters("a"), InputSpec(width=8, height=8)
+    camera = IsolatedCamera(
+        CameraSpec("a", "clip.mp4"),
+        IsolationSettings(size, 1, 1.0, 1.0, lambda _: False, Spawner()),
+        LosslessQueue(Arrivals(), 64),
+        counters,
+    )
+    report = Report(counters.tally(), BEGINNING)
+    ring, (credit, theirs) = FrameRing(make_ring_fd(16, 8, 8), 16, 8, 8), socket.socketpair()
+
+    def hear_of(numbers: range) -> list[Slot]:
+        stamps = [FrameStamp("a", number, 0.0, 0.0, 8, 8) for number in numbers]
+        messages = [SlotMessage(report, stamp.index % 16, "u1", False, stamp, None) for stamp in stamps]
+        return [camera._slot(message, [], ring, credit) for message in messages]
+
+    with contextlib.closing(ring), credit, theirs:
+        first = hear_of(range(16))
+        lent = [slot.done for slot in first if slot.done is not None]
+        assert len(lent) == 8
+        for done in lent[:3]:
+            done()  # of which the decoder has not heard yet
+        assert not any(slot.done for slot in hear_of(range(16, 24))), "it would wait for half of the ring for ever"
+        lent[3]()
+        assert sorted(theirs.recv(16)) == [0, 1, 2, 3]
+        assert sum(slot.done is not None for slot in hear_of(range(24, 32))) == 4
+
+
+def test_a_batch_larger_than_the_ring_is_filled_by_one_file(tmp_path: Path):
+    clip = str(write_clip(tmp_path / "clip.mp4", frames=150))
+    camera = CameraSpec("a", clip)
+    (statistics,) = StreamPipeline([camera], BlobDetector(), ResultLog(), 1, 64, isolation=Isolation.PROCESSES).run()
+    assert (statistics.state, statistics.detected, statistics.drops) == (CameraState.ENDED, 150, 0)
 
 
 def test_a_hostile_decoder_cannot_reach_beyond_its_memory():

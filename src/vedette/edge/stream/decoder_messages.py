@@ -26,6 +26,7 @@ from vedette.edge.stream.shared_picture import PictureForm
 from vedette.edge.stream.statistics import TALLY_COUNTS, CameraState, Tally, check_tally
 
 MESSAGE_BYTES = 1 << 16
+WAITS = -1.0  # in a beat
 PICTURES = 0x80  # in a credit; the rest is the number of a slot
 MOST_TEXT = 8000  # characters of an error or a traceback
 REPORT_EVERY_S, BEAT_EVERY_S = 0.4, 1.0
@@ -112,9 +113,9 @@ class EndMessage:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The decoder lives, and has been at work on one packet for so long."""
+    """The decoder lives, and has been at work on one packet for so long; None: it waits for its parent."""
 
-    working_s: float
+    working_s: float | None
 
 
 Message = Report | SlotMessage | EndMessage | Beat
@@ -133,7 +134,7 @@ def encode_message(message: Message) -> bytes:
     if isinstance(message, Report):
         return _pack_report(REPORT, message)
     if isinstance(message, Beat):
-        return BEAT_FORM.pack(BEAT, message.working_s)
+        return BEAT_FORM.pack(BEAT, WAITS if message.working_s is None else message.working_s)
     texts = (None if text is None else text[-MOST_TEXT:] for text in (message.error, message.crash))
     document = {
         "tally": message.report.tally,
@@ -202,7 +203,7 @@ def _unpack_beat(packet: bytes) -> Beat:
     (_, working_s) = BEAT_FORM.unpack(packet)
     if not math.isfinite(working_s):
         raise ValueError(f"a beat of {working_s} s")
-    return Beat(working_s)
+    return Beat(None if working_s == WAITS else working_s)
 
 
 def _unpack_slot(packet: bytes, start: int, report: Report, camera: str) -> SlotMessage:

@@ -94,6 +94,7 @@ class RingOutbox:
         self._free = deque(range(ring.slots))
         self._pictured: set[int] = set()  # slots under way with a full picture
         self._next_report_s = 0.0
+        self._next_beat_s = time.monotonic() + BEAT_EVERY_S
         self._ending = threading.Lock()
         self._waits = False  # for the parent, which is no work
         self._live = order.spec.kind is not SourceKind.FILE
@@ -201,12 +202,19 @@ class RingOutbox:
     def _receive(self) -> bytes:
         while True:
             try:
-                return self._link.recv(MESSAGE_BYTES)
+                packet = self._link.recv(MESSAGE_BYTES)
             except BlockingIOError:
-                beat = Beat(0.0 if self._waits else self.worker.working_s(time.monotonic()))
-                with contextlib.suppress(
-                    OSError
-                ):  # full: who is told enough needs no beat; gone: the next read says it
-                    self._link.send(encode_message(beat), socket.MSG_DONTWAIT)
+                self._beat()
             except OSError:
                 return b""
+            else:
+                if self._live and time.monotonic() >= self._next_beat_s:  # each message lets the time limit begin anew
+                    self._beat()
+                return packet
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        self._next_beat_s = now + BEAT_EVERY_S
+        beat = Beat(None if self._waits else self.worker.working_s(now))
+        with contextlib.suppress(OSError):  # full: who is told enough needs no beat; gone: the next read says it
+            self._link.send(encode_message(beat), socket.MSG_DONTWAIT)

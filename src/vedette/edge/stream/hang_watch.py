@@ -44,8 +44,11 @@ class HangWatch:
         self._silent_s = self._unmoved_s = 0.0
         self._cpu_before_s = None
 
-    def beat(self, working_s: float) -> str | None:
-        """It lives; why it hangs nevertheless, as part of a sentence, or None."""
+    def beat(self, working_s: float | None) -> str | None:
+        """It lives; why it hangs nevertheless, as part of a sentence, or None. None: it waits for us."""
+        if working_s is None:
+            self.move()
+            return None
         self._silent_s = 0.0
         self._unmoved_s += BEAT_EVERY_S
         if self._unmoved_s >= self.patience_s:

@@ -324,14 +324,15 @@ class IsolatedCamera:
         stamp = message.stamp
         placement = self._placing.place(stamp.width_px, stamp.height_px)
         pixels = ring.read(message.ring_slot, message.pixel_type)
-        if message.picture is not None or not self.spec.is_lossless or len(self._lent) >= ring.slots // 2:
+        out_of_use = len(self._given_back) + len(self._lent)  # a decoder that waits goes on with the other half
+        if message.picture is not None or not self.spec.is_lossless or out_of_use >= ring.slots // 2:
             return Slot(FittedFrame(stamp, placement, pixels.copy()), picture, message.patient)
         number, lent, given_back = message.ring_slot, self._lent, self._given_back
         lent.add(number)
 
         def take_back() -> None:
+            given_back.append(number)  # first: who counts both in another thread must not find it in neither
             lent.discard(number)
-            given_back.append(number)
             if len(given_back) >= CREDITS_TOGETHER:
                 self._give_credit(credit, given_back)
                 given_back.clear()
