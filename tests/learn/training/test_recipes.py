@@ -35,7 +35,7 @@ from vedette.learn.training.loading import PictureStore
 from vedette.learn.training.recipe_file import RECIPE_FILE, choose_recipe, recipe_text
 from vedette.learn.training.recipe_keys import NET_KEYS, REGION_KEYS, VEDETTE_KEYS, YOLO_KEYS
 from vedette.learn.training.recipes import new_settings, recipe_lines, resumed_settings
-from vedette.learn.training.settings import Recipe, settings_from_flat
+from vedette.learn.training.settings import Recipe, differences, settings_from_flat
 
 CFG = """[net]
 batch=64
@@ -149,6 +149,19 @@ def test_settings_of_every_recipe_survive_their_file(tmp_path: Path) -> None:
     by_cfg = new_settings(asked(tmp_path, recipe="darknet"))
     assert by_cfg.goes_by_cfg
     assert (by_cfg.batch, by_cfg.steps(10)) == (64, 5000)
+
+
+@pytest.mark.parametrize("net", ["batch: 64, subdivisions: 16", "batch: 64", "subdivisions: 16", "momentum: 0.5"])
+def test_a_run_of_a_file_and_another_batch_is_resumed_with_the_same_arguments(tmp_path: Path, net: str) -> None:
+    (tmp_path / "mine.yaml").write_text(f"recipe: darknet\nnet: {{{net}}}\n")
+    flags = {"recipe": str(tmp_path / "mine.yaml"), "batch": "32"}
+    begun = new_settings(asked(tmp_path, **flags))
+    assert resumed_settings(begun.to_flat(), flags) == begun
+    other = resumed_settings(begun.to_flat(), {**flags, "batch": "16"}).to_flat()
+    assert differences(begun.to_flat(), other) == ["batch was 32, is 16"]
+    (tmp_path / "mine.yaml").write_text(f"recipe: darknet\nnet: {{{net}, decay: 0.25}}\n")
+    other = resumed_settings(begun.to_flat(), flags).to_flat()
+    assert differences(begun.to_flat(), other) == ["net_decay was 0.0005, is 0.25"]
 
 
 def test_a_batch_smaller_than_its_subdivisions_is_refused_with_a_way_that_works(tmp_path: Path) -> None:

@@ -60,8 +60,11 @@ def resumed_settings(begun: Mapping[str, Any], asked: Mapping[str, Any]) -> Trai
     own = RecipeKind.VEDETTE if settings.darknet is None else RecipeKind.DARKNET
     if choice.kind is not own:
         raise ResumeError(f"the run was begun with the recipe {own.value}, not {choice.kind.value}; leave out --recipe")
-    if settings.darknet is not None:
-        return replace(settings, darknet=choice.apply_to_darknet(settings.darknet))
+    if (begun_with := settings.darknet) is not None:
+        now = choice.apply_to_darknet(begun_with)
+        if "batch" in others:  # counts before the file; the batch itself is compared in `settings`
+            now = replace(now, batch=begun_with.batch, subdivisions=begun_with.subdivisions)
+        return replace(settings, darknet=now)
     return replace(settings, recipe=choice.apply(settings.recipe))
 
 
