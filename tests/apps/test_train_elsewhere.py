@@ -219,6 +219,40 @@ def test_a_recipe_of_the_file_is_sent_and_a_flag_takes_its_place(sagemaker: Serv
     assert flag["HyperParameters"] == {"recipe": "vedette"}
 
 
+def test_a_model_takes_the_place_of_the_files_cfg(sagemaker: Service, shapes: Path, place: str) -> None:
+    open_place(f"{place}/data").write("some", b"thing")
+    cfg = write_cfg(Path())
+    Path("job.yaml").write_text(f"output: {place}\nchannels: {{cfg: {place}/nets}}\n")
+    common = ("--job", "job.yaml", "--data", f"{place}/data")
+
+    assert train(*common, "--model", "yolov3") == 0
+    assert train(*common, "--model", str(cfg)) == 0
+    assert train(*common) == 0
+
+    family, own, stays = sagemaker.requests
+    assert {*channels_of(family)} == {"train"}
+    assert family["HyperParameters"] == {"model": "yolov3"}
+    assert stored(channels_of(own)["cfg"]) == {cfg.name: cfg.read_bytes()}
+    assert own["HyperParameters"] == stays["HyperParameters"] == {}
+    assert channels_of(stays)["cfg"].startswith(f"{place}/nets")
+
+
+@pytest.mark.parametrize("model", ["yolov3", "own.cfg"])
+def test_a_cfg_and_a_model_in_one_file_are_refused(
+    sagemaker: Service, place: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_place(f"{place}/data").write("some", b"thing")
+    write_cfg(Path()).rename("own.cfg")
+    Path("job.yaml").write_text(
+        f"output: {place}\nchannels: {{cfg: {place}/nets}}\nhyperparameters: {{model: {model}}}\n"
+    )
+
+    assert train("--job", "job.yaml", "--data", f"{place}/data") != 0
+
+    assert "'model' is a hyper-parameter and 'cfg' a channel; leave one of them out" in capsys.readouterr().err
+    assert not sagemaker.requests
+
+
 def test_an_image_of_aws_gets_the_wheel(sagemaker: Service, shapes: Path, place: str) -> None:
     wheel = Path("vedette-9.9.9-py3-none-any.whl")
     wheel.write_bytes(b"a wheel")

@@ -87,7 +87,7 @@ def plan_job(
     for name in trained.keys() - {"data", "weights"}:
         parameters.pop(name.replace("-", "_"), None)
         parameters[name] = trained[name]
-        channels.pop(name, None)  # of the file: flags count before it
+        channels.pop(FILE_CHANNEL.get(name, name), None)  # of the file: flags count before it
     values.setdefault("output", _usual_output(str(values.get("role", "")), region))
     bucket = _bucket(str(values["output"]))
     model = str(parameters["model"]) if "model" in parameters else None
@@ -178,14 +178,21 @@ def _plan_data(
 def _plan_files(
     weights: Path | None, bucket: str, channels: dict[str, Any], parameters: dict[str, Any]
 ) -> Iterator[FileUpload]:
-    """Starting weights, and a cfg, recipe or class weights in a file, travel as channels."""
+    """Starting weights, and a cfg, recipe or class weights in a file, travel as channels.
+
+    Raises:
+        UsageError: the job's file has a channel for one of them already, or it cannot be read.
+    """
     from vedette.storage.address import is_s3_address, parse_address
 
     found = {} if weights is None else {"weights": weights}
     for name, is_file in FILES.items():
         for key in {name, name.replace("-", "_")} & parameters.keys():
             if is_file(str(parameters[key])):
-                found[FILE_CHANNEL.get(name, name)] = Path(str(parameters.pop(key)))
+                channel = FILE_CHANNEL.get(name, name)
+                if channel in channels:
+                    raise UsageError(f"'{key}' is a hyper-parameter and '{channel}' a channel; leave one of them out")
+                found[channel] = Path(str(parameters.pop(key)))
     for channel, path in found.items():
         if is_s3_address(path):
             channels[channel] = str(parse_address(path))

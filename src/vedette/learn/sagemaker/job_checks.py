@@ -12,6 +12,7 @@ from typing import Any
 
 from vedette.contracts.errors import VedetteError
 from vedette.learn.sagemaker.container.channels import (
+    CFG_CHANNEL,
     CLASS_WEIGHTS_CHANNEL,
     CODE_CHANNEL,
     DATA_CHANNELS,
@@ -150,6 +151,8 @@ def _channel_mistakes(request: Mapping[str, Any]) -> Iterator[str]:
     for name in (RECIPE_CHANNEL, CLASS_WEIGHTS_CHANNEL):
         if name in names and {name, name.replace("-", "_")} & {*request["HyperParameters"]}:
             yield f"'{name}' is a hyper-parameter and a channel; leave one of them out"
+    if CFG_CHANNEL in names and "model" in request["HyperParameters"]:
+        yield f"'model' is a hyper-parameter and '{CFG_CHANNEL}' a channel; leave one of them out"
     for channel in channels:
         name, source = channel["ChannelName"], channel["DataSource"].get("S3DataSource", {})
         yield from _address_mistakes(f"channel '{name}'", source.get("S3Uri", ""))
