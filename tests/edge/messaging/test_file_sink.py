@@ -134,6 +134,27 @@ def test_a_pipe_that_nobody_reads_holds_up_nobody(tmp_path, caplog, monkeypatch)
     assert first == problem and second.startswith(f"events are written to {path} again; ")
 
 
+def test_a_line_that_a_full_pipe_takes_in_parts_is_written_whole(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    event = make_events(1)[0]
+    event = event.model_copy(update={"source": "vedette/box/" + "c" * 9000})  # more than the 4096 bytes taken at once
+    sink, count = FileSink(tmp_path / "pipe"), 12  # 64 KiB hold six and a part
+    for _ in range(count):
+        sink.publish(event)
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    seen, until = b"", time.monotonic() + 20
+    while sink.published + sink.lost < count:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+        if sink.published + sink.lost >= 6:  # slow: it began when the pipe was almost full
+            seen += os.read(reader, 1000)
+    sink.close()
+    with os.fdopen(reader, "rb") as pipe:
+        seen += pipe.read()
+    assert (sink.published, sink.lost, sink.problem) == (count, 0, None)
+    assert [Event.from_json(line) for line in seen.splitlines()] == [event] * count
+
+
 def test_what_a_pipe_never_took_is_counted_at_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(file, "CLOSE_S", 0.5)
     os.mkfifo(tmp_path / "pipe")

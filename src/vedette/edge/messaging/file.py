@@ -1,11 +1,11 @@
 """Events as JSON lines, appended to a file: `contracts.ports.EventSink`.
 
 A thread of its own writes, so that a disk that stalls or a pipe that nobody reads never slows the video: up to
-`QUEUE_EVENTS` events wait, then the newest are lost, and counted. Every event is one write of one whole line, so that
-`tail -f` shows it at once and a crash costs at most the line being written; a line cut short (by a crash before, or a
-full disk) is closed with a line break before the next one. Missing folders are made. A path that cannot be written is
-an error at the start; a disk that fills up later costs the events that do not fit: they are counted in `lost`. Each
-trouble is said once, until writing works again.
+`QUEUE_EVENTS` events wait, then the newest are lost, and counted. Every event is one write of one whole line (in
+parts where a pipe has no room for all of it), so that `tail -f` shows it at once and a crash costs at most the line
+being written; a line cut short (by a crash before, or a full disk) is closed with a line break before the next one.
+Missing folders are made. A path that cannot be written is an error at the start; a disk that fills up later costs the
+events that do not fit: they are counted in `lost`. Each trouble is said once, until writing works again.
 """
 
 import errno
@@ -141,17 +141,20 @@ class FileSink:
         if self._cut_short:
             line = b"\n" + line
         try:
-            while True:
+            while line:
                 try:
                     written = os.write(self._descriptor, line)
-                    break
                 except BlockingIOError:
                     if not self._wait_for_room():
                         return PIPE_FULL
+                    continue
+                line = line[written:]
+                self._cut_short = bool(line)
+                if line and not self._is_pipe:
+                    return "the disk is full"
         except OSError as error:
             return "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        self._cut_short = written < len(line)
-        return "the disk is full" if self._cut_short else None
+        return None
 
     def _wait_for_room(self) -> bool:
         """In a pipe; false when the end has come."""
