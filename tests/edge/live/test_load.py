@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 
-from vedette.edge.live.load import MachineLoad, ProgramLoad
+from vedette.edge.live.load import MachineLoad
 
 
 def test_a_thread_that_asks_for_the_first_time_sees_the_load() -> None:
