@@ -45,6 +45,15 @@ def test_the_latest_and_the_one_before_stay_and_nothing_is_a_pickle(tmp_path: Pa
     ]
 
 
+def test_what_a_killed_run_was_writing_goes_with_the_next_checkpoint(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 1, checkpoint(1.0))
+    folder = tmp_path / "checkpoints"
+    (folder / ".latest.4711.partial").write_text("0000")
+    (folder / ".00000002.4711.partial").mkdir()
+    save_checkpoint(tmp_path, 2, checkpoint(2.0))
+    assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
 def test_leftovers_of_a_killed_save_do_not_matter(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, 1, checkpoint(1.0))
     half = tmp_path / "checkpoints" / "00000002"

@@ -110,6 +110,8 @@ def _remove_others(folder: Path, names: set[str]) -> None:
     for path in folder.iterdir():
         if path.is_dir() and path.name not in names:
             shutil.rmtree(path, ignore_errors=True)
+        elif path.name.endswith(".partial"):  # a pointer that a killed run was writing
+            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
