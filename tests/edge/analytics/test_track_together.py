@@ -72,6 +72,15 @@ def test_trackers_with_other_settings_keep_them():
     assert len(few) < len(many)
 
 
+def test_detectors_of_other_classes_and_whole_seconds_are_no_matter():
+    frames = [Scene(3, classes).look()[0] for classes in (CLASSES, CLASSES[:1])]
+    trackers = [ByteTracker(), ByteTracker()]
+    for second in (1, 2):
+        found = update_together(trackers, [(detections, second) for detections in frames])
+    assert [len(one) > 0 for one in found] == [True, True]
+    assert [one.class_names for one in found] == [CLASSES, CLASSES[:1]]
+
+
 def test_a_frame_from_the_past_changes_nobody():
     scene = Scene(3, CLASSES)
     trackers = [ByteTracker(), ByteTracker()]

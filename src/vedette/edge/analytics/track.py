@@ -123,6 +123,7 @@ def update_together(trackers: Sequence[ByteTracker], frames: Sequence[tuple[Dete
     held = [0 if tracker.book is None else len(tracker.book) for tracker in trackers]
     found = [len(detections) for detections, _ in frames]
     alike = all(tracker.settings == trackers[0].settings for tracker in trackers)
+    alike &= len({len(detections.class_names) for detections, _ in frames}) == 1
     if len(trackers) > 1 and (max(held) * max(found) * len(trackers) > MOST_PAIRS or not alike):
         half = len(trackers) // 2
         return update_together(trackers[:half], frames[:half]) + update_together(trackers[half:], frames[half:])
@@ -146,7 +147,7 @@ class _Together:
         self._book = books[0] if len(books) == 1 else TrackBook.of_all(books)
         self._whose = _numbers([len(book) for book in books])  # (tracks,) camera of each
         self._whose_found = _numbers([len(one) for one in self._detections])  # (detections,) camera of each
-        last_s, now_s = [tracker.time_s for tracker in trackers], [time_s for _, time_s in frames]
+        last_s, now_s = [tracker.time_s for tracker in trackers], [float(time_s) for _, time_s in frames]
         self._last_s = last_s[0] if len(set(last_s)) == 1 else np.array(last_s)  # of all, or by camera
         self._now_s = now_s[0] if len(set(now_s)) == 1 else np.array(now_s)
         self._scores = _joined_up([one.scores for one in self._detections])
