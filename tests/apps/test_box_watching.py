@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ended_processes import is_running
 from simulators.clips import write_clip
 from small_bundle import make_bundle
 from vedette.edge.live.metrics_text import BOX_GAUGES, CAMERA_COUNTERS, CAMERA_GAUGES, RUN_COUNTERS, RUN_GAUGES
@@ -40,14 +41,6 @@ def told(process: "subprocess.Popen[str]", pattern: str) -> str:
     raise AssertionError(f"it ended without saying {pattern}")
 
 
-def lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 @pytest.mark.needs_server
 def test_the_status_of_a_run_holds_the_health_of_its_box(tmp_path: Path) -> None:
     program = write_tegrastats(tmp_path / "bin")
@@ -70,7 +63,7 @@ def test_the_status_of_a_run_holds_the_health_of_its_box(tmp_path: Path) -> None
         with urllib.request.urlopen(f"{url}metrics", timeout=20) as response:
             assert "vedette_box_gpu_percent 84\n" in response.read().decode()
         pid = int((program.parent / "pid").read_text())
-        assert lives(pid)
+        assert is_running(pid)
         running.send_signal(signal.SIGTERM)
         assert running.wait(PATIENCE_S) == 0
     finally:
@@ -78,7 +71,7 @@ def test_the_status_of_a_run_holds_the_health_of_its_box(tmp_path: Path) -> None
         running.wait()
         assert running.stderr is not None
         running.stderr.close()
-    assert not lives(pid)
+    assert not is_running(pid)
 
 
 def test_every_metric_is_described() -> None:

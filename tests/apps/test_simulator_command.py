@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ended_processes import wait_until_ended
+
 SHOWN = "import json, os, sys; json.dump({**os.environ}, sys.stdout); sys.stdout.flush()"
 
 
@@ -115,7 +117,7 @@ def test_killed_at_once_it_leaves_no_server_and_its_folder_to_the_next_one(tmp_p
         assert len(servers) == 1
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert psutil.wait_procs(servers, 60)[1] == []
+        wait_until_ended(one.pid for one in servers)
     assert len([*tmp_path.iterdir()]) == 1
     assert simulator("--", "true", TMPDIR=str(tmp_path)).returncode == 0
     assert [*tmp_path.iterdir()] == []

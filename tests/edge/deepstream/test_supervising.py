@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ended_processes import wait_until_ended
 from simulators.deepstream_app import UNKNOWN_KEY, install
 from vedette.contracts.errors import UnavailableError
 from vedette.edge.deepstream.perf_lines import AppLine
@@ -169,18 +170,7 @@ def test_what_the_program_left_behind_is_ended_too(tmp_path: Path) -> None:
         time.sleep(0.01)
 
     assert program.close() == 3
-    deadline = time.monotonic() + 60
-    while is_alive(int(lines[0])) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not is_alive(int(lines[0]))
-
-
-def is_alive(number: int) -> bool:
-    """Whether a process runs; one that is over and that nobody waits for does not."""
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    wait_until_ended([int(lines[0])])
 
 
 def test_a_program_that_is_not_there_is_one_message(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import psutil
 import pytest
 from av import VideoFrame
 
+from ended_processes import is_running, wait_until_ended
 from simulators.blob_detector import BlobDetector
 from simulators.clips import write_clip
 from simulators.fragile_decoder import PROGRAM
@@ -262,7 +263,7 @@ def test_a_run_goes_on_when_the_spawner_itself_is_killed(tmp_path: Path):
         assert spawner.pid
         os.kill(spawner.pid, signal.SIGKILL)
         thread.join()
-        assert not any(psutil.pid_exists(pid) for pid in decoders)
+        wait_until_ended(decoders)
     for camera in pipeline.snapshot():
         assert (camera.state, camera.restarts) == (CameraState.ENDED, 1)
         assert camera.frames + camera.skipped == 60
@@ -394,7 +395,7 @@ def test_fifty_runs_leave_no_process_file_or_memory(tmp_path: Path):
         after = held_by(program)
         assert after[0] <= before[0] and after[1] <= before[1]
         assert after[2] <= before[2] and after[3] <= before[3] + 8
-    assert not psutil.pid_exists(program.pid)
+    assert not is_running(program.pid)
 
 
 @pytest.fixture
@@ -498,10 +499,10 @@ def script(tmp_path: Path):
 
 def test_kill_9_of_the_parent_leaves_no_orphan(script):
     process, pids = script
-    assert len(pids) == 3 and all(psutil.pid_exists(pid) for pid in pids)
+    assert len(pids) == 3 and all(is_running(pid) for pid in pids)
     process.kill()
     process.wait()
-    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+    wait_until_ended(pids)
 
 
 def test_ctrl_c_reaches_all_and_the_parent_alone_decides(script):
@@ -509,7 +510,7 @@ def test_ctrl_c_reaches_all_and_the_parent_alone_decides(script):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     out, err = process.communicate(timeout=60)
     assert out.strip() == "['stopped', 'stopped'] [0, 0]" and "script begins" not in out and err == ""
-    assert not any(psutil.pid_exists(pid) for pid in pids)
+    wait_until_ended(pids)
 
 
 @pytest.mark.needs_server

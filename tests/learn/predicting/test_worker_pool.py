@@ -4,18 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from deadly_predictors import GreyOpener, RefusingOpener, same, write_greys
+from ended_processes import is_running, wait_until_ended
 from vedette.contracts.errors import InputError
 from vedette.learn.predicting.errors import WorkersError
 from vedette.learn.predicting.outcomes import Failed, Found, Outcome, outcomes_here
 from vedette.learn.predicting.processes import MOST_DEATHS, WorkerPool
-
-DEADLINE_S = 60.0
 
 
 @pytest.fixture
@@ -37,13 +35,6 @@ def workers_met(words: Path) -> list[int]:
     return [int(path.name.removeprefix("worker-")) for path in words.glob("worker-*")]
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_three_processes_give_what_this_one_gives(tmp_path: Path, words: Path) -> None:
     pictures = write_greys(tmp_path / "greys", 40)
     pictures[7].write_bytes(b"no picture")
@@ -55,7 +46,7 @@ def test_three_processes_give_what_this_one_gives(tmp_path: Path, words: Path) -
     assert all(same(here[number], there[number]) for number in here)
     assert isinstance(there[7], Failed)
     assert 1 <= len(workers_met(words)) <= 3
-    assert not any(is_alive(pid) for pid in workers_met(words))
+    assert not any(is_running(pid) for pid in workers_met(words))
 
 
 def test_what_killed_workers_had_before_them_is_done_by_others(tmp_path: Path, words: Path) -> None:
@@ -138,9 +129,6 @@ time.sleep(600)
         assert caller.stdout.readline() == b"done\n"
         workers = workers_met(words)
         assert workers
-        assert all(is_alive(pid) for pid in workers)
+        assert all(is_running(pid) for pid in workers)
         caller.kill()
-    deadline = time.monotonic() + DEADLINE_S
-    while any(is_alive(pid) for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(is_alive(pid) for pid in workers)
+    wait_until_ended(workers)

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
+from ended_processes import wait_until_ended
 from opt_ml import make_job, run_job, start_job, write_config
 from vedette.learn.darknet.cfg import read_cfg
 from vedette.learn.darknet.plan import plan_network
@@ -120,7 +121,7 @@ def test_a_process_killed_on_one_host_is_the_failure_of_both(tmp_path: Path) -> 
     assert "process 2 was killed by signal 9 (Killed), most likely for want of memory" in job.failure("algo-10")
     assert "process 2 of 2 (on algo-10) of this training ended without a word" in job.failure("algo-2")
     assert "Traceback" not in job.failure("algo-2") + job.failure("algo-10")
-    assert psutil.wait_procs(everybody, timeout=60)[1] == []
+    wait_until_ended(one.pid for one in everybody)
 
 
 @pytest.mark.slow
@@ -145,7 +146,7 @@ def test_killed_at_once_a_program_takes_its_processes_along(tmp_path: Path) -> N
     job.programs["algo-10"].kill()
     codes, logs = job.finish()
     assert codes == {"algo-10": -signal.SIGKILL, "algo-2": 1}, logs
-    assert psutil.wait_procs(everybody, timeout=60)[1] == []
+    wait_until_ended(one.pid for one in everybody)
     shutil.rmtree(tmp_path / "algo-10")
 
 

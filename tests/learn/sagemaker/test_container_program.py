@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ended_processes import wait_until_ended
 from opt_ml import JOB, S3_CHANNEL, add_recipe, command, environment, make_job, run_job, start_job, write_config
 from vedette.bundle_folder import open_bundle
 from vedette.contracts.ports import SilentProgress
@@ -213,7 +214,7 @@ def test_killed_at_once_it_takes_its_trainer_along_and_resumes(tmp_path: Path) -
     assert children
     process.kill()
     assert finish(process)[0] == -signal.SIGKILL
-    assert psutil.wait_procs(children, timeout=10)[1] == []
+    wait_until_ended(one.pid for one in children)
     done = run_job(base)
     assert done.returncode == 0, done.stdout
     assert "resuming in epoch" in done.stdout

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from ended_processes import wait_until_ended
 from simulators import training_program
 from simulators.sagemaker_rehearsal import PATIENCE_S, Rehearsal
 from vedette.learn.sagemaker.errors import SimulatorError
@@ -231,4 +232,4 @@ def test_a_program_that_ignores_sigterm_is_killed_and_a_closed_simulator_leaves_
         temporary = Path(ours[0].environ()["TMPDIR"])
         (temporary / "half").write_text("of a data set")
     assert not temporary.exists()
-    assert psutil.wait_procs(ours, PATIENCE_S)[1] == []
+    wait_until_ended(one.pid for one in ours)

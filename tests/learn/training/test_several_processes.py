@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from torch import nn
 
 import torchrun
 from drawn_shapes import SMALL_CFG, draw_data, write_cfg
+from ended_processes import wait_until_ended
 from vedette.contracts.ports import SilentProgress
 from vedette.learn.darknet.cfg import parse_cfg, read_cfg
 from vedette.learn.darknet.loss import DetectionLoss, LossSettings, Truths
@@ -246,7 +246,7 @@ def test_a_killed_process_ends_the_training_with_a_reason_and_the_run_goes_on(tm
     everybody[victim].send_signal(signal.SIGKILL)
     code, rest = torchrun.finish(process)
     assert code == 1
-    assert psutil.wait_procs(everybody, timeout=60)[1] == []
+    wait_until_ended(one.pid for one in everybody)
     assert f"process {victim + 1} of 2" in rest, rest
     assert "ended without a word: it was killed, or its machine is gone" in rest
     assert (tmp_path / "run" / "checkpoints" / "latest").is_file()
