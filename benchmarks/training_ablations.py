@@ -1,36 +1,55 @@
-"""What each choice of the default recipe is worth: short equal runs, one thing changed in each, on two real data sets.
+"""What each choice of the default recipe is worth: equal runs, one thing changed in each, on two real data sets.
 
-    python -m benchmarks.training_ablations measure FOLDER [--only NAME...] [--seeds 0 1] [--core 1]
+    python -m benchmarks.training_ablations measure FOLDER [--only NAME...] [--data bccd mask] [--seeds 0 1] [--core 1]
+    python -m benchmarks.training_ablations measure FOLDER --full [the same]
     python -m benchmarks.training_ablations table
 
 `measure` trains what FOLDER does not hold yet, one run at a time on one thread (bound to a processor core with
 `--core`), and writes benchmarks/results/training_ablations.json after each: it can be stopped and taken up. `table`
-writes the table of docs/adr/0012-the-default-recipe.md from it. `VEDETTE_DATA` names the folder with `bccd` and `mask`.
+writes the tables of docs/adr/0012-the-default-recipe.md from it. `VEDETTE_DATA` names the folder with bccd and mask.
 
-The runs are short (a few hundred steps, the whole schedule in them) so that many fit into an hour; they say which way a
-choice works early, not how good a finished detector is. `last.weights` are scored, never the best of several. One run
-takes 1.5 minutes of a core on bccd, 2.5 on mask.
+Without `--full` the runs are short (a few hundred steps, the whole schedule in them) so that many fit into an hour;
+they say which way a choice works early, not how good a finished detector is. One takes 1.5 minutes of a core on bccd,
+2.5 on mask. With `--full` they have the length and the scored split of the contest with the rival
+(`benchmarks.rivals.training`): 7 and 13 minutes of a core; FOLDER may be the contest's, whose runs of the default are
+taken as they are. What short runs leave open is asked so. `last.weights` are scored, never the best of several.
 """
 
 import argparse
+import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
+from benchmarks import training_ablation_tables
 from benchmarks.marked_page import DOCS, fill
-from benchmarks.recording import data_folder, identify_code, record
-from benchmarks.training_material import two_way_split
+from benchmarks.recording import identify_code, record
+from benchmarks.rivals.training import CONTESTS, SIZE, source_of
 from benchmarks.training_runs import Spec, run
 
 RECORDED = Path(__file__).parent / "results" / "training_ablations.json"
 PAGE = DOCS / "adr" / "0012-the-default-recipe.md"
 BEGIN, END = "<!-- table: made by `python -m benchmarks.training_ablations table` -->", "<!-- end of table -->"
-SIZE = 320
-EPOCHS = {"bccd": 10, "mask": 5}  # 260 and 430 steps of 8 pictures
-RARE = {"bccd": "Platelets", "mask": "mascarilla_mal_puesta"}
+FULL_BEGIN = "<!-- full length: made by `python -m benchmarks.training_ablations table` -->"
+FULL_END = "<!-- end of full length -->"
+FULL = "full"  # key of the runs of full length in the record
+FULL_SEEDS, SHORT_SEEDS = (0, 1, 2), (0, 1)
+LEFT_OPEN = ("default", "plain-objectness", "no-decay", "no-average", "plain-iou", "no-closing")  # by short runs
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long a run is, and where it is judged."""
+
+    epochs: int
+    split: str
+    validate_every: int
+
+
+SHORT_RUNS = {"bccd": Length(10, "val", 10), "mask": Length(5, "val", 5)}  # 260 and 430 steps of 8 pictures
+FULL_RUNS = {name: Length(contest.epochs, contest.score_split, 5) for name, contest in CONTESTS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,91 +94,74 @@ def main() -> None:
     steps = parser.add_subparsers(dest="step", required=True)
     measure_step = steps.add_parser("measure")
     measure_step.add_argument("folder", type=lambda text: Path(text).resolve())
-    measure_step.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    measure_step.add_argument("--data", nargs="+", choices=EPOCHS, default=list(EPOCHS))
-    measure_step.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    measure_step.add_argument("--full", action="store_true")
+    measure_step.add_argument("--only", nargs="+", choices=VARIANTS)
+    measure_step.add_argument("--data", nargs="+", choices=SHORT_RUNS, default=list(SHORT_RUNS))
+    measure_step.add_argument("--seeds", nargs="+", type=int)
     measure_step.add_argument("--core", type=int)
     steps.add_parser("table")
     asked = parser.parse_args()
     if asked.step == "table":
-        fill(PAGE, BEGIN, END, as_markdown(json.loads(RECORDED.read_text(encoding="utf-8"))))
+        figures = json.loads(RECORDED.read_text(encoding="utf-8"))
+        about = {name: variant.about for name, variant in VARIANTS.items()}
+        fill(PAGE, BEGIN, END, training_ablation_tables.short_runs(figures, about))
+        fill(PAGE, FULL_BEGIN, FULL_END, training_ablation_tables.full_runs(figures, about))
         return
-    for seed in asked.seeds:
-        for name in asked.only:
+    for seed in asked.seeds or (FULL_SEEDS if asked.full else SHORT_SEEDS):
+        for name in asked.only or (LEFT_OPEN if asked.full else VARIANTS):
             for data in asked.data:
-                measure(asked.folder, data, name, seed, asked.core)
+                measure(specify(asked.folder, data, name, seed, asked.full), (data, name, str(seed)), asked)
 
 
-def measure(folder: Path, data: str, name: str, seed: int, core: int | None) -> None:
-    """One run, unless it is there; the record with it."""
-    code, variant = identify_code(), VARIANTS[name]
-    material = data_folder(data) / data
-    source = two_way_split(material, folder / "data" / data) if data == "mask" else material
-    spec = Spec(
-        str(source),
-        str(folder / f"{data}-{name}-{seed}"),
+def specify(folder: Path, data: str, name: str, seed: int, full: bool) -> Spec:
+    """One run. At full length one that differs in the precision alone is the contest's own."""
+    variant, length = VARIANTS[name], (FULL_RUNS if full else SHORT_RUNS)[data]
+    is_contests = full and not variant.changes and variant.patch is None and variant.batch is None
+    return Spec(
+        str(source_of(folder, data)),
+        str(folder / (f"ours-{data}-{variant.precision}-{seed}" if is_contests else f"{data}-{name}-{seed}")),
+        score_split=length.split,
         size=SIZE,
-        epochs=EPOCHS[data],
+        epochs=length.epochs,
         seed=seed,
         batch=variant.batch,
         precision=variant.precision,
-        validate_every=EPOCHS[data],
+        validate_every=length.validate_every,
         changes=variant.changes,
         patch=variant.patch,
     )
-    if str(seed) in _known().get(data, {}).get(name, {}):
+
+
+def measure(spec: Spec, named: tuple[str, str, str], asked: argparse.Namespace) -> None:
+    """One run (data, variant, seed), unless it is in the record; the record with it."""
+    if _place(_known(), named, asked.full).get(named[2]):
         return
-    figures = run(spec, threads=1, core=core)
-    row = figures["weights"]["last"] | {key: figures[key] for key in ("wall_s", "cpu_s", "peak_mib")}
+    figures = run(spec, threads=1, core=asked.core)
+    kept = ("wall_s", "cpu_s", "peak_mib", "commit", *(["val_map50_by_epoch"] if asked.full else []))
+    row = figures["weights"]["last"] | {key: figures[key] for key in kept}
+    row |= {"val": last_validation(Path(spec.out))} if asked.full else {}
     known = _known()  # anew: one process a core may measure beside this one
-    known.setdefault(data, {}).setdefault(name, {})[str(seed)] = row | {"commit": code["commit"]}
-    RECORDED.write_text(json.dumps(record("training_ablations", code, known), indent=1) + "\n", encoding="utf-8")
-    print(f"{data} {name} seed {seed}: mAP50 {row['map50']:.3f}, mAP50-95 {row['map50_95']:.3f}, {row['cpu_s']} CPU s")
+    _place(known, named, asked.full)[named[2]] = row
+    RECORDED.write_text(json.dumps(record("training_ablations", identify_code(), known), indent=1) + "\n", "utf-8")
+    print(f"{' '.join(named)}: mAP50 {row['map50']:.3f}, mAP50-95 {row['map50_95']:.3f}, {row['cpu_s']} CPU s")
+
+
+def last_validation(run_folder: Path) -> dict[str, float]:
+    """What training's own validation said of the last weights, which it has not chosen."""
+    with (run_folder / "results.csv").open(encoding="utf-8", newline="") as lines:
+        last = list(csv.DictReader(lines))[-1]
+    return {key: round(float(last[f"val_{key}"]), 4) for key in ("map50", "map50_95")}
 
 
 def _known() -> dict[str, Any]:
     return json.loads(RECORDED.read_text(encoding="utf-8"))["figures"] if RECORDED.is_file() else {}
 
 
-def as_markdown(document: dict[str, Any]) -> str:
-    """A row for each variant: mean of its seeds, and in points how far it is from the default with the same seeds."""
-    figures = document["figures"]
-    names = [name for name in VARIANTS if any(name in figures.get(data, {}) for data in EPOCHS)]
-    head = ["what", *(f"{data} {what}" for data in EPOCHS for what in ("mAP50", "mAP50-95", RARE[data])), "runs"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name in names:
-        cells = [cell for data in EPOCHS for cell in _cells(figures.get(data, {}), name, RARE[data])]
-        runs = sum(len(figures.get(data, {}).get(name, {})) for data in EPOCHS)
-        lines.append(f"| {VARIANTS[name].about} | {' | '.join(cells)} | {runs} |")
-    host = document["host"]
-    noise = "; ".join(f"{data} {_spread(figures[data])}" for data in EPOCHS if "default" in figures.get(data, {}))
-    return (
-        f"{document['measured_utc'][:10]}, {host['processor']}, one thread, BF16. Mean over the seeds run, and in "
-        f"brackets the difference in points from the default with the same seeds; the last column of each data set is "
-        f"AP50 of its rarest class. Between seeds of the default: {noise}.\n\n" + "\n".join(lines)
-    )
-
-
-def _cells(figures: Mapping[str, Any], name: str, rare: str) -> list[str]:
-    own, default = figures.get(name, {}), figures.get("default", {})
-    seeds = [seed for seed in own if seed in default]
-    if not seeds:
-        return ["", "", ""]
-    cells = []
-    for key in ("map50", "map50_95", rare):
-        ours, theirs = (mean(_value(runs[seed], key) for seed in seeds) for runs in (own, default))
-        change = "" if name == "default" else f" ({100 * (ours - theirs):+.1f})"
-        cells.append(f"{ours:.3f}{change}")
-    return cells
-
-
-def _value(row: Mapping[str, Any], key: str) -> float:
-    return float(row[key] if key in row else row["classes"][key][0] or 0.0)
-
-
-def _spread(figures: Mapping[str, Any]) -> str:
-    values = [row["map50"] for row in figures["default"].values()]
-    return f"mAP50 {min(values):.3f} to {max(values):.3f} in {len(values)} runs"
+def _place(figures: dict[str, Any], named: tuple[str, str, str], full: bool) -> dict[str, Any]:
+    """Where the runs of a variant lie in the record, by seed; made if it is not there."""
+    part = figures.setdefault(FULL, {}) if full else figures
+    place: dict[str, Any] = part.setdefault(named[0], {}).setdefault(named[1], {})
+    return place
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ import numpy as np
 from benchmarks.marked_page import DOCS, fill
 from benchmarks.recording import data_folder, identify_code, record
 from benchmarks.rivals.environments import python_of
+from benchmarks.seeds import Difference, paired
 from benchmarks.training_material import in_yolo, two_way_split
 from benchmarks.training_runs import WEIGHTS, Spec, brief, run
 from vedette.contracts.detections import Detections
@@ -39,6 +41,7 @@ PROGRAM = Path(__file__).parent / "programs" / "ultralytics_train.py"
 PAGE = DOCS / "reference" / "training.md"
 BEGIN, END = "<!-- quality: made by `python -m benchmarks.rivals.training table` -->", "<!-- end of quality -->"
 SIZE, RIVAL_BATCH = 320, 16
+PRECISIONS = ("bf16", "fp32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def main() -> None:
             step.add_argument("--core", type=int)
             step.add_argument("--seed", type=int, default=0)
         if name == "ours":
-            step.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
+            step.add_argument("--precision", choices=PRECISIONS, default="bf16")
             step.add_argument("--minutes", type=float, help="a time budget instead of the epochs")
     asked = parser.parse_args()
     if asked.step == "rival":
@@ -174,7 +177,37 @@ def as_markdown(document: dict[str, Any]) -> str:
     where = (
         f"{document['measured_utc'][:10]}, commit `{document['commit']}`, {host['processor']}, {host['cores']} cores"
     )
-    return f"{where}. Other work shared the machine: compare CPU seconds, not minutes.\n\n" + "\n".join(lines)
+    runs = f"{where}. Other work shared the machine: compare CPU seconds, not minutes.\n\n" + "\n".join(lines)
+    return "\n\n".join(filter(None, (runs, precisions_as_markdown(document["figures"]))))
+
+
+def precisions_as_markdown(figures: Mapping[str, Any]) -> str:
+    """BF16 beside FP32 over the seeds that both have: means, in brackets the seeds' standard deviation in points, and
+    the difference with its standard error, seed by seed.
+    """
+    lines = ["| data | figure | BF16 | FP32 | BF16 - FP32, points | seeds |"]
+    lines.append("|---" * 6 + "|")
+    for name, told in figures.items():
+        for key, title in (("map50", "mAP50"), ("map50_95", "mAP50-95")):
+            bf16, fp32 = (_by_seed(told["runs"], f"vedette-{kind}-", CONTESTS[name].judged, key) for kind in PRECISIONS)
+            difference = paired(bf16, fp32)
+            if difference is None or difference.count < 2:
+                continue
+            sides = [[side[seed] for seed in bf16 if seed in fp32] for side in (bf16, fp32)]
+            means = " | ".join(f"{mean(side):.3f} ({100 * stdev(side):.1f})" for side in sides)
+            lines.append(f"| {name} | {title} | {means} | {in_points(difference)} | {difference.count} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _by_seed(runs: Mapping[str, Any], prefix: str, weights: str, key: str) -> dict[str, float]:
+    named = {who.removeprefix(prefix): one for who, one in runs.items() if who.startswith(prefix)}
+    return {seed: one["weights"][weights][key] for seed, one in named.items() if seed.isdecimal()}
+
+
+def in_points(difference: Difference) -> str:
+    """`-0.3 ± 0.2`: in points, with the standard error where there is one."""
+    error = "" if difference.error is None else f" ± {100 * difference.error:.1f}"
+    return f"{100 * difference.mean:+.1f}{error}"
 
 
 if __name__ == "__main__":
