@@ -2,13 +2,13 @@
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from simulators.s3_servers import S3Server, moto_server, rclone_server
+from unused_ports import unused_port
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: every process would ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -45,9 +45,7 @@ def darknet_oracle(real_data: Path) -> Path:
 @pytest.fixture
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return unused_port()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from types import TracebackType
 
 from simulators.moods import Mood
 from simulators.rtp_units import CLIP_FRAMES, FPS, SIZE, encode_units, payloads
+from unused_ports import unused_port
 
 __all__ = ["CLIP_FRAMES", "FPS", "SIZE", "RtspCamera", "encode_units"]
 CLOCK = 90_000
@@ -51,7 +52,7 @@ class RtspCamera:
         self.audio_first, self.redirect = audio_first, redirect
         self.authorizations: list[str] = []  # what clients showed
         self.connections = self.frames_sent = 0
-        self._port = port
+        self._port = port or unused_port()  # it may be away for a while and come back
         self._life = threading.Event()  # set: this life is over
         self._threads: list[threading.Thread] = []
         self._clients: set[socket.socket] = set()

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unused_ports import unused_port
 from vedette.storage.address import S3Settings
 
 ACCESS_KEY, SECRET_KEY = "AKIDLOOPBACK", "a-secret-canary-4711"
@@ -69,7 +70,7 @@ def rclone_server(folder: Path) -> Iterator[S3Server]:
     (folder / BUCKET).mkdir(parents=True, exist_ok=True)
     program = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
     assert program is not None, "rclone is missing; install the dev extra"
-    port = _free_port()
+    port = unused_port()
     command = [program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS_KEY},{SECRET_KEY}"]
     with _running([*command, "--config", "/dev/null", str(folder)], port):
         yield S3Server(port, folder)
@@ -78,7 +79,7 @@ def rclone_server(folder: Path) -> Iterator[S3Server]:
 @contextmanager
 def moto_server() -> Iterator[S3Server]:
     """moto's server, with S3's own semantics and no check of signatures."""
-    port = _free_port()
+    port = unused_port()
     with _running([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port):
         server = S3Server(port)
         with urllib.request.urlopen(urllib.request.Request(f"{server.url}/{BUCKET}", method="PUT")):
@@ -105,12 +106,6 @@ def _running(command: list[str], port: int) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 _CONTENT = re.compile("/objects/sha256/|/objects/packs/")
