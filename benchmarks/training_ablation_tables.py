@@ -51,7 +51,8 @@ def full_runs(document: Mapping[str, Any], about: Mapping[str, str]) -> str:
     figures = document["figures"]["full"]
     return (
         f"{_where(document)} Mean over the seeds run, and in brackets the difference in points from the default with "
-        f"the same seeds, with its standard error where there are several.\n\n"
+        "the same seeds, with its standard error where there are several; bold is what the seeds alone would hardly "
+        "ever do (one case out of twenty).\n\n"
         f"{_rows(figures, FULL, about)}\n\n"
         "What the seeds do: the standard deviation of runs around the mean of their setting, all settings together; "
         "the difference of two means that is probably not theirs (95 %, of one, two and three runs a side); how many "
@@ -80,7 +81,12 @@ def _cell(runs: Runs, name: str, column: Column) -> str:
     if difference is None:
         return ""
     shared = mean(value for seed, value in own.items() if seed in default)
-    return f"{shared:.3f}" if name == DEFAULT else f"{shared:.3f} ({in_points(difference)})"
+    if name == DEFAULT:
+        return f"{shared:.3f}"
+    noise = pooled_scatter([list(_by_seed(runs, one, column).values()) for one in runs])
+    is_seen = noise is not None and abs(difference.mean) > visible(*noise, difference.count)
+    told = in_points(difference)
+    return f"{shared:.3f} (**{told}**)" if is_seen else f"{shared:.3f} ({told})"
 
 
 def _scatter(figures: Mapping[str, Runs]) -> str:

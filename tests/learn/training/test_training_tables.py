@@ -107,10 +107,24 @@ class TestTheTables:
 
         assert "| as it is | 0.810 | 0.500 | 0.810 | 0.400 | 0.500 | 0.500 | 0.500 | 2 + 1 |" in text
         assert "| no decay | 0.830 (+2.0 ± 1.0) |" in text
-        assert "| 0.400 (-10.0) |" in text
         assert "not run" not in text
+        assert "| 0.400 (-10.0) |" in text
+        assert "**" not in text.partition("\n\n")[2]
         assert "| bccd test mAP50 | 2.2 (2 degrees of freedom) | 13.6, 9.6, 7.9 | 79 |" in text
         assert "| mask mAP50 | one run of each: not known | | |" in text
+
+    def test_a_difference_beyond_what_seeds_do_is_bold(self, benchmark_module):
+        values = {"default": (0.800, 0.801, 0.799), "no-decay": (0.790, 0.791, 0.789), "sizes": (0.801, 0.802, 0.800)}
+        runs = {name: {str(seed): run_of(one) for seed, one in enumerate(own)} for name, own in values.items()}
+        document = {
+            "measured_utc": "2026-11-23T10:00:00Z",
+            "host": {"processor": "a processor"},
+            "figures": {"full": {"bccd": runs}},
+        }
+        text = benchmark_module("training_ablation_tables").full_runs(document, {name: name for name in values})
+
+        assert "| no-decay | 0.790 (**-1.0 ± 0.0**) |" in text
+        assert "| sizes | 0.801 (+0.1 ± 0.0) |" in text  # 0.2 could be the seeds'
 
     def test_a_run_of_full_length_that_changes_nothing_is_the_contests_own(
         self, benchmark_module, tmp_path, monkeypatch

@@ -1,7 +1,6 @@
 """What a training run was asked for: checked once, written to RUN/settings.json, compared when a run is resumed.
 
-The defaults of `Recipe` were chosen by experiment on short runs on two processor cores (docs/how-to/train.md has the
-table).
+The defaults of `Recipe` were chosen by experiment, one at a time: docs/adr/0012-the-default-recipe.md has the tables.
 """
 
 import json
