@@ -85,7 +85,7 @@ def run_cameras(
 
         def stop() -> None:
             with log.seen:
-                log.seen.wait_for(lambda: len(log.results) >= stop_after_results, timeout=20)
+                log.seen.wait_for(lambda: len(log.results) >= stop_after_results, timeout=60)
             pipeline.stop()
 
         threading.Thread(target=stop, daemon=True).start()

@@ -44,7 +44,7 @@ class Look:
         self.context.close()
 
 
-def wait_until(look: Look, condition: Callable[[], bool], within_s: float = 30.0) -> None:
+def wait_until(look: Look, condition: Callable[[], bool], within_s: float = 60.0) -> None:
     until = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < until, "did not happen in time"

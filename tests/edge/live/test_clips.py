@@ -36,7 +36,7 @@ def times_s(source: "Path | bytes") -> list[float]:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < until, "it never happened"
         time.sleep(0.02)

@@ -106,7 +106,7 @@ class Screen:
         self.routes.close()
 
     def wait_for(self, script: str) -> None:
-        self.tab.wait_for_function(script, timeout=30_000)
+        self.tab.wait_for_function(script, timeout=60_000)
 
     def wait_until_it_plays(self) -> None:
         self.wait_for("() => document.querySelector('.tile')?.dataset.video === 'playing'")

@@ -77,10 +77,10 @@ def test_brokers_that_go_and_come_lose_nothing_and_double_nothing(cluster, caplo
     sink, events = KafkaSink(target_of(cluster)), events_of(["door", "yard"], 400)
     for number, event in enumerate(events):
         if number == 100:
-            assert within(20, lambda: sink.published == 100)
+            assert within(60, lambda: sink.published == 100)
             cluster.go_down()
         if number == 300:
-            assert within(20, lambda: sink.problem is not None)
+            assert within(60, lambda: sink.problem is not None)
             assert sink.waiting == 200
             cluster.come_up()
         began = time.perf_counter()
@@ -126,7 +126,7 @@ def test_what_waits_at_the_end_is_lost_in_good_time_and_counted(cluster, caplog)
 def test_brokers_that_never_were_are_a_problem_and_no_error(free_port):
     sink = KafkaSink(KafkaTarget(kind="kafka", brokers=(f"127.0.0.1:{free_port}",), topic=TOPIC), close_timeout_s=0.1)
     sink.publish(make_events(1)[0])
-    assert within(20, lambda: sink.problem is not None)
+    assert within(60, lambda: sink.problem is not None)
     assert "cannot be reached" in sink.problem
     sink.close()
     assert sink.lost == 1
@@ -137,7 +137,7 @@ def test_a_password_is_in_no_name_problem_or_log(cluster, caplog):
     target = target_of(cluster, username="box-7", mechanism="SCRAM-SHA-256")  # which this cluster does not speak
     sink = KafkaSink(target, "canary-secret", close_timeout_s=0.1)
     sink.publish(make_events(1)[0])
-    assert within(20, lambda: sink.problem is not None)
+    assert within(60, lambda: sink.problem is not None)
     told = f"{sink.name} {sink.problem} {sink!r} {caplog.text}"
     sink.close()
     assert sink.lost == 1 and "canary-secret" not in told + caplog.text
@@ -153,11 +153,11 @@ def test_brokers_that_want_no_more_of_it_are_said_and_the_caller_goes_on(cluster
     cluster.refuse_producers()
     sink, events = KafkaSink(target_of(cluster)), make_events(4)
     sink.publish(events[0])
-    assert within(20, lambda: sink.lost == 1)
+    assert within(60, lambda: sink.lost == 1)
     for event in events[1:]:
         sink.publish(event)
     assert (sink.published, sink.lost, sink.waiting) == (0, 4, 0)
-    assert within(20, lambda: sink.problem is not None)
+    assert within(60, lambda: sink.problem is not None)
     assert "cannot be sent any more" in sink.problem and "authoriz" in sink.problem.lower()
     sink.close()
     said = [record.getMessage() for record in caplog.records if record.name.endswith("kafka")]

@@ -230,21 +230,21 @@ def test_a_patient_slot_waits_for_room_and_is_not_overtaken() -> None:
     def take(count: int) -> None:
         while len(taken) < count:
             with arrivals.lock:
-                arrivals.bell.wait_for(lambda: box.ready, timeout=10)
+                arrivals.bell.wait_for(lambda: box.ready, timeout=60)
                 taken.append(box.take().frame.stamp.index)
             time.sleep(0.01)
 
     reader = threading.Thread(target=take, args=(5,))
     reader.start()
     lost = [box.put(slot(index, patient=index < 4)) for index in range(5)]
-    reader.join(20)
+    reader.join(60)
     assert lost == [0] * 5
     assert taken == [0, 1, 2, 3, 4]
     assert [box.put(slot(index, patient=False)) for index in range(2)] == [0, 1]  # the newest wins again
     waiting = threading.Thread(target=box.put, args=(slot(9, patient=True),))
     waiting.start()
     arrivals.close()
-    waiting.join(20)
+    waiting.join(60)
     assert not waiting.is_alive()
 
 

@@ -54,7 +54,7 @@ def test_closing_lets_a_waiting_camera_go():
     thread = threading.Thread(target=lambda: [box.put(slot("a", index)) for index in range(3)])
     thread.start()
     arrivals.close()
-    thread.join(2)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -243,7 +243,7 @@ def test_a_paced_file_that_was_held_up_skips_to_a_keyframe_and_counts_it(tmp_pat
 
     def hold_up() -> None:
         with log.seen:
-            log.seen.wait_for(lambda: len(log.results) >= 5, timeout=10)
+            log.seen.wait_for(lambda: len(log.results) >= 5, timeout=60)
         with pipeline._arrivals.lock:  # the camera's thread cannot hand its frame over
             time.sleep(2.0)
 
@@ -286,7 +286,7 @@ def open_files() -> int:
 def stop_after(pipeline: StreamPipeline, log: ResultLog, results: int, stopped_s: list[float]) -> None:
     """Stop a run when it gave so many results, and note when."""
     with log.seen:
-        log.seen.wait_for(lambda: len(log.results) >= results, timeout=30)
+        log.seen.wait_for(lambda: len(log.results) >= results, timeout=60)
     stopped_s.append(time.monotonic())
     pipeline.stop()
 
@@ -366,14 +366,15 @@ def test_a_run_needs_cameras_with_names_of_their_own(clip: Path):
 
 def test_statistics_can_be_read_while_running(clip: Path):
     log = ResultLog()
-    pipeline = StreamPipeline([CameraSpec("a", str(clip), realtime=True)], BlobDetector(), log)
+    pipeline = StreamPipeline([CameraSpec("a", str(clip), loop=True, realtime=True)], BlobDetector(), log)
     assert pipeline.snapshot()[0].state is CameraState.OPENING
     seen = []
 
     def look() -> None:
         with log.seen:
-            log.seen.wait_for(lambda: len(log.results) >= 7, timeout=10)
+            log.seen.wait_for(lambda: len(log.results) >= 7, timeout=60)
         seen.extend(pipeline.snapshot())
+        pipeline.stop()
 
     thread = threading.Thread(target=look)
     thread.start()
