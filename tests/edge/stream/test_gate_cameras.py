@@ -5,7 +5,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from simulators.blob_detector import BlobDetector
 from simulators.result_log import ResultLog, run_cameras
 from simulators.rtsp_camera import RtspCamera, encode_units
 from vedette.contracts.bundle import ResizeMode
-from vedette.contracts.frame import FittedFrame, FrameStamp
+from vedette.contracts.detections import Detections
+from vedette.contracts.frame import FittedFrame, FrameStamp, Placement
 from vedette.contracts.pipeline import GateMode, Isolation
 from vedette.contracts.status import GateState
 from vedette.edge.stream.camera_gate import MOST_VERIFY_S, VERIFY_S, CameraGate
@@ -284,8 +285,7 @@ def detected_in_step(path: Path, mode: GateMode) -> list[float]:
             if gate.is_due(frame, frame.time, lone):
                 pixels, placement = fitter.fit(frame)
                 (boxes,) = detector.detect_fitted(pixels[None], [placement])
-                if witness.has_moved(boxes, after_stillness=still):
-                    gate.hear_moved(frame.time)
+                gate.hear(frame.time, witness.compare(boxes, after_stillness=still))
                 found.append(frame.time)
                 still = False
             else:
@@ -299,6 +299,68 @@ def detected_in_step(path: Path, mode: GateMode) -> list[float]:
 def test_a_camera_hears_what_detections_say_against_its_gate(tiny_walk: Path, isolation: Isolation) -> None:
     _, camera = watch(tiny_walk, GateMode.MOTION, isolation=isolation, batch=1)
     assert camera.detected > 200  # for a minute each slot; without being told 45 in all, one in two seconds
+
+
+@pytest.fixture(scope="module")
+def long_walk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Something walks across again and again for 20 s, then nothing moves for 5 s, then it walks on for 5 s."""
+
+    def scene(index: int) -> tuple[int, int]:
+        steps = min(index, 20 * FPS) + max(index - 25 * FPS, 0)
+        return 10 + 4 * (steps % 64), 80
+
+    return write_scene(tmp_path_factory.mktemp("gate") / "long-walk.mp4", 30 * FPS, scene)
+
+
+class Overlooks(BlobDetector):
+    """Finds nothing but between these slots."""
+
+    def __init__(self, first: int = 0, end: int = 0) -> None:
+        super().__init__()
+        self.asked, self._seen = 0, range(first, end)
+
+    def detect_fitted(self, images_nhwc_rgb_u8: np.ndarray, placements: Sequence[Placement]) -> list[Detections]:
+        found = super().detect_fitted(images_nhwc_rgb_u8, placements)
+        nothing = Detections.empty(("blob",))
+        numbers = range(self.asked, self.asked + len(found))
+        self.asked += len(found)
+        return [one if number in self._seen else nothing for number, one in zip(numbers, found, strict=True)]
+
+
+@pytest.mark.parametrize("mode", [GateMode.MOTION, GateMode.BITSTREAM])
+def test_movement_without_news_is_detected_on_half_as_often(long_walk: Path, mode: GateMode) -> None:
+    seen, _ = watch(long_walk, mode)
+    log, camera = watch(long_walk, mode, detector=Overlooks())
+    walking = [stamp.media_time_s for stamp in seen.stamps("a") if stamp.media_time_s < 20]
+    assert len(walking) >= 20 * FPS / EVERY - 2  # each slot, while each says something new
+    times_s = [stamp.media_time_s for stamp in log.stamps("a")]
+    assert 0.45 <= len([at for at in times_s if at < 20]) / len(walking) <= 0.6
+    assert max(later - at for at, later in pairwise([at for at in times_s if at < 20])) <= 2 * EVERY / FPS + 1e-6
+    again = [at for at in times_s if at > 25]
+    assert again[1] - again[0] == pytest.approx(EVERY / FPS)  # what begins to move is looked at with fresh eyes
+    assert not any(stamp.still_s for stamp in log.stamps("a") if 1 < stamp.media_time_s < 20)  # time goes on for tracks
+    assert camera.slots == 30 * FPS / EVERY
+
+
+def test_news_is_followed_at_the_full_rate_at_once(long_walk: Path) -> None:
+    log, _ = watch(long_walk, GateMode.MOTION, detector=Overlooks(20, 60))
+    times_s = [stamp.media_time_s for stamp in log.stamps("a")]
+    spacings = np.round(np.diff(times_s[5:66]) * FPS / EVERY).astype(int).tolist()
+    assert spacings[:15] == [2] * 15 and spacings[16:54] == [1] * 38 and spacings[-3:] == [2] * 3
+
+
+@pytest.mark.parametrize("isolation", [Isolation.THREADS, Isolation.PROCESSES])
+@pytest.mark.parametrize("batch", [1, 8])
+def test_what_a_gated_file_is_detected_on_does_not_depend_on_who_is_quicker(
+    long_walk: Path, isolation: Isolation, batch: int
+) -> None:
+    specs = [CameraSpec(name, str(long_walk), gate=GateMode.BITSTREAM) for name in "ab"]
+    plain = CameraSpec("c", str(long_walk))
+    log, cameras = run_cameras([*specs, plain], every=EVERY, detector=Overlooks(), isolation=isolation, batch=batch)
+    gated_s, same_s, every_s = ([stamp.media_time_s for stamp in log.stamps(name)] for name in "abc")
+    alone, _ = watch(long_walk, GateMode.BITSTREAM, detector=Overlooks())
+    assert gated_s == same_s == [stamp.media_time_s for stamp in alone.stamps("a")]
+    assert len(every_s) == cameras[2].slots == 30 * FPS / EVERY > 1.5 * len(gated_s)
 
 
 def test_auto_gates_paced_files_only() -> None:

@@ -1,4 +1,7 @@
-"""Detections tell that something moved only when a sure thing is gone from its place and one like it is elsewhere."""
+"""Detections tell that something moved only when a sure thing is gone from its place and one like it is elsewhere.
+
+News is whatever is found where nothing of its class was.
+"""
 
 import numpy as np
 import pytest
@@ -33,13 +36,36 @@ def found(*boxes: Box) -> Detections:
 )
 def test_what_was_here_and_is_there_has_moved(before: list[Box], now: list[Box], moved: bool) -> None:
     witness = StillnessWitness()
-    assert not witness.has_moved(found(*before), after_stillness=True)
-    assert witness.has_moved(found(*now), after_stillness=True) is moved
-    assert not witness.has_moved(found(*now), after_stillness=True)
+    assert not witness.compare(found(*before), after_stillness=True).moved
+    assert witness.compare(found(*now), after_stillness=True).moved is moved
+    assert not witness.compare(found(*now), after_stillness=True).moved
 
 
 def test_what_moved_while_the_gate_was_open_says_nothing_against_it() -> None:
     witness = StillnessWitness()
     places = [100.0, 200.0, 300.0]
-    assert not any(witness.has_moved(found((x, 0, 0.9)), after_stillness=False) for x in places)
-    assert witness.has_moved(found((100, 0, 0.9)), after_stillness=True)
+    assert not any(witness.compare(found((x, 0, 0.9)), after_stillness=False).moved for x in places)
+    assert witness.compare(found((100, 0, 0.9)), after_stillness=True).moved
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "news"),
+    [
+        ([], [], False),
+        ([], [(100, 0, 0.3)], True),
+        ([(100, 0, 0.9)], [(100, 0, 0.3)], False),
+        ([(100, 0, 0.9)], [(104, 0, 0.9)], False),  # trembles: 46 of 54 px are common
+        ([(100, 0, 0.9)], [(108, 0, 0.9)], True),  # walks
+        ([(100, 0, 0.9)], [(100, 1, 0.9)], True),
+        ([(100, 0, 0.9)], [(100, 0, 0.9), (300, 0, 0.3)], True),
+        ([(100, 0, 0.9), (300, 0, 0.9)], [(300, 0, 0.9)], False),  # whoever looks for what went needs no haste
+        ([(100, 0, 0.9)], [], False),
+    ],
+)
+@pytest.mark.parametrize("still", [False, True])
+def test_news_is_what_is_found_where_nothing_of_its_class_was(
+    before: list[Box], now: list[Box], news: bool, still: bool
+) -> None:
+    witness = StillnessWitness()
+    assert witness.compare(found(*before), after_stillness=still).news is bool(before)
+    assert witness.compare(found(*now), after_stillness=still).news is news

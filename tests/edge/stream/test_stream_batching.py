@@ -85,6 +85,23 @@ def test_files_in_turn_give_the_same_batches_whatever_their_speed(delays: tuple[
     ]
 
 
+def test_a_batch_holds_one_slot_of_each_camera_that_waits_for_answers():
+    arrivals = Arrivals()
+    boxes = [LosslessQueue(arrivals, 4, waits_for_answers=waits) for waits in (True, False)]
+    for index in range(2):
+        boxes[0].put(slot("a", index))
+    for index in range(4):
+        boxes[1].put(slot("b", index))
+    batcher, batches = InTurn(arrivals, boxes), []
+    batches.append(batcher.next_batch(8))  # it would wait for ever for a camera that waits for it
+    batches.append(batcher.next_batch(8))
+    boxes[0].finish()
+    boxes[1].finish()
+    batches.append(batcher.next_batch(8))
+    assert [names(batch.slots) for batch in batches if batch] == [["a0", "b0"], ["a1", "b1"], ["b2", "b3"]]
+    assert batcher.next_batch(8) is None
+
+
 def test_what_is_ready_does_not_wait_for_the_slowest():
     arrivals = Arrivals()
     boxes = [NewestWins(arrivals) for _ in range(3)]

@@ -1,7 +1,8 @@
 """Packs the waiting slots of all cameras into batches for the detector.
 
 `InTurn` is for runs of lossless files only: it takes one slot of each open camera in turn and waits for the camera
-whose turn it is, so what a batch holds, and when a camera ends, never depends on timing. `AsReady` is for every other
+whose turn it is, so what a batch holds, and when a camera ends, never depends on timing; of a camera that waits for
+answers a batch holds one slot. `AsReady` is for every other
 run: it takes what is there in the order of `schedule.Turns` (one slot of each camera a round, the earliest deadline
 first), and waits only a few milliseconds for more once something is there; no camera waits for the slowest.
 """
@@ -42,11 +43,14 @@ class InTurn:
         self._turn = 0
 
     def next_batch(self, limit: int) -> Batch | None:
-        """Up to `limit` slots; fewer only when all cameras have ended meanwhile."""
+        """Up to `limit` slots; fewer when all cameras have ended meanwhile, or one must hear of its slot first."""
         batch = Batch()
+        asking: set[int] = set()
         with self._arrivals.lock:
             while self._open and len(batch.slots) < limit:
                 number, box = self._open[self._turn]
+                if number in asking:
+                    break
                 while not (box.ready or box.over or self._arrivals.closed):
                     self._arrivals.bell.wait()
                 if self._arrivals.closed:
@@ -57,6 +61,8 @@ class InTurn:
                 else:
                     batch.slots.append(box.take())
                     self._turn += 1
+                    if box.waits_for_answers:
+                        asking.add(number)
                 self._turn %= max(len(self._open), 1)
         return batch if batch.slots or batch.ended else None
 

@@ -28,6 +28,9 @@ from vedette.edge.stream.redirects import Refuse
 from vedette.edge.stream.source import FrameSource, open_source
 from vedette.edge.stream.statistics import CameraCounters, CameraState
 from vedette.edge.stream.timing import LATE_SLOT_S, TOO_LATE_S, FilePace, LivePace, MediaClock
+from vedette.edge.stream.witness import Answer
+
+STOP_EVERY_S = 0.2  # who waits for an answer looks whether it shall stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ class CameraWorker:
         self._skipping_since: tuple[float, float] | None = None  # media time, monotonic clock
         self._gate = None if spec.gating is GateMode.OFF else CameraGate(spec.gating)
         self._handed_s = self._start.media_time_s or 0.0  # media time of the last frame handed over
-        self._still = False  # slots were gated since
+        self._still = False  # slots were gated since, in stillness
+        self._told = threading.Event()  # something was found
         self._catching_up = False  # after a gate looked back: late on purpose
 
     @property
@@ -118,10 +122,11 @@ class CameraWorker:
         """Another rate of detections, for a run by rate; from any thread."""
         self._cadence.ask(fps)
 
-    def tell_moved(self, media_time_s: float) -> None:
-        """The detection at this time found things elsewhere than the one before it; from any thread."""
+    def tell_found(self, media_time_s: float, answer: Answer) -> None:
+        """What the detection at this time says to the gate; from any thread."""
         if self._gate is not None:
-            self._gate.hear_moved(media_time_s)
+            self._gate.hear(media_time_s, answer)
+            self._told.set()
 
     def working_s(self, now: float) -> float:
         """For how long it has been at work on one packet; 0 while it waits for the next. From any thread."""
@@ -237,17 +242,20 @@ class CameraWorker:
             counters.decode_errors = self._errors_before + source.decode_errors
             if not self._is_due(frame, media_time_s, lone_keyframe):
                 counters.gated_slots += 1
-                self._still = True
+                self._still |= self._gate is None or not self._gate.moving
             elif lateness_s > LATE_SLOT_S and not self._catching_up:
                 counters.drops += 1
             else:
                 self._hand_over(frame, index, media_time_s)
 
     def _is_due(self, frame: VideoFrame, media_time_s: float, lone_keyframe: bool) -> bool:
-        """Whether to detect on a slot, by the gate if there is one."""
+        """Whether to detect on a slot, by the gate if there is one. Who does not go by the clock hears it out first."""
         gate, counters = self._gate, self.counters
         if gate is None:
             return True
+        while self.spec.is_lossless and gate.must_hear() and not self._stop.is_set():
+            self._told.wait(STOP_EVERY_S)
+            self._told.clear()
         due = gate.is_due(frame, media_time_s, lone_keyframe)
         report = gate.report()
         counters.gate_state, counters.gate_note, counters.gate_openings = report.state, report.note, report.openings

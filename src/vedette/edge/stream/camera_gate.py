@@ -4,9 +4,10 @@ Open, every frame is decoded and each slot looked at: what differs from the pict
 once nothing has moved for half a second and packets have their normal sizes the gate shuts. Shut, only keyframes are
 decoded and compared; it opens when packet sizes rise or a keyframe shows a change, and a keyframe with a hint of one is
 detected on. Whatever happens, detections are made from time to time, so that what stands still is not forgotten: every
-two seconds while open; while shut less and less often, as far as eight seconds apart. Each cheap judge is taught by
+two seconds while open; while shut less and less often, as far as 32 seconds apart. Each cheap judge is taught by
 the dearer one: pictures say which packets were still, and detections that pictures were not: when those made in
-stillness find things elsewhere again and again, the gate is blind here, and stays open for minutes. Time is passed in;
+stillness find things elsewhere again and again, the gate is blind here, and stays open for minutes. Nor is all movement
+worth a detection: while those made of it bring no news, they are made at half the rate or less. Time is passed in;
 decoding is `gated_decoder`'s.
 """
 
@@ -21,6 +22,7 @@ from vedette.contracts.status import GateState
 from vedette.edge.stream.gate import PacketGate
 from vedette.edge.stream.luma import cell_size_px, small_luma
 from vedette.edge.stream.motion import Change, ChangeFinder, Look, Luma, MotionWatch
+from vedette.edge.stream.witness import Answer
 
 VERIFY_S = 2.0  # while open and still, and when something was found elsewhere
 FIRST_VERIFY_S = 8.0  # while shut at first, doubled each time
@@ -30,6 +32,8 @@ VERIFY_EARLY_S = 0.1  # keyframes do not come exactly every two seconds
 VERIFY_KEYFRAME_S = 0.9  # with a hint of change; cameras that send several keyframes a second need not detect on each
 BUSY_S = 0.25  # what goes on moving is detected on without looking: half of the slots, at six a second
 BUSY_SINCE_S = 0.5  # between two looks that see it
+DULL = 2  # detections of movement in a row without news
+DULL_S = 0.3  # between those that follow: half of the slots, at six a second
 ADAPT_S = 4.0  # a picture this long still under large packets: they are its new normal
 CHECKS = 4  # detections in stillness, two of which found things elsewhere: blind
 REMEMBERED_CHECKS = 64  # an unpaced file runs ahead of what is said of it
@@ -72,10 +76,13 @@ class CameraGate:
         self._keyframe_s: float | None = None  # when that was
         self._newest_keyframe_s = float("-inf")  # looked at or not
         self._due_s = self._moved_s = self._opened_s = float("-inf")
-        self._moving = False  # by the last look
+        self.moving = False  # by the last look, or for all that is known without one
         self._checks: deque[float] = deque(maxlen=REMEMBERED_CHECKS)  # media times of detections made in stillness
         self._moved_at: float | None = None  # the last of them that found things elsewhere
-        self._heard: deque[float] = deque(maxlen=REMEMBERED_CHECKS)  # from another thread
+        self._heard: deque[tuple[float, Answer]] = deque()  # from another thread, which waits for this one
+        self._unheard = 0  # detections not heard of yet; those of lost frames, too, where frames are lost
+        self._dull = 0  # in a row, without news
+        self._rested_s = float("-inf")  # nothing moved then, and what was found up to then is no answer to a movement
         self._turning_blind = False
         self._blind = False
         self._blind_s, self._blind_until_s = BLIND_S, float("-inf")
@@ -163,20 +170,23 @@ class CameraGate:
         """Whether to detect on this frame, which is a slot. A lone keyframe is one decoded while shut."""
         self._weigh_heard()
         if self._is_blind(time_s):
-            self.shut = False
+            self.shut, self.moving = False, True
+            self._unheard += 1
             return True
-        since_s, self._moving = time_s - self._due_s, False
+        since_s, self.moving = time_s - self._due_s, False
         if is_lone_keyframe and self._still is not None and self._motion is not None:
             self._motion.restart(self._still, time_s)
+            self._rest(time_s)
             due = self._is_keyframe_due(self._motion, since_s)
         else:
             if self._opening:  # what stood still is not detected on anew for that
                 self._opened_s, self._opening = time_s, False
             due = self._look(frame, time_s) or min(since_s, time_s - self._opened_s) >= VERIFY_S
         if due and self._motion is not None:
-            if since_s >= VERIFY_KEYFRAME_S and not self._moving:
+            if since_s >= VERIFY_KEYFRAME_S and not self.moving:
                 self._checks.append(time_s)
             self._due_s = time_s
+            self._unheard += 1
             self._motion.detected()
         return due
 
@@ -195,8 +205,12 @@ class CameraGate:
         if self._motion is None:
             self._motion = MotionWatch(self._finder)
         packets = self._packets
-        if self._busy and 0 <= time_s - self._moved_s < BUSY_S:
-            self._moving = True
+        moved_for_s, is_dull = time_s - self._moved_s, self._dull >= DULL
+        if is_dull and 0 <= moved_for_s < BUSY_SINCE_S and 0 <= time_s - self._due_s < DULL_S:
+            self.moving = True
+            return False
+        if self._busy and not is_dull and 0 <= moved_for_s < BUSY_S:
+            self.moving = True
             return True
         luma = small_luma(frame)
         look = self._motion.see(luma, time_s)
@@ -204,33 +218,46 @@ class CameraGate:
             packets.settle(moving=look is Look.MOVING)
         self.shut = False  # asked for anew by every look that finds stillness
         if look is Look.MOVING:
-            self._moving = True
+            self.moving = True
             self._busy = 0 <= time_s - self._moved_s < BUSY_SINCE_S
             self._moved_s, self._verify_s = time_s, FIRST_VERIFY_S
         if look is not Look.STILL or packets.calm:
             self._uncalm_s = float("inf")
-        if look is Look.STILL and self.gates_packets:
-            self._shut_if_calm(packets, luma, time_s)
+        if look is Look.STILL:
+            self._rest(time_s)
+            if self.gates_packets:
+                self._shut_if_calm(packets, luma, time_s)
         if look is not Look.MOVING and packets.has_signal and not packets.calm:  # something begins, or goes on
             return self._motion.may_have_changed()
         return look is Look.MOVING
 
     # -- what detections say ----------------------------------------------------------------------------------------
 
-    def hear_moved(self, time_s: float) -> None:
-        """The detection at this media time found things elsewhere than the one before it; from any thread."""
-        self._heard.append(time_s)
+    def hear(self, time_s: float, answer: Answer) -> None:
+        """What the detection at this media time says; from any thread."""
+        self._heard.append((time_s, answer))
+
+    def must_hear(self) -> bool:
+        """Whether what comes next depends on a detection not heard of yet; for who has the time to wait for it."""
+        self._weigh_heard()
+        return self._unheard > 0 and self._dull + self._unheard >= DULL
 
     def _weigh_heard(self) -> None:
         while self._heard:
-            heard_s = self._heard.popleft()
-            if heard_s not in self._checks:
-                continue
-            self._verify_s = VERIFY_S  # the next one soon
-            last = [time_s for time_s in self._checks if time_s <= heard_s][-CHECKS:]
-            self._turning_blind |= self._moved_at in last and self._moved_at != heard_s
-            self._moved_at = heard_s
+            heard_s, answer = self._heard.popleft()
+            self._unheard = max(self._unheard - 1, 0)
+            if heard_s > self._rested_s:
+                self._dull = 0 if answer.news else self._dull + 1
+            if answer.moved and heard_s in self._checks:
+                self._verify_s = VERIFY_S  # the next one soon
+                last = [time_s for time_s in self._checks if time_s <= heard_s][-CHECKS:]
+                self._turning_blind |= self._moved_at in last and self._moved_at != heard_s
+                self._moved_at = heard_s
         self._blind |= self._turning_blind
+
+    def _rest(self, time_s: float) -> None:
+        """Nothing moves: what moves next is looked at with fresh eyes."""
+        self._rested_s, self._dull = time_s, 0
 
     def _is_blind(self, time_s: float) -> bool:
         """Whether everything is to be detected on, since pictures do not tell what moves."""

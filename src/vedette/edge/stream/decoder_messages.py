@@ -1,12 +1,12 @@
 """What a decoder process and its parent say to each other, a packet of their socket each.
 
-To the decoder, in JSON: first `Order`, then `{"fps": rate}` when another rate of detections is due, and `{"moved": s}`
-when the detection at that media time says that a gate is blind; closing the socket means stop. From it: `SlotMessage`
-(a picture lies in the ring) and `Report` (counters, at least twice a second), both packed, since they come hundreds of
-times a second, `Beat` (it lives, whatever its camera does), and `EndMessage`, in JSON. A second socket takes credits to
-the decoder: a byte for each slot of the ring that is free again, its number, with `PICTURES` when somebody wants to see
-the next full picture. What comes from a decoder is checked here and nowhere believed: it may have been taken over by a
-stream.
+To the decoder, in JSON: first `Order`, then `{"fps": rate}` when another rate of detections is due, and, where there is
+a gate, `{"found": [s, moved, news]}`, what the detection at that media time says to it; closing the socket means stop.
+From it: `SlotMessage` (a picture lies in the ring) and `Report` (counters, at least twice a second), both packed, since
+they come hundreds of times a second, `Beat` (it lives, whatever its camera does), and `EndMessage`, in JSON. A second
+socket takes credits to the decoder: a byte for each slot of the ring that is free again, its number, with `PICTURES`
+when somebody wants to see the next full picture. What comes from a decoder is checked here and nowhere believed: it may
+have been taken over by a stream.
 """
 
 import json

@@ -44,6 +44,7 @@ from vedette.edge.stream.packet_wire import SocketOutlet
 from vedette.edge.stream.shared_frames import FrameRing
 from vedette.edge.stream.shared_picture import share_picture
 from vedette.edge.stream.statistics import CameraCounters, CameraState
+from vedette.edge.stream.witness import Answer
 
 MOST_PICTURES = 2  # full ones under way of a camera that waits for the detector
 STUCK_S = 0.3  # for the camera to end by itself when it is asked to
@@ -190,7 +191,8 @@ class RingOutbox:
             if "fps" in message:
                 self.worker.ask_fps(message["fps"])
             else:
-                self.worker.tell_moved(message["moved"])
+                media_time_s, *answer = message["found"]
+                self.worker.tell_found(media_time_s, Answer(*answer))
         self._stop.set()
         with contextlib.suppress(OSError):  # it is gone already
             self._credit.shutdown(socket.SHUT_RD)  # who waits for a slot waits no more

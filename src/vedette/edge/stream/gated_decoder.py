@@ -197,11 +197,11 @@ class GatedDecoder:
 
     def _may_wait(self, packet: VideoPacket) -> bool:
         """Whether this packet, the newest of an open group, need not be decoded before another."""
-        if self._is_wanted is None:
+        if self._is_wanted is None or self._reordered:
             return False
         ahead = len(self.undecoded) + len(self._group) - self._fed - 1
         wanted = self._is_wanted(ahead, self._time_s(packet))  # asked of each packet
-        settled = self._whole and self._owes_nothing and not self._reordered and not packet.is_corrupt
+        settled = self._whole and self._owes_nothing and not packet.is_corrupt
         return settled and not wanted
 
     def _keep(self, packet: VideoPacket) -> None:

@@ -44,6 +44,7 @@ from vedette.edge.stream.shared_frames import FrameRing, make_ring_fd
 from vedette.edge.stream.shared_picture import NoPicture, SharedPicture
 from vedette.edge.stream.spawner import DecoderProcess, Spawner
 from vedette.edge.stream.statistics import CameraCounters, CameraState
+from vedette.edge.stream.witness import Answer
 
 RING_SLOTS = 2  # one is written while the other is copied out; of a live camera none may grow old
 # Of a file that waits for the detector: it decodes in bursts of 8 slots, with every 5th 40 frames. Bursts save up to a
@@ -148,11 +149,11 @@ class IsolatedCamera:
             if self._link is not None:
                 _tell(self._link, {"fps": fps})
 
-    def tell_moved(self, media_time_s: float) -> None:
-        """The detection at this time found things elsewhere than the one before it; from any thread."""
+    def tell_found(self, media_time_s: float, answer: Answer) -> None:
+        """What the detection at this time says to the gate; from any thread."""
         with self._lock:
             if self._link is not None:
-                _tell(self._link, {"moved": media_time_s})
+                _tell(self._link, {"found": [media_time_s, *answer]})
 
     @property
     def decoder_pid(self) -> int | None:
@@ -382,7 +383,7 @@ def _hang_up(link: socket.socket) -> None:
         link.shutdown(socket.SHUT_WR)
 
 
-def _tell(link: socket.socket, message: dict[str, float]) -> None:
+def _tell(link: socket.socket, message: dict[str, object]) -> None:
     with contextlib.suppress(OSError):  # it is gone, which the next read says
         # A decoder that does not listen is as good as gone
         link.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)

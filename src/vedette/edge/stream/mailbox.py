@@ -90,6 +90,9 @@ class Mailbox:
         self._arrivals = arrivals
         self._slots: deque[Slot] = deque()
         self._finished = False
+        self.waits_for_answers = (
+            False  # the camera may give its next slot only once it knows what was found in the last
+        )
         self.overtaken = 0  # slots lost to newer ones so far
         arrivals.add(self)
 
@@ -189,8 +192,9 @@ class NewestWins(Mailbox):
 class LosslessQueue(Mailbox):
     """Holds up to `room` slots and makes the camera wait when they are full. Loses nothing."""
 
-    def __init__(self, arrivals: Arrivals, room: int) -> None:
+    def __init__(self, arrivals: Arrivals, room: int, *, waits_for_answers: bool = False) -> None:
         super().__init__(arrivals)
+        self.waits_for_answers = waits_for_answers
         self._room = room
         self._taken = threading.Condition(arrivals.lock)
 

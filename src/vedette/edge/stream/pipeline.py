@@ -32,7 +32,7 @@ from vedette.edge.stream.mailbox import Arrivals, LosslessQueue, Mailbox, Newest
 from vedette.edge.stream.packet_taps import PacketTaps
 from vedette.edge.stream.spawner import Spawner
 from vedette.edge.stream.statistics import CameraCounters, CameraState, CameraStatistics
-from vedette.edge.stream.witness import StillnessWitness
+from vedette.edge.stream.witness import Answer, StillnessWitness
 
 ASK_S = 1.0  # for a camera to end by itself, or to show that it has heard
 ANSWERED_S = 5.0  # for one that has
@@ -61,7 +61,7 @@ class Worker(Protocol):
 
     def ask_fps(self, fps: float) -> None: ...
 
-    def tell_moved(self, media_time_s: float) -> None: ...
+    def tell_found(self, media_time_s: float, answer: Answer) -> None: ...
 
 
 class StreamPipeline:
@@ -110,7 +110,9 @@ class StreamPipeline:
         self._arrivals = Arrivals()
         room = max(2, -(-2 * batch // len(cameras)))  # the next batch can be decoded while this one is detected on
         boxes: list[Mailbox] = [
-            LosslessQueue(self._arrivals, room) if camera.is_lossless else NewestWins(self._arrivals)
+            LosslessQueue(self._arrivals, room, waits_for_answers=camera.gating is not GateMode.OFF)
+            if camera.is_lossless
+            else NewestWins(self._arrivals)
             for camera in cameras
         ]
         self._batcher: Batcher = (InTurn if lossless else AsReady)(self._arrivals, boxes)
@@ -194,8 +196,7 @@ class StreamPipeline:
             counters.objects += len(detections)
             if stamp.camera in self._witnessed:
                 witness, worker = self._witnessed[stamp.camera]
-                if witness.has_moved(detections, after_stillness=stamp.still_s > 0):
-                    worker.tell_moved(stamp.media_time_s)
+                worker.tell_found(stamp.media_time_s, witness.compare(detections, after_stillness=stamp.still_s > 0))
         if isinstance(self._handler, BatchResultHandler):
             self._handler.on_results(results)
         else:

@@ -15,6 +15,7 @@ from vedette.edge.stream.packet_tap import PacketTap
 from vedette.edge.stream.position import NEW, Start
 from vedette.edge.stream.reconnect import Comeback
 from vedette.edge.stream.statistics import CameraCounters, CameraState
+from vedette.edge.stream.witness import Answer
 
 
 class ThreadedCamera:
@@ -66,10 +67,10 @@ class ThreadedCamera:
             self._asked_fps = fps
             self._worker.ask_fps(fps)
 
-    def tell_moved(self, media_time_s: float) -> None:
-        """The detection at this time found things elsewhere than the one before it; from any thread."""
+    def tell_found(self, media_time_s: float, answer: Answer) -> None:
+        """What the detection at this time says to the gate; from any thread."""
         with self._lock:
-            self._worker.tell_moved(media_time_s)
+            self._worker.tell_found(media_time_s, answer)
 
     def _watch(self) -> Ending:
         while True:
