@@ -9,6 +9,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sample_events import make_events
 
+from simulators.lag_meter import LagMeter
 from vedette.contracts.event import Event
 from vedette.contracts.pipeline import MqttTarget
 from vedette.edge.messaging.mqtt import MqttSink
@@ -62,14 +63,15 @@ def within(seconds, condition):
 
 
 def timed_publish(sink, events):
-    """Milliseconds that each call took."""
+    """Milliseconds that each call took, sorted, and what they may: 5, and what a busy machine holds anybody up for."""
     spent = []
-    for event in events:
-        began = time.perf_counter()
-        sink.publish(event)
-        spent.append((time.perf_counter() - began) * 1e3)
-        time.sleep(0.001)
-    return sorted(spent)
+    with LagMeter() as lag:
+        for event in events:
+            began = time.perf_counter()
+            sink.publish(event)
+            spent.append((time.perf_counter() - began) * 1e3)
+            time.sleep(0.001)
+    return sorted(spent), 5 + lag.slack_s * 1e3
 
 
 def test_events_arrive_in_order_as_cloud_events_with_qos_1(broker):
@@ -91,11 +93,11 @@ def test_a_broker_that_is_down_at_the_start_gets_everything_once_it_is_up(broker
     events = make_events(50)
     with caplog.at_level(logging.WARNING):
         sink = MqttSink(target_of(broker), close_timeout_s=60)
-        spent_ms = timed_publish(sink, events)
+        spent_ms, limit_ms = timed_publish(sink, events)
         assert within(60, lambda: sink.problem is not None)
     assert "refused" in str(sink.problem)
     assert len(caplog.records) == 1
-    assert spent_ms[len(spent_ms) // 2] < 5
+    assert spent_ms[-1] < limit_ms
     assert (sink.published, sink.waiting) == (0, 50)
     broker.start()
     assert within(60, lambda: sink.published == 50)
@@ -114,8 +116,8 @@ def test_a_broker_killed_midway_and_started_again_gets_the_rest(broker):
     assert within(60, lambda: sink.published == 100)
     listener.expect([event.id for event in events[:100]])
     broker.kill()
-    spent_ms = timed_publish(sink, events[100:])
-    assert spent_ms[len(spent_ms) // 2] < 5, spent_ms  # a busy machine may hold up some of them
+    spent_ms, limit_ms = timed_publish(sink, events[100:])
+    assert spent_ms[int(len(spent_ms) * 0.98)] < limit_ms, spent_ms[-5:]
     assert sink.waiting > 0
     broker.start()
     sink.close()
