@@ -91,9 +91,11 @@ def test_ctrl_c_and_sigterm_are_for_the_command_and_leave_nothing(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_ended_while_it_starts_it_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup tests inherit, and hand on, that it is ignored
     process = subprocess.Popen(
         [sys.executable, "-m", "vedette", "simulator", "--", "true"], env={**os.environ, "TMPDIR": str(tmp_path)}
     )
+    signal.signal(number, before)
     while not [*tmp_path.glob("*/moto.log")]:
         assert process.poll() is None
     process.send_signal(number)
