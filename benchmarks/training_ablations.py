@@ -75,6 +75,9 @@ VARIANTS: Mapping[str, Variant] = {
     "family-anchors": Variant("the family's anchors instead of fitted ones", {}, "family anchors"),
     "no-priors": Variant("heads start without priors in their biases", {}, "no priors"),
     "no-decay": Variant("no weight decay", {"weight_decay": 0.0}),
+    "lean": Variant(
+        "no decay, IoU, objectness taught 1: all three", {"loss.quality": 0.0, "weight_decay": 0.0}, "overlap"
+    ),
     "steady-rate": Variant("a steady rate instead of the cosine", {}, "steady rate"),
     "batch-16": Variant("batches of 16", {}, None, 16),
     "sizes": Variant("input sizes between 0.75 and 1.25 (multi-scale)", {"augment.sizes": 0.25}),
