@@ -2,9 +2,9 @@
 
 `InTurn` is for runs of lossless files only: it takes one slot of each open camera in turn and waits for the camera
 whose turn it is, so what a batch holds, and when a camera ends, never depends on timing; of a camera that waits for
-answers a batch holds one slot. `AsReady` is for every other
-run: it takes what is there in the order of `schedule.Turns` (one slot of each camera a round, the earliest deadline
-first), and waits only a few milliseconds for more once something is there; no camera waits for the slowest.
+answers a batch holds one slot. `AsReady` is for every other run: it takes what is there in the order of
+`schedule.Turns` (one slot of each camera a round, the earliest deadline first), and waits only a few milliseconds for
+more once something is there; no camera waits for the slowest.
 """
 
 import time

@@ -242,7 +242,6 @@ class CameraWorker:
             counters.decode_errors = self._errors_before + source.decode_errors
             if not self._is_due(frame, media_time_s, lone_keyframe):
                 counters.gated_slots += 1
-                self._still |= self._gate is None or not self._gate.moving
             elif lateness_s > LATE_SLOT_S and not self._catching_up:
                 counters.drops += 1
             else:
@@ -257,6 +256,7 @@ class CameraWorker:
             self._told.wait(STOP_EVERY_S)
             self._told.clear()
         due = gate.is_due(frame, media_time_s, lone_keyframe)
+        self._still |= not (due or gate.moving)
         report = gate.report()
         counters.gate_state, counters.gate_note, counters.gate_openings = report.state, report.note, report.openings
         return due

@@ -36,7 +36,7 @@ DULL = 2  # detections of movement in a row without news
 DULL_S = 0.3  # between those that follow: half of the slots, at six a second
 ADAPT_S = 4.0  # a picture this long still under large packets: they are its new normal
 CHECKS = 4  # detections in stillness, two of which found things elsewhere: blind
-REMEMBERED_CHECKS = 64  # an unpaced file runs ahead of what is said of it
+REMEMBERED_CHECKS = 64  # a camera may run ahead of what is said of it
 BLIND_S, MOST_BLIND_S = 60.0, 3600.0  # everything is detected on for so long; twice as long when it was blind still
 
 
@@ -79,7 +79,7 @@ class CameraGate:
         self.moving = False  # by the last look, or for all that is known without one
         self._checks: deque[float] = deque(maxlen=REMEMBERED_CHECKS)  # media times of detections made in stillness
         self._moved_at: float | None = None  # the last of them that found things elsewhere
-        self._heard: deque[tuple[float, Answer]] = deque()  # from another thread, which waits for this one
+        self._heard: deque[tuple[float, Answer]] = deque()  # from another thread; no more than were asked for
         self._unheard = 0  # detections not heard of yet; those of lost frames, too, where frames are lost
         self._dull = 0  # in a row, without news
         self._rested_s = float("-inf")  # nothing moved then, and what was found up to then is no answer to a movement
