@@ -86,9 +86,12 @@ def start_with_private_copies(rendering: Rendering) -> list[str]:
         "private=$(mktemp ./.app.XXXXXXXX.txt)",
         "private_broker=",
         "child=",
+        "signalled=",
+        "stop=",
         'trap \'rm -f "$private" ${private_broker:+"$private_broker"}\' EXIT',
-        "trap : INT  # it reaches deepstream-app too, which ends cleanly; a second signal would cut it off",
-        'trap \'[ -z "$child" ] || kill -TERM "$child"\' TERM',
+        "# An INT reaches deepstream-app too, which ends cleanly; a second signal would cut it off. A TERM is handed on.",
+        "trap signalled=1 INT",
+        "trap 'signalled=1; stop=1; [ -z \"$child\" ] || kill -TERM \"$child\" 2>/dev/null || :' TERM",
     ]
     if broker is not None and by_file:
         lines += [
@@ -105,8 +108,13 @@ def start_with_private_copies(rendering: Rendering) -> list[str]:
         "unset credentials word",
         '"$app" -c "$private" "$@" &',
         "child=$!",
-        "code=0",
-        'while :; do wait "$child" && code=0 || code=$?; kill -0 "$child" 2>/dev/null || break; done',
+        '[ -z "$stop" ] || kill -TERM "$child" 2>/dev/null || :  # a TERM that came before there was a child',
+        "# A signal ends wait early, with its own number as the status: only a wait without one says how the child ended.",
+        "while :; do",
+        "  signalled=",
+        '  wait "$child" && code=0 || code=$?',
+        '  [ -n "$signalled" ] || break',
+        "done",
         'exit "$code"',
     ]
     return lines
