@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.frame import ResizeMode
 from vedette.vision.resize import fit, network_pixels, network_tensor, plan_placement, resize_corners
 
 SOURCE_PX, INPUT_PX = (1920, 1080), 416

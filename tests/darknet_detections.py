@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from small_bundle import make_manifest
-from vedette.contracts.bundle import NmsKind, ResizeMode
+from vedette.contracts.bundle import NmsKind
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.pipeline import EngineChoice
 from vedette.edge.engines.detector import PackedDetector
 from vedette.edge.engines.opening import open_engine

@@ -21,11 +21,11 @@ from vedette.contracts.bundle import (
     InputSpec,
     Precision,
     Provenance,
-    ResizeMode,
     Thresholds,
     Variant,
     YoloHead,
 )
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.receipt import Receipt
 
 SIDE_PX = 64

@@ -18,7 +18,8 @@ from simulators.tensorrt_standin import MAGIC
 from small_bundle import CLASSES, make_bundle, make_manifest, make_model, make_picture
 from vedette.apps.cli import run_command
 from vedette.bundle_folder import write_bundle
-from vedette.contracts.bundle import EngineName, Precision, ResizeMode, Variant
+from vedette.contracts.bundle import EngineName, Precision, Variant
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.receipt import Receipt
 from vedette.edge.deepstream.key_file import read_key_file
 from vedette.edge.deepstream.key_values import read_string
@@ -375,6 +376,19 @@ def test_run_hands_a_signal_on_and_cleans_up(rendered: Path) -> None:
         deadline = time.monotonic() + 60
         assert process.stdout.readline() == "ended\n"
         assert process.wait(timeout=deadline - time.monotonic()) == 3
+    assert list(rendered.glob(".app.*")) == []
+
+
+def test_run_tells_how_the_app_ended_however_fast_it_does_so(rendered: Path) -> None:
+    app = "import os, signal\nsignal.signal(signal.SIGTERM, lambda *_: os._exit(3))\nprint('started', flush=True)\nsignal.pause()"
+    environment = install(rendered.parent, f'exec python3 -c "{app}"\n')
+    for _ in range(12):
+        with subprocess.Popen([rendered / "run.sh"], env=environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "started\n"
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 3
     assert list(rendered.glob(".app.*")) == []
 
 

@@ -11,7 +11,7 @@ from small_bundle import make_bundle, make_picture
 from vedette.apps.cli import run_command
 from vedette.apps.pipeline_flags import flags_to_pipeline
 from vedette.contracts.errors import UsageError
-from vedette.contracts.pipeline import GateMode
+from vedette.contracts.gate import GateMode
 
 SCALE, EVERY = 4, 5
 STILL, WALK = 150, [(column, 1) for column in (0, 1, 2, 3)]

@@ -21,7 +21,7 @@ from darknet_detections import (
     compare_detections,
     measure_ap,
 )
-from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.frame import ResizeMode
 
 FAST_PICTURES = 20
 # Points of AP. Darknet's rows with its own resize include its own JPEG loader; here OpenCV reads the pictures.

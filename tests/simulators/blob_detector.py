@@ -13,12 +13,11 @@ from vedette.contracts.bundle import (
     InputSpec,
     Precision,
     Provenance,
-    ResizeMode,
     Variant,
     YoloHead,
 )
 from vedette.contracts.detections import Detections
-from vedette.contracts.frame import Placement
+from vedette.contracts.frame import Placement, ResizeMode
 from vedette.contracts.receipt import Receipt
 from vedette.vision.resize import boxes_to_source_px, fit, plan_placement
 

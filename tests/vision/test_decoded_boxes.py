@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vedette.contracts.bundle import BoxForm, BoxLayout, BoxUnits, DecodedBoxes, NmsKind, ResizeMode, ScoreForm
+from vedette.contracts.bundle import BoxForm, BoxLayout, BoxUnits, DecodedBoxes, NmsKind, ScoreForm
+from vedette.contracts.frame import ResizeMode
 from vedette.vision.decoded_boxes import decode_boxes
 from vedette.vision.postprocess import DetectionRules, detections_from_heads
 from vedette.vision.resize import plan_placement

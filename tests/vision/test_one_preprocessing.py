@@ -17,7 +17,8 @@ from onnx import TensorProto, helper
 from random_weights import random_weights
 from small_bundle import make_manifest
 from small_network import CFG, CLASSES
-from vedette.contracts.bundle import BundleManifest, InputSpec, ResizeMode
+from vedette.contracts.bundle import BundleManifest, InputSpec
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.pipeline import EngineChoice
 from vedette.contracts.ports import SilentProgress
 from vedette.edge.engines.detector import HeadEngine, PackedDetector

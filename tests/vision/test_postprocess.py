@@ -4,16 +4,9 @@ import numpy as np
 import pytest
 
 from small_bundle import make_manifest
-from vedette.contracts.bundle import (
-    DarknetHeads,
-    DarknetRegionHead,
-    DecodedBoxes,
-    NmsKind,
-    RegionHead,
-    ResizeMode,
-    YoloHead,
-)
+from vedette.contracts.bundle import DarknetHeads, DarknetRegionHead, DecodedBoxes, NmsKind, RegionHead, YoloHead
 from vedette.contracts.detections import Detections
+from vedette.contracts.frame import ResizeMode
 from vedette.vision import postprocess
 from vedette.vision.postprocess import DetectionRules, detections_from_heads, detections_from_pictures
 from vedette.vision.resize import plan_placement

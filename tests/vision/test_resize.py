@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vedette.contracts.bundle import InputSpec, ResizeMode
-from vedette.contracts.frame import Placement, Sampling
+from vedette.contracts.bundle import InputSpec
+from vedette.contracts.frame import Placement, ResizeMode, Sampling
 from vedette.vision.resize import (
     PAD_U8,
     boxes_to_input_px,

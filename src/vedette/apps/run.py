@@ -142,8 +142,12 @@ def run(  # noqa: PLR0913 - the flags of a command
 
 @contextmanager
 def _lean_start() -> Iterator[None]:
-    """Load what a run needs without threads for linear algebra, which spin, and without looking for garbage."""
+    """Load what a run needs without threads for linear algebra, which spin, and without looking for garbage or plugins.
+
+    Pydantic would read the entry points of everything that is installed.
+    """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's; read when it is loaded; a tracker's matrices are tiny
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.disable()
     try:
         yield
@@ -323,8 +327,6 @@ def open_sinks(settings: Pipeline) -> list[EventSink]:
     from vedette.apps.pipeline_file import read_secret
     from vedette.contracts.pipeline import FileTarget, MqttTarget
     from vedette.edge.messaging.file import FileSink
-    from vedette.edge.messaging.kafka import KafkaSink
-    from vedette.edge.messaging.mqtt import MqttSink
 
     never_late = any(one.is_live or one.realtime for one in settings.cameras)
     sinks: list[EventSink] = []
@@ -335,7 +337,14 @@ def open_sinks(settings: Pipeline) -> list[EventSink]:
                 sink = FileSink(Path(target.path), 0.0 if never_late else PIPE_PATIENCE_S)
             else:
                 password = read_secret(target.password_file, target.password_env)
-                sink = MqttSink(target, password) if isinstance(target, MqttTarget) else KafkaSink(target, password)
+                if isinstance(target, MqttTarget):
+                    from vedette.edge.messaging.mqtt import MqttSink  # with paho, HTTP and TLS
+
+                    sink = MqttSink(target, password)
+                else:
+                    from vedette.edge.messaging.kafka import KafkaSink
+
+                    sink = KafkaSink(target, password)
             undo.callback(sink.close)
             sinks.append(sink)
         undo.pop_all()

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.receipt import Fraction, Positive, Receipt, Value
 
 MANIFEST_NAME = "bundle.json"
@@ -19,17 +20,6 @@ FILE_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
 
 FileName = Annotated[str, StringConstraints(pattern=FILE_NAME_PATTERN, max_length=100)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-class ResizeMode(str, Enum):
-    """How a picture of any size becomes the network's input: plain stretch, or letterbox with grey 0.5.
-
-    `DARKNET` is a stretch too, sampled as Darknet's own `resize_image` samples: corner pixels onto corner pixels.
-    """
-
-    STRETCH = "stretch"
-    LETTERBOX = "letterbox"
-    DARKNET = "darknet"
 
 
 class NmsKind(str, Enum):

@@ -3,7 +3,7 @@ uses a `Placement` stands in `vision.resize`."""
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +31,44 @@ class FrameStamp:
     still_s: float = 0.0
 
 
+class ResizeMode(str, Enum):
+    """How a picture of any size becomes the network's input: plain stretch, or letterbox with grey 0.5.
+
+    `DARKNET` is a stretch too, sampled as Darknet's own `resize_image` samples: corner pixels onto corner pixels.
+    """
+
+    STRETCH = "stretch"
+    LETTERBOX = "letterbox"
+    DARKNET = "darknet"
+
+
 class Sampling(str, Enum):
     """Where the bilinear resize reads: at pixel centres (OpenCV), or corner pixel onto corner pixel (Darknet)."""
 
     CENTRES = "centres"
     CORNERS = "corners"
+
+
+class InputShape(Protocol):
+    """What pictures are fitted into: a bundle's `InputSpec`, or what of it a decoder is told."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def resize(self) -> ResizeMode: ...
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInput:
+    """An `InputShape` and no more; sizes in pixels."""
+
+    width: int
+    height: int
+    resize: ResizeMode
 
 
 @dataclass(frozen=True, slots=True)

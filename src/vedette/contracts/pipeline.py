@@ -20,6 +20,7 @@ from pydantic import (
 
 from vedette.contracts.bundle import Precision
 from vedette.contracts.camera_url import CAMERA_SCHEMES, check_camera_url, check_host, hide_query_secrets, is_live_url
+from vedette.contracts.gate import GateMode
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 Coordinate = Annotated[
@@ -66,18 +67,6 @@ class Isolation(str, Enum):
 
     PROCESSES = "processes"
     THREADS = "threads"
-
-
-class GateMode(str, Enum):
-    """What is spared while nothing happens. `motion`: detection; `bitstream`: decoding too.
-
-    `auto` is `bitstream` for live cameras and paced files, `off` for files that are read as fast as possible.
-    """
-
-    AUTO = "auto"
-    OFF = "off"
-    MOTION = "motion"
-    BITSTREAM = "bitstream"
 
 
 class Line(_Value):

@@ -1,23 +1,28 @@
-"""The few seams between parts: what is wired together in `apps` is passed as one of these."""
+"""The few seams between parts: what is wired together in `apps` is passed as one of these.
+
+Decoders load this too, so what only annotations name is not imported: validation would double their start.
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import BundleManifest
 from vedette.contracts.detections import Detections, Tracks
-from vedette.contracts.event import AnyEvent
 from vedette.contracts.frame import FittedFrame, FrameStamp, Pixels, Placement
 from vedette.contracts.status import RecordingStatus
+
+if TYPE_CHECKING:
+    from vedette.contracts.bundle import BundleManifest
+    from vedette.contracts.event import AnyEvent
 
 
 class Detector(Protocol):
     """A packed model opened on an engine. Not thread-safe: one caller at a time."""
 
     @property
-    def manifest(self) -> BundleManifest: ...
+    def manifest(self) -> "BundleManifest": ...
 
     @property
     def engine_name(self) -> str:
@@ -78,7 +83,7 @@ class EventSink(Protocol):
     @property
     def lost(self) -> int: ...
 
-    def publish(self, event: AnyEvent) -> None: ...
+    def publish(self, event: "AnyEvent") -> None: ...
 
     def close(self) -> None: ...
 

@@ -13,13 +13,15 @@ process of a run, whose cameras fit their pictures elsewhere, starts a tenth of 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import InputSpec, ResizeMode
-from vedette.contracts.frame import Pixels, Placement, Sampling
+from vedette.contracts.frame import Pixels, Placement, ResizeMode, Sampling
+
+if TYPE_CHECKING:
+    from vedette.contracts.bundle import InputSpec
 
 PAD_U8 = 128
 WHITE = 255  # what 1.0 is in pixels
@@ -88,7 +90,7 @@ def fit_u8(image_hwc_bgr_u8: NDArray[np.uint8], placement: Placement) -> NDArray
     return np.asarray(fitted if fitted.dtype == np.uint8 else np.rint(fitted), np.uint8)
 
 
-def prepare(image_hwc_bgr_u8: NDArray[np.uint8], spec: InputSpec) -> tuple[Pixels, Placement]:
+def prepare(image_hwc_bgr_u8: NDArray[np.uint8], spec: "InputSpec") -> tuple[Pixels, Placement]:
     """A picture of any size as a batch of one, (1, height, width, 3), exactly as the network gets it; and its place.
 
     Raises:

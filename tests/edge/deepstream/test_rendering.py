@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from small_bundle import make_manifest
-from vedette.contracts.bundle import BundleManifest, NmsKind, ResizeMode
+from vedette.contracts.bundle import BundleManifest, NmsKind
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.pipeline import Pipeline
 from vedette.edge.analytics.line import CountingLine
 from vedette.edge.deepstream.dialects import dialect

@@ -8,7 +8,7 @@ import pytest
 
 from small_bundle import make_bundle, make_picture
 from vedette.bundle_folder import OpenBundle
-from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.pipeline import EngineChoice
 from vedette.contracts.ports import AsyncDetector, Detector
 from vedette.edge.engines.errors import EngineError

@@ -10,7 +10,8 @@ import pytest
 
 from small_bundle import make_bundle, make_manifest, make_model, make_picture
 from vedette.bundle_folder import BundleError
-from vedette.contracts.bundle import Precision, ResizeMode
+from vedette.contracts.bundle import Precision
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.pipeline import EngineChoice
 from vedette.edge.engines.errors import EngineError
 from vedette.edge.engines.opening import installed_engines, open_detector, open_engine, resolve_engine

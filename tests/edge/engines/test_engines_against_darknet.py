@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from darknet_detections import AVERAGE_PRECISION, open_packed, rules_of
-from vedette.contracts.bundle import NmsKind, ResizeMode
+from vedette.contracts.bundle import NmsKind
+from vedette.contracts.frame import ResizeMode
 from vedette.learn.data.reading import read_data_set
 from vedette.learn.training.evaluate import SCORE_FLOOR, evaluate_pictures
 

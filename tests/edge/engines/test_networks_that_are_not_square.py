@@ -9,7 +9,7 @@ from random_weights import random_weights
 from small_bundle import make_bundle, make_picture
 from small_network import CFG, CLASSES
 from vedette.bundle_folder import write_bundle
-from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.pipeline import EngineChoice
 from vedette.edge.engines.opening import open_detector
 from vedette.learn.darknet.cfg import parse_cfg

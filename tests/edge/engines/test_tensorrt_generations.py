@@ -13,8 +13,8 @@ import pytest
 from simulators.tensorrt_boxes import VERSIONS, become_box
 from simulators.tensorrt_standin import EXECUTED, surface
 from small_bundle import make_manifest, make_model, make_picture
-from vedette.contracts.bundle import Precision, ResizeMode
-from vedette.contracts.frame import Pixels
+from vedette.contracts.bundle import Precision
+from vedette.contracts.frame import Pixels, ResizeMode
 from vedette.edge.engines.errors import EngineError
 from vedette.edge.engines.onnxruntime import OnnxRuntimeEngine
 from vedette.edge.engines.tensorrt.cuda import CudaGpu

@@ -16,10 +16,10 @@ import pytest
 from simulators.blob_detector import BlobDetector
 from simulators.result_log import ResultLog, run_cameras
 from simulators.rtsp_camera import RtspCamera, encode_units
-from vedette.contracts.bundle import ResizeMode
 from vedette.contracts.detections import Detections
-from vedette.contracts.frame import FittedFrame, FrameStamp, Placement
-from vedette.contracts.pipeline import GateMode, Isolation
+from vedette.contracts.frame import FittedFrame, FrameStamp, Placement, ResizeMode
+from vedette.contracts.gate import GateMode
+from vedette.contracts.pipeline import Isolation
 from vedette.contracts.status import GateState
 from vedette.edge.stream.camera_gate import MOST_VERIFY_S, VERIFY_S, CameraGate
 from vedette.edge.stream.camera_spec import CameraSpec

@@ -15,7 +15,8 @@ from simulators.blob_detector import BlobDetector
 from simulators.clips import write_clip
 from simulators.result_log import ResultLog, shared_spawner
 from simulators.rtsp_camera import RtspCamera
-from vedette.contracts.pipeline import GateMode, Isolation
+from vedette.contracts.gate import GateMode
+from vedette.contracts.pipeline import Isolation
 from vedette.contracts.video import VideoFormat, VideoPacket
 from vedette.edge.stream import packet_tap
 from vedette.edge.stream.camera_spec import CameraSpec

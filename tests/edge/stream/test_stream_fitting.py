@@ -9,8 +9,7 @@ from av.video.reformatter import Interpolation
 
 from simulators.blob_detector import blob_manifest
 from simulators.clips import turn_clip, write_clip
-from vedette.contracts.bundle import ResizeMode
-from vedette.contracts.frame import Sampling
+from vedette.contracts.frame import ResizeMode, Sampling
 from vedette.edge.stream.fitting import ACCURATE, FrameFitter, FullFrame
 from vedette.vision.resize import fit, plan_placement
 

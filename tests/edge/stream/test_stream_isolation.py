@@ -27,8 +27,8 @@ from simulators.fragile_decoder import PROGRAM
 from simulators.lag_meter import LagMeter
 from simulators.result_log import ResultLog, run_cameras, shared_spawner
 from simulators.rtsp_camera import RtspCamera
-from vedette.contracts.bundle import InputSpec, ResizeMode
-from vedette.contracts.frame import FittedFrame, FrameStamp
+from vedette.contracts.bundle import InputSpec
+from vedette.contracts.frame import FittedFrame, FrameStamp, ResizeMode
 from vedette.contracts.pipeline import Isolation
 from vedette.contracts.status import GateState
 from vedette.edge.analytics.track import ByteTracker, TrackerSettings

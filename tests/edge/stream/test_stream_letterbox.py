@@ -8,7 +8,7 @@ import pytest
 
 from simulators.result_log import run_cameras
 from small_bundle import make_manifest, make_model
-from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.pipeline import EngineChoice
 from vedette.edge.engines.detector import HeadEngine, PackedDetector
 from vedette.edge.engines.opening import open_engine

@@ -8,7 +8,8 @@ import pytest
 from simulators.blob_detector import BlobDetector
 from simulators.clips import write_clip
 from simulators.result_log import run_cameras
-from vedette.contracts.pipeline import GateMode, Isolation
+from vedette.contracts.gate import GateMode
+from vedette.contracts.pipeline import Isolation
 from vedette.edge.stream.cadence import make_cadence
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.source import AvSource

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from small_bundle import make_model
-from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.frame import ResizeMode
 from vedette.learn.export.errors import OnnxError
 from vedette.learn.export.onnx_detector import input_spec, read_detector
 

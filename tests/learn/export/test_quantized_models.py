@@ -8,7 +8,8 @@ from onnx import numpy_helper
 
 from random_weights import random_weights
 from small_network import make_plan
-from vedette.contracts.bundle import InputSpec, Precision, ResizeMode
+from vedette.contracts.bundle import InputSpec, Precision
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.pipeline import EngineChoice
 from vedette.edge.engines.opening import open_engine
 from vedette.learn.export.calibration import CalibrationPictures, fit_pictures

@@ -20,6 +20,7 @@ from vedette.learn.darknet.zoo import make_cfg
 from vedette.learn.training import batch_size
 from vedette.learn.training.arithmetic import Arithmetic, full_precision
 from vedette.learn.training.batch_size import fits_when_tried, most_that_fit, needed_bytes, settle_batch
+from vedette.learn.training.intake import take_in
 from vedette.learn.training.loading import Batch
 from vedette.learn.training.memory import available_bytes, memory_explained
 from vedette.learn.training.peers import ALONE
@@ -38,7 +39,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     folder = tmp_path_factory.mktemp("data")
     draw_data(folder / "data", 15)
     settings = new_settings({"data": str(folder / "data"), "model": str(write_cfg(folder)), "device": "cpu"})
-    return prepare(settings, RunFolder(folder / "run"), SilentProgress(), resume=False)
+    run = RunFolder(folder / "run")
+    return prepare(take_in(settings, run, resume=False), run, SilentProgress())
 
 
 def with_memory(monkeypatch: pytest.MonkeyPatch, free: int | None) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from drawn_shapes import HEIGHT, WIDTH, draw_data
-from vedette.contracts.bundle import ResizeMode
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.ports import SilentProgress
 from vedette.learn.data.errors import PictureError
 from vedette.learn.data.reading import read_data_set

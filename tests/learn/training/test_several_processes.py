@@ -25,6 +25,7 @@ from vedette.learn.darknet.weights import ConvolutionalWeights, read_weights, wr
 from vedette.learn.training.arithmetic import DeviceChoice, PrecisionChoice
 from vedette.learn.training.checkpoint import load_checkpoint
 from vedette.learn.training.errors import SettingsError
+from vedette.learn.training.intake import take_in
 from vedette.learn.training.joining import is_one_of_many, join_peers
 from vedette.learn.training.learner import prepare_heads
 from vedette.learn.training.loading import BatchMaker
@@ -87,7 +88,8 @@ def rows_of(run: Path) -> list[dict[str, str]]:
 
 def test_parts_of_a_batch_are_those_of_the_whole(tmp_path: Path) -> None:
     settings = TrainSettings(data=draw_data(tmp_path / "data", 10), model=str(write_cfg(tmp_path)), batch=7)
-    prepared = prepare(settings, RunFolder(tmp_path / "run"), SilentProgress(), False)
+    run = RunFolder(tmp_path / "run")
+    prepared = prepare(take_in(settings, run, resume=False), run, SilentProgress())
     augment = settings.recipe.augment
     whole = BatchMaker(prepared.train, 7, 3, augment).make(2, 0, True)
     parts = [BatchMaker(prepared.train, 7, 3, augment, share=(part, 3)).make(2, 0, True) for part in range(3)]

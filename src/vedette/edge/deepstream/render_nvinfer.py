@@ -13,9 +13,9 @@ from vedette.contracts.bundle import (
     EngineName,
     NmsKind,
     Precision,
-    ResizeMode,
     Variant,
 )
+from vedette.contracts.frame import ResizeMode
 from vedette.edge.deepstream import render_settings as names
 from vedette.edge.deepstream.dialects import PARSER_FUNCTION, PARSER_LIBRARY
 from vedette.edge.deepstream.errors import DeepStreamError

@@ -18,8 +18,8 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
 
-from vedette.contracts.bundle import BundleManifest, Precision, ResizeMode
-from vedette.contracts.frame import Pixels
+from vedette.contracts.bundle import BundleManifest, Precision
+from vedette.contracts.frame import Pixels, ResizeMode
 from vedette.edge.engines.errors import EngineError
 from vedette.vision.resize import network_tensor
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from av import VideoFrame
 
-from vedette.contracts.bundle import InputSpec
-from vedette.contracts.frame import FittedFrame, FrameStamp
-from vedette.contracts.pipeline import GateMode
+from vedette.contracts.frame import FittedFrame, FrameStamp, InputShape
+from vedette.contracts.gate import GateMode
 from vedette.edge.stream.cadence import make_cadence
 from vedette.edge.stream.camera_gate import CameraGate
 from vedette.edge.stream.camera_spec import CameraSpec
@@ -37,7 +36,7 @@ STOP_EVERY_S = 0.2  # who waits for an answer looks whether it shall stop
 class CameraSettings:
     """What all cameras of a run share."""
 
-    network_input: InputSpec
+    network_input: InputShape
     every: int
     open_timeout_s: float
     read_timeout_s: float

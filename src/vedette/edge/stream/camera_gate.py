@@ -17,11 +17,12 @@ from enum import Enum
 
 from av import VideoFrame
 
-from vedette.contracts.pipeline import GateMode
+from vedette.contracts.gate import GateMode
 from vedette.contracts.status import GateState
+from vedette.edge.stream.cells import Luma
 from vedette.edge.stream.gate import PacketGate
 from vedette.edge.stream.luma import cell_size_px, small_luma
-from vedette.edge.stream.motion import Change, ChangeFinder, Look, Luma, MotionWatch
+from vedette.edge.stream.motion import Change, ChangeFinder, Look, MotionWatch
 from vedette.edge.stream.witness import Answer
 
 VERIFY_S = 2.0  # while open and still, and when something was found elsewhere

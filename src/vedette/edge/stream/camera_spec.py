@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from vedette.contracts.camera_url import hide_query_secrets
-from vedette.contracts.pipeline import GateMode
+from vedette.contracts.gate import GateMode
 
 OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 3.5  # a camera that gives nothing is noticed within 5 s, also on a busy machine

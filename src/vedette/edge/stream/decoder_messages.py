@@ -14,9 +14,8 @@ import math
 import struct
 from dataclasses import asdict, dataclass
 
-from vedette.contracts.bundle import InputSpec
-from vedette.contracts.frame import FrameStamp
-from vedette.contracts.pipeline import GateMode
+from vedette.contracts.frame import FrameStamp, InputShape, NetworkInput, ResizeMode
+from vedette.contracts.gate import GateMode
 from vedette.contracts.status import GateState
 from vedette.edge.stream.camera_spec import CameraSpec
 from vedette.edge.stream.errors import Retry
@@ -46,7 +45,7 @@ class Order:
     """What to decode, from where on. Holds the camera's password; it travels in memory only."""
 
     spec: CameraSpec
-    network_input: InputSpec
+    network_input: InputShape
     every: int
     fps: float | None
     open_timeout_s: float
@@ -59,7 +58,8 @@ class Order:
     def encode(self) -> bytes:
         """One packet."""
         document = {name: getattr(self, name) for name in ORDER_NUMBERS}
-        document |= {"spec": asdict(self.spec), "input": self.network_input.model_dump(mode="json")}
+        wanted = self.network_input
+        document |= {"spec": asdict(self.spec), "input": [wanted.width, wanted.height, wanted.resize.value]}
         start = {"position": self.start.position.to_json(), "heard_s": self.start.heard_s, "away": self.start.away}
         return json.dumps(document | {"tally": self.tally, "start": start}).encode()
 
@@ -67,9 +67,10 @@ class Order:
     def decode(cls, packet: bytes) -> "Order":
         """The order that a parent sent."""
         document = json.loads(packet)
+        width, height, resize = document["input"]
         return cls(
             spec=CameraSpec(**document["spec"] | {"gate": GateMode(document["spec"]["gate"])}),
-            network_input=InputSpec.model_validate(document["input"]),
+            network_input=NetworkInput(width, height, ResizeMode(resize)),
             tally=check_tally(document["tally"]),
             start=Start(**document["start"] | {"position": Position.from_json(document["start"]["position"])}),
             **{name: document[name] for name in ORDER_NUMBERS},

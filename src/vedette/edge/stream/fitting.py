@@ -22,8 +22,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import InputSpec
-from vedette.contracts.frame import Pixels, Placement, Sampling
+from vedette.contracts.frame import InputShape, Pixels, Placement, Sampling
 from vedette.edge.stream.placing import Placing
 from vedette.vision.resize import fit_inner, resize_inner
 
@@ -61,7 +60,7 @@ def _colour_matrix(colorspace: int, full_range: bool) -> NDArray[np.float32]:
 class FrameFitter:
     """Fits the frames of one camera; the placement follows when its resolution changes. For one thread."""
 
-    def __init__(self, network_input: InputSpec) -> None:
+    def __init__(self, network_input: InputShape) -> None:
         self._placing = Placing(network_input)
 
     def fit(self, frame: VideoFrame, place: NDArray[np.uint8] | None = None) -> tuple[Pixels, Placement]:

@@ -161,6 +161,7 @@ class PacketGate:
         self._newest_s = -math.inf
         self._sum = 0.0
         self._limit = FIRST_LIMIT
+        self.has_signal = False  # whether sizes tell stillness from movement on this camera
 
     @property
     def ready(self) -> bool:
@@ -184,9 +185,7 @@ class PacketGate:
         """Alarms are nearly always false."""
         return len(self._alarms) - sum(self._alarms) >= MOST_FALSE
 
-    @property
-    def has_signal(self) -> bool:
-        """Whether sizes tell stillness from movement on this camera."""
+    def _find_signal(self) -> bool:
         if self.useless:
             return False
         for kind in (PacketKind.AHEAD, PacketKind.BETWEEN):
@@ -248,6 +247,7 @@ class PacketGate:
             self._peaks.append(max(seen.total for seen in self._unsettled))
         self._unsettled.clear()
         self._unsettled.extend(reversed(unjudged))
+        self.has_signal = self._find_signal()
         self._limit = self._find_limit()
 
     def drop_unsettled(self) -> None:
@@ -260,5 +260,5 @@ class PacketGate:
             normal.forget()
         self._levels.forget()
         self._peaks.clear()
-        self._sum, self._limit = 0.0, FIRST_LIMIT
+        self._sum, self._limit, self.has_signal = 0.0, FIRST_LIMIT, False
         self.drop_unsettled()

@@ -19,8 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vedette.contracts.bundle import InputSpec
-from vedette.contracts.frame import FittedFrame
+from vedette.contracts.frame import FittedFrame, InputShape
 from vedette.contracts.ports import FullPicture
 from vedette.edge.stream.camera_spec import FIRST_PICTURE_S, CameraSpec, SourceKind
 from vedette.edge.stream.decoder_messages import (
@@ -63,7 +62,7 @@ _LOG = logging.getLogger(__name__)
 class IsolationSettings:
     """What all isolated cameras of a run share."""
 
-    network_input: InputSpec
+    network_input: InputShape
     every: int
     open_timeout_s: float
     read_timeout_s: float

@@ -21,7 +21,8 @@ from collections.abc import Callable, Sequence
 from typing import Literal, Protocol
 
 from vedette.contracts.detections import Detections
-from vedette.contracts.pipeline import GateMode, Isolation
+from vedette.contracts.gate import GateMode
+from vedette.contracts.pipeline import Isolation
 from vedette.contracts.ports import BatchResultHandler, Detector, ResultHandler
 from vedette.edge.stream.batcher import AsReady, Batch, Batcher, InTurn
 from vedette.edge.stream.budget import START_FPS, DetectionBudget

@@ -1,14 +1,13 @@
 """Remembers where a camera's pictures lie in the network's input; asked for every frame, it changes hardly ever."""
 
-from vedette.contracts.bundle import InputSpec
-from vedette.contracts.frame import Placement
+from vedette.contracts.frame import InputShape, Placement
 from vedette.vision.resize import plan_placement
 
 
 class Placing:
     """`vision.resize.plan_placement` for one camera."""
 
-    def __init__(self, network_input: InputSpec) -> None:
+    def __init__(self, network_input: InputShape) -> None:
         self._input = network_input
         self._placement: Placement | None = None
 

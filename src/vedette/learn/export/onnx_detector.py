@@ -14,7 +14,8 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from vedette.contracts.bundle import InputSpec, ResizeMode
+from vedette.contracts.bundle import InputSpec
+from vedette.contracts.frame import ResizeMode
 from vedette.learn.export.errors import OnnxError
 from vedette.learn.export.onnx_files import parse_model, read_onnx_bytes
 

@@ -14,16 +14,8 @@ from datetime import datetime, timezone
 import numpy as np
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import (
-    BundleManifest,
-    InputSpec,
-    NmsKind,
-    Precision,
-    Provenance,
-    ResizeMode,
-    Thresholds,
-    Variant,
-)
+from vedette.contracts.bundle import BundleManifest, InputSpec, NmsKind, Precision, Provenance, Thresholds, Variant
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.ports import Progress
 from vedette.contracts.receipt import Accuracy, Agreement, Evidence, Receipt
 from vedette.learn.darknet.plan import NetworkPlan, decode_spec

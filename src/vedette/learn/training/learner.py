@@ -156,7 +156,10 @@ class Learner:
             for module, prefix in ((self.network, "network."), (self.average, "average.")):
                 module.load_state_dict(_below(tensors, prefix))
         except RuntimeError as error:
-            raise ResumeError(f"the checkpoint belongs to another network than model.cfg: {error}") from error
+            raise ResumeError(
+                "the checkpoint is of another network than the run's model.cfg, which has been changed since; bring it "
+                "back, or train anew in another folder"
+            ) from error
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _below(tensors, "optimiser.").items():
             index, _, key = name.partition(".")

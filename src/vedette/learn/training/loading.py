@@ -17,8 +17,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import ResizeMode
-from vedette.contracts.frame import Placement
+from vedette.contracts.frame import Placement, ResizeMode
 from vedette.contracts.ports import Progress
 from vedette.learn.data.errors import PictureError
 from vedette.learn.data.pictures import read_picture

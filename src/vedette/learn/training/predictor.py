@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import InputSpec, ResizeMode
+from vedette.contracts.bundle import InputSpec
 from vedette.contracts.detections import Detections
+from vedette.contracts.frame import ResizeMode
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.plan import NetworkPlan
 from vedette.learn.darknet.weights import DarknetWeights
