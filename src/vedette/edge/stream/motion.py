@@ -13,36 +13,34 @@ Pure: time is passed in.
 
 import math
 from enum import Enum
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Luma = NDArray[np.uint8]  # (rows, columns) uint8, brightness of cells
+from vedette.edge.stream.cells import (
+    EVERYWHERE_FACTOR,
+    LEAST_LEVELS,
+    PIECE_FACTOR,
+    SOLID_CELLS,
+    WHOLE_LEVELS,
+    CellGrid,
+    Luma,
+    find_changed,
+    find_difference,
+    has_solid_block,
+    is_thick,
+)
+from vedette.edge.stream.shake import ShakeFinder
 
 STILL_S = 0.45  # without movement: three slots at six a second
-LEAST_LEVELS = 8.0  # of 255; codecs move a cell's mean by 1 to 3 when nothing happens, soft shadows by 5 to 10
 LEAST_AREA_PX = 192  # that changed in one piece, in pixels of the source: 24x8
 LEAST_CELLS = 3
 NOISE_MEMORY_S = 60.0
 MOST_NOISE_LEVELS = 5.0
 NOISE_FACTOR = 2.0
-EVERYWHERE_FACTOR = 1.5
-LEAST_COMMON = 2.0  # levels; below it there is nothing to take off
-TILES = (4, 6)  # rows, columns
-TILE_SHARE = 0.98  # of a tile's cells: rain strikes a few per cent of them
-EVERYWHERE = 0.25  # what three quarters of the tiles have is no object
-PIECE_FACTOR = 5  # where there is noise everywhere: times the least, and times the usual largest piece of a tile
-THICK = np.ones((3, 3), np.uint8)
-# Of the cells that changed, those with all around them: belts have 18 to 40 %, rain of 120 streaks a frame none at all
-LEAST_INNER, INNER_SHARE = 4, 0.02
-LEAST_SHAKE, MOST_SHAKE = 0.04, 1.0  # cells that a trembling camera shifts its picture by; a firm one's: below 0.02
-SOLID_CELLS = 4  # side of a block
+MOST_UNLEARNED = 16  # pictures
 SHAKEN_PIECES = 10  # times the least: what changed in a larger piece is no edge of something
-LEAST_TEXTURE = 0.01  # squared variance of brightness between cells, without which no shift can be told
-AROUND = np.ones((5, 5), np.uint8)
-WHOLE_LEVELS = 12.0  # half of the cells of three quarters of the tiles changed by more: another picture
 
 
 class Look(Enum):
@@ -62,69 +60,100 @@ class Change(Enum):
 
 
 class ChangeFinder:
-    """Compares pictures of one camera, whose cells are `cell_px` pixels wide, and learns its noise."""
+    """Compares pictures of one camera, whose cells are `cell_px` pixels wide, and learns its noise. For one thread."""
 
     def __init__(self, cell_px: int) -> None:
         self._least_cells = max(LEAST_CELLS, math.ceil(LEAST_AREA_PX / cell_px**2))
-        self._noise: NDArray[np.float32] | None = None  # (rows, columns) float32, levels
+        self._grid: CellGrid | None = None
+        self._shakes = ShakeFinder()
+        self._noise: NDArray[np.float32] = np.zeros((0, 0), np.float32)  # (rows, columns) float32, levels
+        self._levels = self._noise
         self._limits: Luma = np.zeros((0, 0), np.uint8)  # what a cell may differ by: from its noise
+        self._unlearned: list[tuple[Luma, float]] = []  # differences and rates: several take little longer than one
 
     def compare(self, now: Luma, then: Luma, learn_s: float = 0.0) -> Change:
         """What changed; `learn_s` is how long this comparison stands for in the memory of noise."""
         if now.shape != then.shape:
             return Change.WHOLE
-        if self._noise is None or self._noise.shape != now.shape:
-            self._noise = np.zeros(now.shape, np.float32)
-            self._limits = np.full(now.shape, LEAST_LEVELS, np.uint8)
-        difference, common = _difference(now, then)
-        everywhere, half = _everywhere(difference)
-        if common > WHOLE_LEVELS or half > WHOLE_LEVELS:
+        grid = self._grid
+        if grid is None or grid.shape != now.shape:
+            grid = self._begin(now)
+        difference, is_another = find_difference(now, then)
+        if is_another:
             return Change.WHOLE
-        largest = self._largest_piece(difference, self._limits, (everywhere, half), self._least_cells)
-        found = Change.LOCAL if largest else Change.NONE
+        found = Change.NONE
+        if np.count_nonzero(difference > int(LEAST_LEVELS)) >= min(
+            self._least_cells, grid.few_cells
+        ):  # no limit is lower
+            found = self._judge(grid, now, then, difference)
+        if learn_s > 0 and found is not Change.WHOLE:
+            self._unlearned.append((difference, 1 - math.exp(-learn_s / NOISE_MEMORY_S)))
+            if len(self._unlearned) == MOST_UNLEARNED:
+                self._learn()
+        return found
+
+    def _judge(self, grid: CellGrid, now: Luma, then: Luma, difference: Luma) -> Change:
+        noise, limits = grid.everywhere(difference), self._learn()
+        if noise[1] > WHOLE_LEVELS:
+            return Change.WHOLE
+        largest = _largest_piece(grid, difference, limits, noise, self._least_cells)
         if 0 < largest < SHAKEN_PIECES * self._least_cells:
-            shake = _find_shake(now, then, difference, self._limits)
+            shake = self._shakes.find(now, then, find_changed(difference, limits, 0))
             if shake is not None:
                 shaken, slack = shake
-                limits = cv2.add(self._limits, slack)
-                rest = _difference(now, shaken)[0]
-                if not self._largest_piece(rest, limits, (everywhere, half), self._least_cells):
-                    found = Change.NONE
-        if learn_s > 0:
-            self._learn(difference, 1 - math.exp(-learn_s / NOISE_MEMORY_S))
-        return found
+                rest, limits = find_difference(now, shaken)[0], np.asarray(cv2.add(limits, slack), np.uint8)
+                largest = _largest_piece(grid, rest, limits, noise, self._least_cells)
+        return Change.LOCAL if largest else Change.NONE
 
     def hints(self, now: Luma, then: Luma) -> bool:
         """Whether there may be a change: differences half as large as `compare` asks for, in a quarter of the cells."""
-        if self._limits.shape != now.shape or now.shape != then.shape:
+        grid = self._grid
+        if grid is None or grid.shape != now.shape or now.shape != then.shape:
             return True
-        difference, common = _difference(now, then)
-        noise = _everywhere(difference, LEAST_LEVELS / 2)
-        least_cells = max(LEAST_CELLS, self._least_cells // 4)
-        return common > WHOLE_LEVELS or self._largest_piece(difference, self._limits // 2, noise, least_cells) > 0
+        difference, is_another = find_difference(now, then)
+        if is_another:
+            return True
+        least, least_cells = int(LEAST_LEVELS / 2), max(LEAST_CELLS, self._least_cells // 4)
+        if np.count_nonzero(difference > least) < min(least_cells, grid.few_cells):
+            return False
+        noise, limits = grid.everywhere(difference, least), self._learn() // 2
+        return _largest_piece(grid, difference, limits, noise, least_cells) > 0
 
-    @staticmethod
-    def _largest_piece(difference: Luma, limits: Luma, noise: tuple[float, float], least_cells: int) -> int:
-        """Cells of the largest piece that lies above its limits and above what the whole picture has; 0: none does.
+    def _begin(self, picture: Luma) -> CellGrid:
+        """Pictures of another shape: all that was learned is of no use."""
+        self._grid = CellGrid((picture.shape[0], picture.shape[1]))
+        self._noise, self._levels = np.zeros(picture.shape, np.float32), np.empty(picture.shape, np.float32)
+        self._limits = np.full(picture.shape, LEAST_LEVELS, np.uint8)
+        self._unlearned.clear()
+        return self._grid
 
-        As many as the picture has where there is a solid one; how large it is takes several times as long to tell.
-        Solid are objects, be they everywhere (a full belt), and not drops or grain: of noise (`_everywhere`) only what
-        half of the cells have counts against them.
-        """
-        few, half = (min(EVERYWHERE_FACTOR * level, 255.0) for level in noise)
-        noisy = few > LEAST_LEVELS
-        changed = cv2.compare(difference, np.maximum(limits, np.uint8(half)), cv2.CMP_GT)  # (rows, columns) 0 or 255
-        if _is_thick(changed) if noisy else least_cells <= SOLID_CELLS**2 and _has_solid_block(changed):
-            return difference.size
-        if noisy:
-            changed = cv2.compare(difference, np.maximum(limits, np.uint8(few)), cv2.CMP_GT)
-        return _largest_object(changed, least_cells * (PIECE_FACTOR if noisy else 1))
+    def _learn(self) -> Luma:
+        """What a cell may differ by, with all that was seen up to now."""
+        for difference, rate in self._unlearned:
+            seen = cv2.threshold(difference, MOST_NOISE_LEVELS, 255, cv2.THRESH_TRUNC)[1]  # no more than that
+            cv2.accumulateWeighted(seen, self._noise, rate)
+        if self._unlearned:
+            self._unlearned.clear()
+            np.multiply(self._noise, NOISE_FACTOR, out=self._levels)
+            self._limits = np.add(self._levels, LEAST_LEVELS, out=self._levels).astype(np.uint8)
+        return self._limits
 
-    def _learn(self, difference: Luma, rate: float) -> None:
-        assert self._noise is not None
-        seen = np.minimum(difference, np.uint8(MOST_NOISE_LEVELS))
-        cv2.accumulateWeighted(seen, self._noise, rate)
-        self._limits = (LEAST_LEVELS + NOISE_FACTOR * self._noise).astype(np.uint8)
+
+def _largest_piece(grid: CellGrid, difference: Luma, limits: Luma, noise: tuple[float, float], least_cells: int) -> int:
+    """Cells of the largest piece that lies above its limits and above what the whole picture has; 0: none does.
+
+    As many as the picture has where there is a solid one; how large it is takes several times as long to tell.
+    Solid are objects, be they everywhere (a full belt), and not drops or grain: of noise (`CellGrid.everywhere`) only
+    what half of the cells have counts against them.
+    """
+    few, half = (min(EVERYWHERE_FACTOR * level, 255.0) for level in noise)
+    noisy = few > LEAST_LEVELS
+    changed = find_changed(difference, limits, half)
+    if is_thick(changed) if noisy else least_cells <= SOLID_CELLS**2 and has_solid_block(changed):
+        return difference.size
+    if noisy:
+        changed = find_changed(difference, limits, few)
+    return grid.largest_object(changed, least_cells * (PIECE_FACTOR if noisy else 1))
 
 
 class MotionWatch:
@@ -167,111 +196,3 @@ class MotionWatch:
     def restart(self, luma: Luma, time_s: float) -> None:
         """Nothing was looked at for a while, and nothing moved: go on from this picture."""
         self._newest, self._newest_s, self._still_since_s = luma, time_s, time_s
-
-
-def _difference(now: Luma, then: Luma) -> tuple[Luma, float]:
-    """Difference of every cell less the common one, (rows, columns) uint8; and the common one's size.
-
-    What is common (clouds, exposure) is a straight line through the changes of the darker and the brighter half.
-    """
-    sample = then[::4, ::4]
-    change = now[::4, ::4].astype(np.int16) - sample  # (rows / 4, columns / 4) int16
-    common = _middle(change)
-    middle = _middle(sample)
-    bright = sample > middle
-    if not bright.any() or abs(common) > WHOLE_LEVELS:
-        return np.asarray(cv2.absdiff(now, then), np.uint8), abs(common)
-    low, high = _middle(change[~bright]), _middle(change[bright])
-    if max(abs(low), abs(high)) >= LEAST_COMMON:
-        dark_level, bright_level = _middle(sample[~bright]), _middle(sample[bright])
-        slope = (high - low) / max(bright_level - dark_level, 1.0)
-        levels = np.arange(256)
-        curve = levels + low + (levels - dark_level) * slope  # (256,) float64
-        then = np.asarray(cv2.LUT(then, np.clip(np.rint(curve), 0, 255).astype(np.uint8)), np.uint8)
-    return np.asarray(cv2.absdiff(now, then), np.uint8), abs(common)
-
-
-def _find_shake(now: Luma, then: Luma, difference: Luma, limits: Luma) -> tuple[Luma, Luma] | None:
-    """The earlier picture as a camera that trembled since would have shown it; what every cell of it may be wrong by.
-
-    None where it did not tremble. The shift is that of all cells but those that changed, and what is around them (Lucas
-    and Kanade 1981).
-    """
-    aside = cv2.dilate(cv2.compare(difference, limits, cv2.CMP_GT), AROUND)  # (rows, columns) uint8, 0 or 255
-    across = cv2.Sobel(then, cv2.CV_32F, 1, 0, scale=1 / 8)  # (rows, columns) float32, levels a cell
-    down = cv2.Sobel(then, cv2.CV_32F, 0, 1, scale=1 / 8)
-    rest = (aside == 0).astype(np.float32)
-    change = cv2.subtract(now, then, dtype=cv2.CV_32F) * rest
-    across_rest, down_rest = across * rest, down * rest
-    pairs = ((across, across_rest), (across, down_rest), (down, down_rest), (change, across), (change, down))
-    xx, xy, yy, x, y = (float(np.vdot(one, other)) for one, other in pairs)
-    determinant = xx * yy - xy * xy
-    if determinant < LEAST_TEXTURE * now.size**2:
-        return None
-    right, below = (yy * x - xy * y) / determinant, (xx * y - xy * x) / determinant
-    if not LEAST_SHAKE < math.hypot(right, below) < MOST_SHAKE:
-        return None
-    shift = right * across + below * down
-    shaken = np.asarray(np.clip(then + shift, 0, 255), np.uint8)
-    return shaken, np.asarray(np.clip(np.abs(shift), 0, 255), np.uint8)
-
-
-def _middle(values: NDArray[Any]) -> float:
-    """The upper median; a fifth of what `np.median` takes for so few."""
-    flat = values.reshape(-1)
-    return float(np.partition(flat, flat.size // 2)[flat.size // 2])
-
-
-def _everywhere(difference: Luma, least: float = LEAST_LEVELS) -> tuple[float, float]:
-    """What three quarters of the tiles exceed in a few of their cells, and in half of them, in levels.
-
-    Nothing where it cannot come to `least` levels, times `EVERYWHERE_FACTOR`: that is told by counting.
-    """
-    above = cv2.countNonZero(cv2.compare(difference, int(least / EVERYWHERE_FACTOR), cv2.CMP_GT))
-    if above < (1 - EVERYWHERE) * (1 - TILE_SHARE) * difference.size / 2:  # half: tiles do not cover all of it
-        return 0.0, 0.0
-    rows, columns = (side // tiles for side, tiles in zip(difference.shape, TILES, strict=True))
-    if rows == 0 or columns == 0:
-        return 0.0, float(np.median(difference))
-    inner = difference[: rows * TILES[0], : columns * TILES[1]].reshape(TILES[0], rows, TILES[1], columns)
-    tiles, of_each = TILES[0] * TILES[1], rows * columns
-    # By counting, in a quarter of the time that selecting takes: (tile rows, rows, tile columns, columns) int64
-    numbered = inner + 256 * np.arange(tiles).reshape(TILES[0], 1, TILES[1], 1)
-    up_to = np.bincount(numbered.reshape(-1), minlength=256 * tiles).reshape(tiles, 256).cumsum(axis=1)
-    place = int(EVERYWHERE * tiles)
-    few, half = (
-        np.partition((up_to <= rank).sum(axis=1), place)[place]
-        for rank in (int(TILE_SHARE * (of_each - 1)), of_each // 2)
-    )
-    return float(few), float(half)
-
-
-def _has_solid_block(changed: Luma) -> bool:
-    """Whether all cells of some block changed: no edge of something, and nothing that rain or grain does."""
-    rows, columns = changed.shape[0] // SOLID_CELLS, changed.shape[1] // SOLID_CELLS
-    if not rows or not columns or cv2.countNonZero(changed) < SOLID_CELLS**2:
-        return False
-    inner = changed[: rows * SOLID_CELLS, : columns * SOLID_CELLS]
-    halves = cv2.resize(inner, (columns * SOLID_CELLS // 2, rows * SOLID_CELLS // 2), interpolation=cv2.INTER_AREA)
-    return bool(cv2.resize(halves, (columns, rows), interpolation=cv2.INTER_AREA).max() == 255)
-
-
-def _is_thick(changed: Luma) -> bool:
-    """Whether what changed is more than lines and dots: things, or their edges, and not drops and grain."""
-    inner = cv2.countNonZero(cv2.erode(changed, THICK, borderValue=0))
-    return inner >= max(LEAST_INNER, INNER_SHARE * cv2.countNonZero(changed))
-
-
-def _largest_object(changed: Luma, least_cells: int) -> int:
-    """Cells of the largest piece, if it is large, and larger than pieces are all over the picture; else 0."""
-    if cv2.countNonZero(changed) < least_cells:
-        return 0
-    _, _, statistics, centres_xy = cv2.connectedComponentsWithStats(changed, connectivity=8)
-    cells = statistics[1:, cv2.CC_STAT_AREA]
-    if len(cells) >= TILES[0] * TILES[1] / 2:
-        tiles = (centres_xy[1:, ::-1] * TILES / changed.shape).astype(np.intp)  # (pieces, 2) row and column
-        largest = np.zeros(TILES, np.int32)
-        np.maximum.at(largest, (tiles[:, 0], tiles[:, 1]), cells)
-        least_cells = max(least_cells, int(PIECE_FACTOR * np.median(largest)))
-    found = int(cells.max(initial=0))
-    return found if found >= least_cells else 0
