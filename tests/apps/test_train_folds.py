@@ -139,6 +139,9 @@ def test_folds_that_cannot_be_are_refused_before_any_is_begun(
     ):
         assert run_command([*flags, "--out", str(tmp_path / "run"), *given]) != 0
         assert message in capsys.readouterr().err
+    label.write_text(label.read_text().replace("<name>rare", "<name>tile"))
+    assert run_command([*flags, "--out", str(tmp_path / "run"), "--folds", "2", "--weights", "nowhere"]) != 0
+    assert capsys.readouterr().err == "vedette: nowhere: no such file\n"
     assert run_command(["train", "--data", "d", "--out", "s3://b/run", "--folds", "2"]) == 2
     assert "not into S3" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -281,3 +281,24 @@ def test_show_is_refused_where_nothing_trains_here(capsys: pytest.CaptureFixture
     assert "--show is a port" in capsys.readouterr().err
     assert run_command(["train", "--out", str(tmp_path / "r"), "--data", "x", "--show", ":1", "--on", "simulator"]) == 2
     assert "leave out --on or --show" in capsys.readouterr().err
+
+
+@pytest.mark.needs_server
+@pytest.mark.needs_browser
+def test_page_of_a_training_that_does_not_answer_says_so_until_it_does(page: TrainingPage) -> None:
+    chromium = Path("/usr/bin/chromium")
+    if not chromium.exists():
+        pytest.skip(f"no browser: {chromium} is not installed (Debian's package 'chromium')")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.goto(page.url)
+        training = "#status.live:has-text('training: epoch 2 of 8 done')"
+        tab.wait_for_selector(training, timeout=60_000)
+        tab.route("**/now.json*", lambda request: request.abort())
+        tab.wait_for_selector("#status:not(.live):has-text('no answer')", timeout=60_000)
+        assert "The training was stopped, or this computer cannot reach it" in tab.inner_text("#now")
+        tab.unroute("**/now.json*")
+        tab.wait_for_selector(training, timeout=60_000)
+        browser.close()

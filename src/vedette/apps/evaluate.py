@@ -13,7 +13,7 @@ from vedette.apps.many_pictures import On, Processes, check_processes, everywher
 from vedette.contracts.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from vedette.contracts.bundle import ResizeMode
+    from vedette.contracts.frame import ResizeMode
     from vedette.learn.predicting.outcomes import Predict
     from vedette.learn.training.evaluate import Evaluation
 
@@ -158,7 +158,8 @@ class BundleSource:
     def open(self, resize: str | None, nms: float | None, nms_kind: str | None, threads: int | None = None) -> Judged:
         from vedette.apps.object_storage import local_bundle
         from vedette.bundle_folder import open_bundle
-        from vedette.contracts.bundle import NmsKind, Precision, ResizeMode
+        from vedette.contracts.bundle import NmsKind, Precision
+        from vedette.contracts.frame import ResizeMode
         from vedette.contracts.pipeline import EngineChoice
         from vedette.edge.engines.opening import open_detector
         from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed
@@ -199,7 +200,8 @@ class DarknetSource:
         """`threads` is for a process that does nothing else: torch keeps one number for all of a process."""
         import torch
 
-        from vedette.contracts.bundle import NmsKind, ResizeMode, Thresholds
+        from vedette.contracts.bundle import NmsKind, Thresholds
+        from vedette.contracts.frame import ResizeMode
         from vedette.learn.darknet.cfg import read_cfg
         from vedette.learn.darknet.plan import decode_spec, nms_kind_of, plan_network
         from vedette.learn.darknet.weights import read_weights

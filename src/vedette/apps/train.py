@@ -62,7 +62,8 @@ def train(  # noqa: PLR0913
     size
         Network input, 416 or WIDTHxHEIGHT such as 416x256. Default: the cfg's own, or 416.
     epochs
-        How many times every picture is shown. Default: 100, or as many as the time budget holds.
+        How many times every picture is shown. Default: 100, or as many as the time budget holds. The recipe darknet
+        has its cfg's max_batches.
     batch
         Pictures in a step. Default: auto, which is 8, fewer where memory or data hold fewer, more on a GPU that large
         data keep busy; it is said and kept. The recipe darknet has its cfg's.

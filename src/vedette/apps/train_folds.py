@@ -121,17 +121,19 @@ def _begin(settings: TrainSettings, folder: FoldsFolder, count: int | None, resu
         return folder.read()
     assert count is not None
     RunFolder(folder.path).check_free()
-    _check_folds(settings, count)
+    _check_folds(settings, folder, count)
     folder.begin(count, settings.to_flat())
     return folder.read()
 
 
-def _check_folds(settings: TrainSettings, count: int) -> None:
+def _check_folds(settings: TrainSettings, folder: FoldsFolder, count: int) -> None:
     """See that every fold can be learnt, before any picture is read.
 
     Raises:
-        InputError: too few pictures, or a class that all is in one fold.
+        InputError: too few pictures, a class that all is in one fold, a network that does not fit.
     """
+    from vedette.learn.training.intake import check_network
+    from vedette.learn.training.run_folder import RunFolder
     from vedette.learn.training.split_classes import check_classes
     from vedette.learn.training.training_data import choose_splits, read_training_data
 
@@ -141,6 +143,7 @@ def _check_folds(settings: TrainSettings, count: int) -> None:
             check_classes(data, choose_splits(data, settings.seed, (number, count)), settings.unjudged)
         except InputError as error:
             raise InputError(f"fold {number} of {count}: {error}") from error
+    check_network(settings, RunFolder(folder.fold(1)), data.classes, resume=False)
 
 
 def _is_begun(run: Path) -> bool:

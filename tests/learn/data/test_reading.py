@@ -297,6 +297,8 @@ def test_a_split_file_of_another_form_is_refused(tmp_path, text):
 def test_what_is_no_data_set_is_refused_with_what_is_known(tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         read_data_set(tmp_path / "gone")
+    with pytest.raises(DataError, match="is neither a folder nor a file"):
+        read_data_set(Path("/dev/null"))
     with pytest.raises(DataError, match=r"VOC .*Darknet .*YOLO .*COCO"):
         read_data_set(tmp_path)
     write_voc(tmp_path, {"a": []})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from vedette.learn.training.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
+from vedette.learn.training.checkpoint import (
+    Checkpoint,
+    has_checkpoint,
+    load_checkpoint,
+    mend_checkpoints,
+    save_checkpoint,
+)
 from vedette.learn.training.errors import RunFolderError
 
 
@@ -69,21 +76,53 @@ def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["cut tensors", "no document", "bad json", "other format"])
-def test_a_damaged_checkpoint_is_refused_with_its_name(tmp_path: Path, damage: str) -> None:
-    save_checkpoint(tmp_path, 7, checkpoint(7.0))
-    folder = tmp_path / "checkpoints" / "00000007"
+DAMAGES = ("cut tensors", "other tensors", "no document", "bad json", "no object", "other format")
+
+
+def damage_checkpoint(folder: Path, damage: str) -> None:
     tensors, document = folder / "state.safetensors", folder / "state.json"
     if damage == "cut tensors":
         tensors.write_bytes(tensors.read_bytes()[:-5])
+    elif damage == "other tensors":
+        tensors.write_bytes(tensors.read_bytes()[:-5] + b"other")
+    elif damage == "no object":
+        document.write_text("[]")
     elif damage == "no document":
         document.unlink()
     elif damage == "bad json":
         document.write_text("{")
     else:
         document.write_text(json.dumps({**json.loads(document.read_text()), "format": 99}))
-    with pytest.raises(RunFolderError, match="00000007 is damaged"):
-        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_refused_with_its_name_and_a_way_out(tmp_path: Path, damage: str) -> None:
+    save_checkpoint(tmp_path, 7, checkpoint(7.0))
+    damage_checkpoint(tmp_path / "checkpoints" / "00000007", damage)
+    for refuses in (load_checkpoint, mend_checkpoints):
+        with pytest.raises(RunFolderError, match=r"00000007 is .*damaged.*; train anew .*--weights .*last.weights"):
+            refuses(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "no folder", "pointer", "empty pointer", "pointer elsewhere"])
+def test_where_the_latest_is_damaged_the_one_before_is_gone_on_from(tmp_path: Path, damage: str) -> None:
+    save_checkpoint(tmp_path, 7, checkpoint(7.0))
+    save_checkpoint(tmp_path, 9, checkpoint(9.0))
+    assert mend_checkpoints(tmp_path) is None
+    folder = tmp_path / "checkpoints"
+    pointers = {"pointer": b"\xff\x00", "empty pointer": b"", "pointer elsewhere": b"../elsewhere"}
+    if damage in pointers:
+        (folder / "latest").write_bytes(pointers[damage])
+    elif damage == "no folder":
+        shutil.rmtree(folder / "00000009")
+    else:
+        damage_checkpoint(folder / "00000009", damage)
+    said = mend_checkpoints(tmp_path)
+    assert said is not None
+    step = 9 if damage in pointers else 7
+    assert said.endswith(f"; going on from checkpoint {step:08d}")
+    assert load_checkpoint(tmp_path).document["step"] == step
+    assert mend_checkpoints(tmp_path) is None
 
 
 WRITER = """

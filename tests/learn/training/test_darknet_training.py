@@ -24,6 +24,7 @@ from vedette.learn.training.arithmetic import full_precision
 from vedette.learn.training.darknet_method import DarknetBatches, DarknetMethod, DarknetSchedule, draw_darknet_weights
 from vedette.learn.training.darknet_recipe import DarknetRecipe, Policy, read_darknet_recipe
 from vedette.learn.training.errors import SettingsError
+from vedette.learn.training.intake import take_in
 from vedette.learn.training.learner import Learner
 from vedette.learn.training.loading import Batch
 from vedette.learn.training.loop import train
@@ -226,7 +227,8 @@ def test_a_few_pictures_are_learnt_by_heart_darknets_way(tmp_path: Path) -> None
 def test_parts_of_a_batch_have_their_share_of_every_subdivision(tmp_path: Path) -> None:
     settings = settings_for(tmp_path)
     assert settings.darknet is not None
-    store = prepare(settings, RunFolder(tmp_path / "run"), SilentProgress(), False).train
+    run = RunFolder(tmp_path / "run")
+    store = prepare(take_in(settings, run, resume=False), run, SilentProgress()).train
     whole = DarknetBatches(store, settings.darknet, 1, 9).make(0, 1, True)
     one, two = (DarknetBatches(store, settings.darknet, 1, 9, share=(part, 2)).make(0, 1, True) for part in (0, 1))
     parts = [one.images_nhwc_rgb_u8, two.images_nhwc_rgb_u8]

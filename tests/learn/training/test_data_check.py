@@ -11,6 +11,7 @@ from drawn_shapes import draw_data, write_cfg, write_splits
 from vedette.contracts.errors import InputError
 from vedette.contracts.ports import SilentProgress
 from vedette.learn.training.data_check import CHECK_FILE
+from vedette.learn.training.intake import take_in
 from vedette.learn.training.leaks import LeakChoice
 from vedette.learn.training.prepare import Prepared, prepare
 from vedette.learn.training.run_folder import RunFolder
@@ -34,7 +35,8 @@ def settings_for(folder: Path, pictures: int, **splits: range) -> TrainSettings:
 
 def prepared(settings: TrainSettings, *, resume: bool = False) -> tuple[Prepared, str]:
     lines = Lines()
-    found = prepare(settings, RunFolder(settings.data.parent / "run"), lines, resume)
+    run = RunFolder(settings.data.parent / "run")
+    found = prepare(take_in(settings, run, resume=resume), run, lines)
     return found, "\n".join(lines.said)
 
 
@@ -78,7 +80,8 @@ def test_leaks_are_refused_by_name_dropped_or_kept(tmp_path: Path) -> None:
     document = kept.check.as_document()
     assert document["same_in_train_and_val"] == [{"train": "p002", "val": "p007"}]
     assert document["same_in_train_and_test"] == [{"train": "p003", "test": "p010"}]
-    dropped, _ = prepared(replace(settings, leaks=LeakChoice.DROP))
+    dropped, said = prepared(replace(settings, leaks=LeakChoice.DROP))
+    assert "--leaks drop: 2 left out of training, 4 stay" in said
     assert [one.name for one in dropped.train.samples] == ["p000", "p001", "p004", "p005"]
     assert dropped.splits["train"] == ("p000", "p001", "p004", "p005")
     assert len(dropped.val) == 3

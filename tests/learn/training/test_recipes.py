@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from drawn_shapes import draw_data, write_cfg
-from vedette.contracts.bundle import ResizeMode
 from vedette.contracts.errors import InputError
+from vedette.contracts.frame import ResizeMode
 from vedette.learn.darknet.cfg import parse_cfg
 from vedette.learn.darknet.darknet_loss import YoloLearning
 from vedette.learn.darknet.errors import CfgError
@@ -34,8 +34,15 @@ from vedette.learn.training.freezing import count_frozen, layers_held, parse_fre
 from vedette.learn.training.loading import PictureStore
 from vedette.learn.training.recipe_file import RECIPE_FILE, choose_recipe, recipe_text
 from vedette.learn.training.recipe_keys import NET_KEYS, REGION_KEYS, VEDETTE_KEYS, YOLO_KEYS
-from vedette.learn.training.recipes import new_settings, recipe_lines, resumed_settings
-from vedette.learn.training.settings import Recipe, differences, settings_from_flat
+from vedette.learn.training.recipes import (
+    changed_recipe,
+    length_line,
+    new_settings,
+    recipe_lines,
+    resumed_settings,
+    with_length_for,
+)
+from vedette.learn.training.settings import Recipe, TrainSettings, differences, settings_from_flat
 
 CFG = """[net]
 batch=64
@@ -212,7 +219,11 @@ def test_a_part_of_a_recipe_changes_that_part(tmp_path: Path) -> None:
         ("recipe: darknet\nyolo: [{}, {}]", r"yolo has 2 entries, the cfg 1 \[yolo\]"),
         ("recipe: darknet\nnet: {batch: 0}", r"net.batch: 0 is not a whole number of at least 1|between 1"),
         ("- a", r"the file must hold keys and values"),
-        ("a: [", r"not YAML"),
+        (
+            "augment:\n  mosaic: [1\n",
+            r"mine.yaml, line 3, column 1: is no YAML: .*; mend it there \(RUN",
+        ),
+        ("momentum: 0.9\nmomentum: 0.8", r"mine.yaml, line 2, column 1: 'momentum' is given twice"),
     ],
 )
 def test_a_mistake_in_a_file_is_told_with_its_place(tmp_path: Path, text: str, what: str) -> None:
@@ -251,6 +262,46 @@ def test_a_run_says_what_it_follows(tmp_path: Path) -> None:
     assert lines[2].startswith("not followed: [net] adam=1")
     assert "5000 batches are fitted into 3 epochs" in lines[3]
     assert recipe_lines(new_settings(asked(tmp_path))) == []
+
+
+def test_a_recipe_file_that_was_changed_in_the_run_is_told(tmp_path: Path) -> None:
+    for choice in ({}, {"recipe": "darknet"}):
+        settings = new_settings(asked(tmp_path, **choice))
+        assert changed_recipe(tmp_path / "nowhere", settings) is None
+        file = tmp_path / RECIPE_FILE
+        file.write_text(recipe_text(settings))
+        assert changed_recipe(tmp_path, settings) is None
+        for text in (recipe_text(settings).replace("momentum: 0.9", "momentum: 0.8"), "{{{", "recipe: other"):
+            file.write_text(text)
+            line = changed_recipe(tmp_path, settings)
+            assert line is not None
+            assert "was changed; the run goes on as it was begun" in line
+
+
+def test_a_run_that_goes_by_its_cfg_says_how_long_that_is(tmp_path: Path) -> None:
+    by_cfg = new_settings(asked(tmp_path, recipe="darknet"))
+    line = length_line(by_cfg, 205)
+    assert line is not None
+    assert line.startswith("as long as Darknet trains: max_batches=5000 steps, 1250 epochs of 205 pictures; --epochs")
+    for more in ({"recipe": "darknet", "epochs": 3}, {"recipe": "darknet", "time_budget_s": 60.0}, {}):
+        assert length_line(new_settings(asked(tmp_path, **more)), 205) is None
+
+
+def test_a_family_trains_as_long_as_darknets_rule_for_its_classes_says(tmp_path: Path) -> None:
+    familys = {**asked(tmp_path), "model": "yolov3-tiny", "recipe": "darknet"}
+
+    def length(settings: TrainSettings, classes: int) -> tuple[int, tuple[int, ...]]:
+        settled = with_length_for(settings_from_flat(settings.to_flat()), classes)
+        assert settled.darknet is not None
+        assert with_length_for(settled, 80) == settled
+        return settled.darknet.max_batches, settled.darknet.steps
+
+    assert length(new_settings(familys), 1) == (6000, (4800, 5400))
+    assert length(new_settings(familys), 20) == (40_000, (32_000, 36_000))
+    file = tmp_path / "mine.yaml"
+    file.write_text("recipe: darknet\nnet: {max_batches: 500, steps: [400, 450]}\n")
+    assert length(new_settings({**familys, "recipe": str(file)}), 20) == (500, (400, 450))
+    assert length(new_settings(asked(tmp_path, recipe="darknet")), 20)[0] == 5000
 
 
 def test_every_key_of_every_recipe_has_a_meaning_and_a_range() -> None:

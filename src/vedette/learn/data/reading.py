@@ -93,6 +93,8 @@ def _read(
 ) -> DataSet:
     if "\0" in str(source) or not source.exists():
         raise DataError(f"{source} does not exist")
+    if not (source.is_dir() or source.is_file()):
+        raise DataError(f"{source} is neither a folder nor a file")
     source = plain_path(source)
     bounded = source.is_dir()
     report = problems.append

@@ -1,22 +1,21 @@
 """What a training job on SageMaker is asked for with: from flags or a YAML file, parsed once, every mistake listed.
 
 Times are seconds, or text such as `4h`; numbers among hyper-parameters, tags and variables become text, as SageMaker
-has only text there. Whether the parts fit each other, and AWS, is `job_checks`' matter. YAML is read by the safe
-loader, bounded, and a key given twice is refused.
+has only text there. Whether the parts fit each other, and AWS, is `job_checks`' matter. YAML is read by
+`strict_yaml`, bounded.
 """
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from vedette.learn.data.strict_yaml import YamlMistakeError, parse_strict_yaml
 from vedette.learn.sagemaker.errors import RequestError
 
 MOST_FILE_BYTES = 1 << 18  # 100 hyper-parameters and 100 variables of their greatest lengths are about 0.15 MB
-MOST_DEPTH = 8
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -101,40 +100,12 @@ def read_job_file(path: Path) -> dict[str, Any]:
     if len(content) > MOST_FILE_BYTES:
         raise RequestError(str(path), [f"larger than {MOST_FILE_BYTES} bytes; that is no file of job settings"])
     try:
-        _check_plain(content, str(path))
-        document = yaml.load(content, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}: " if mark is not None else ""
-        raise RequestError(str(path), [f"{where}{error.problem or error.context or 'no YAML'}"]) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise RequestError(str(path), [f"no YAML text: {str(error).splitlines()[0]:.120}"]) from error
+        document = parse_strict_yaml(content)
+    except YamlMistakeError as error:
+        raise RequestError(str(path), [str(error)]) from error
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise RequestError(str(path), ["holds no settings by name, such as `instance: ml.g5.xlarge`"])
     return document
-
-
-def _check_plain(content: bytes, source: str) -> None:
-    """No aliases, which can grow without bound, and no depth, which PyYAML takes long over; read event by event."""
-    depth = 0
-    for event in yaml.parse(content):
-        if isinstance(event, yaml.AliasEvent):
-            raise RequestError(source, ["holds an alias (*name); write the value out"])
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MOST_DEPTH:
-            raise RequestError(source, ["nested too deep"])
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader, with keys given twice refused."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen if isinstance(key, yaml.ScalarNode) else False:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' is given twice", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep=deep)
 
 
 def _mistake(place: tuple[int | str, ...], message: str, kind: str) -> str:

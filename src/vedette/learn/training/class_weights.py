@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import yaml
 
+from vedette.learn.data.strict_yaml import YamlMistakeError, parse_strict_yaml
 from vedette.learn.training.errors import SettingsError
 from vedette.learn.training.loading import PictureStore
 
@@ -85,11 +85,13 @@ def _read(path: Path) -> Mapping[str, object]:
         raise SettingsError(f"--class-weights {path} is none of {_WANTED}")
     try:
         with path.open("rb") as file:
-            document = yaml.safe_load(file.read(MAX_BYTES))
+            document = parse_strict_yaml(file.read(MAX_BYTES))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path}: not YAML: {str(error).splitlines()[0]:.200}") from error
+    except YamlMistakeError as error:
+        raise SettingsError(
+            f"{path}, {error}; write a class and its weight on each line, such as platelet: 3"
+        ) from error
     if not isinstance(document, dict) or not document:
         raise SettingsError(f"{path}: holds no class weights; write one on each line, such as platelet: 3")
     return document

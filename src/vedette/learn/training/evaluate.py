@@ -280,6 +280,15 @@ def _explain(failures: Mapping[int, str]) -> str:
     return f"{count}{shown}{more}; mend the data set, `vedette data check` lists what is wrong"
 
 
+def match_data(model_classes: Sequence[str], data: DataSet, class_map: Mapping[str, str | None]) -> None:
+    """What `judge_outcomes` would refuse about the classes of a data set, before any picture is looked at.
+
+    Raises:
+        InputError: unmatched classes (all are listed), or none to measure.
+    """
+    _match(model_classes, data.classes, class_map)
+
+
 def _match(
     model_classes: Sequence[str], data_classes: Sequence[str], class_map: Mapping[str, str | None]
 ) -> tuple[tuple[str, ...], dict[str, int], NDArray[np.int32]]:

@@ -1,5 +1,5 @@
-"""What must be there before the first step: the data and its splits, the pictures in memory, the network, the rules
-of validation.
+"""What must be there before the first step, once it is known what is given (`intake`): the pictures in memory, the
+network, the rules of validation.
 
 Pictures of a `test` split are never opened here but for the digest. Without a `val` split one fifth of the training
 pictures becomes it, drawn by class from the seed. On resuming, the run's own cfg, splits and classes are taken and
@@ -7,34 +7,35 @@ the data must be the same.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vedette.contracts.bundle import ResizeMode, Thresholds
+from vedette.contracts.bundle import Thresholds
 from vedette.contracts.errors import InputError
+from vedette.contracts.frame import ResizeMode
 from vedette.contracts.ports import Progress
 from vedette.learn.darknet.cfg import parse_cfg
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.plan import NetworkPlan, decode_spec, nms_kind_of, plan_network
 from vedette.learn.data.samples import DataSet
-from vedette.learn.training.checkpoint import has_checkpoint
 from vedette.learn.training.class_weights import class_weights
 from vedette.learn.training.data_check import DataCheck, check_data
 from vedette.learn.training.errors import ResumeError
 from vedette.learn.training.evaluate import SCORE_FLOOR, detections_needed
 from vedette.learn.training.freezing import count_frozen, layers_held, unfreezing_in_words
+from vedette.learn.training.intake import Intake
 from vedette.learn.training.leaks import LeakChoice
 from vedette.learn.training.loading import MEMORY_BYTES, PictureStore
-from vedette.learn.training.new_network import Draft, draft_network, finish_cfg, read_starting_weights
+from vedette.learn.training.new_network import Draft, finish_cfg
 from vedette.learn.training.processors import reading_threads
 from vedette.learn.training.recipe_parts import start_network
 from vedette.learn.training.run_folder import CFG_FILE, RunFolder
 from vedette.learn.training.settings import TrainSettings
 from vedette.learn.training.split_classes import TRAIN, VAL, check_classes
-from vedette.learn.training.training_data import Splits, choose_splits, leave_out, read_training_data
+from vedette.learn.training.training_data import Splits, leave_out
 from vedette.vision.postprocess import DetectionRules
 
 FROZEN = "frozen_layers"  # in settings.json
@@ -67,22 +68,17 @@ class Prepared:
         return layers_held(self.frozen_layers, self.settings.unfreeze_after, epochs_done, fraction)
 
 
-def prepare(
-    settings: TrainSettings, run: RunFolder, progress: Progress, resume: bool, *, processes: int = 1
-) -> Prepared:
-    """Read and build everything; of several `processes` on this machine each keeps its part of the memory for pictures.
+def prepare(intake: Intake, run: RunFolder, progress: Progress, *, processes: int = 1) -> Prepared:
+    """Read every picture and build everything; of several `processes` on this machine each keeps its part of the memory
+    for pictures.
 
     Raises:
-        InputError: data, cfg or weights that cannot be used; each says which and why.
+        InputError: pictures or labels that cannot be used; says which and why.
     """
-    data, named = read_training_data(settings)
-    if resume:
-        check_same_classes(run.read_settings(), data)
-    splits = choose_splits(data, settings.seed, settings.fold)
-    warnings = () if resume else check_classes(data, splits, settings.unjudged)
-    draft = draft_network(replace(settings, model=str(run.path / CFG_FILE)) if resume else settings, len(data.classes))
+    settings, resume, draft = intake.settings, intake.resume, intake.draft
+    data, named, splits = intake.data, intake.named, dict(intake.splits)
     stores = _fill_stores(data, splits, draft, MEMORY_BYTES // processes)
-    check = check_data(data, stores, warnings, progress, reading_threads())
+    check = check_data(data, stores, intake.warnings, progress, reading_threads())
     if not resume:
         for line in check.lines():
             progress.say(line)
@@ -90,6 +86,7 @@ def prepare(
     if settings.leaks is LeakChoice.DROP:
         leave_out(check.leaking, splits, stores)
         if not resume:
+            progress.say(f"  --leaks drop: {len(check.leaking)} left out of training, {len(splits[TRAIN])} stay")
             check_classes(data, splits, settings.unjudged)  # a class may have been in those pictures alone
     train, val = stores[TRAIN], stores[VAL]
     sizes = box_sizes(train)
@@ -103,7 +100,7 @@ def prepare(
     cfg_text, line = finish_cfg(draft, settings, len(data.classes), sizes)
     progress.say(line)
     plan = plan_network(parse_cfg(cfg_text, CFG_FILE))
-    network, frozen = _build(settings, run, plan, progress, resume)
+    network, frozen = _build(intake, run, plan, progress)
     weights_of_classes = class_weights(settings.class_weights, data.classes, train)
     if weights_of_classes is not None:
         told = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(data.classes, weights_of_classes, strict=True))
@@ -122,19 +119,18 @@ def prepare(
     )
 
 
-def _build(
-    settings: TrainSettings, run: RunFolder, plan: NetworkPlan, progress: Progress, resume: bool
-) -> tuple[DarknetNetwork, int]:
+def _build(intake: Intake, run: RunFolder, plan: NetworkPlan, progress: Progress) -> tuple[DarknetNetwork, int]:
     """The network at its beginning, and how many layers of it are held; a resumed run's weights come later."""
+    settings = intake.settings
     torch.manual_seed(settings.seed)
     network = DarknetNetwork(plan)
     loaded = 0
-    if settings.weights is not None and not (resume and has_checkpoint(run.path)):
-        weights, line = read_starting_weights(settings.weights, plan)
+    if intake.weights is not None:
+        weights, line = intake.weights
         loaded = network.load_darknet(weights)
         progress.say(line)
     start_network(network, settings, loaded)
-    if resume:
+    if intake.resume:
         return network, int(run.read_settings().get(FROZEN, 0))
     frozen = count_frozen(settings.freeze, plan, loaded)
     if frozen:
@@ -162,17 +158,6 @@ def box_sizes(store: PictureStore) -> NDArray[np.float32]:
         boxes = labelled.boxes_xyxy_px[labelled.class_ids >= 0]
         sizes.append(boxes[:, 2:] - boxes[:, :2])
     return np.concatenate(sizes)
-
-
-def check_same_classes(begun: Mapping[str, object], data: DataSet) -> None:
-    """Refuse to go on with other classes than the run was begun with.
-
-    Raises:
-        ResumeError: says what differs.
-    """
-    classes = list(data.classes)
-    if begun.get("classes") != classes:
-        raise ResumeError(f"the run was begun with the classes {begun.get('classes')}, the data now has {classes}")
 
 
 def check_same_run(begun: Mapping[str, object], splits: Mapping[str, tuple[str, ...]], prepared: Prepared) -> None:

@@ -10,9 +10,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from vedette.learn.darknet.region_loss import RegionLearning
+from vedette.learn.data.strict_yaml import YamlMistakeError, parse_strict_yaml
 from vedette.learn.training.darknet_recipe import DarknetRecipe, typed
 from vedette.learn.training.errors import SettingsError
 from vedette.learn.training.recipe_keys import NET_KEYS, REGION_KEYS, VEDETTE_KEYS, YOLO_KEYS, Key, check_value
@@ -22,6 +21,7 @@ RECIPE_FILE = "recipe.yaml"
 MAX_BYTES = 1 << 20
 GROUPS = ("augment", "loss")
 SHOWN_KEYS = 60
+EXAMPLE = f"mend it there (RUN/{RECIPE_FILE} of any run is an example)"
 
 
 class RecipeKind(str, Enum):
@@ -88,11 +88,11 @@ def choose_recipe(text: str) -> RecipeChoice:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise SettingsError(f"{path}: larger than 1 MiB; this is no recipe")
-        document = yaml.safe_load(content)
+        document = parse_strict_yaml(content)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise SettingsError(f"{path}: not YAML: {str(error).splitlines()[0]:.200}") from error
+    except YamlMistakeError as error:
+        raise SettingsError(f"{path}, {error}; {EXAMPLE}") from error
     return _read(str(path), {} if document is None else document)
 
 

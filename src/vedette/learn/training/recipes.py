@@ -15,7 +15,7 @@ from vedette.learn.training.class_weights import parse_class_weights
 from vedette.learn.training.darknet_recipe import honoured, not_honoured, read_darknet_recipe
 from vedette.learn.training.errors import ResumeError, SettingsError
 from vedette.learn.training.new_network import FAMILY_SIZE_PX
-from vedette.learn.training.recipe_file import RecipeChoice, RecipeKind, choose_recipe
+from vedette.learn.training.recipe_file import RECIPE_FILE, RecipeChoice, RecipeKind, choose_recipe
 from vedette.learn.training.settings import DEFAULT_MODEL, Recipe, TrainSettings, settings_from_flat
 
 AUTO = "auto"  # of --batch
@@ -95,8 +95,49 @@ def _of_cfg(choice: RecipeChoice, data: Path, model: str, asked: Mapping[str, An
     budget = asked.get("time_budget_s")
     return TrainSettings(
         data, model, epochs=epochs, batch=recipe.step_pictures, time_budget_s=budget, recipe=Recipe(scale_x_y=1.0),
-        darknet=recipe,
+        length_by_classes=model in FAMILIES and not {"max_batches", "steps"} & choice.values.keys(), darknet=recipe,
     )  # fmt: skip
+
+
+def with_length_for(settings: TrainSettings, class_count: int) -> TrainSettings:
+    """With max_batches and steps of a family for so many classes, if it is a family and no recipe file says them."""
+    if settings.darknet is None or not settings.length_by_classes:
+        return settings
+    cfg = parse_cfg(make_cfg(settings.model, class_count, *FAMILY_SIZE_PX), settings.model)
+    familys = read_darknet_recipe(cfg)
+    recipe = replace(settings.darknet, max_batches=familys.max_batches, steps=familys.steps)
+    return replace(settings, length_by_classes=False, darknet=recipe)
+
+
+def changed_recipe(run: Path, settings: TrainSettings) -> str | None:
+    """A line for a run that is gone on with, if somebody has changed its recipe.yaml meanwhile: it is a record."""
+    path = run / RECIPE_FILE
+    if not path.is_file():
+        return None
+    try:
+        choice = choose_recipe(str(path))
+        if settings.darknet is None:
+            same = choice.kind is RecipeKind.VEDETTE and choice.apply(settings.recipe) == settings.recipe
+        else:
+            is_darknets = choice.kind is RecipeKind.DARKNET
+            same = is_darknets and choice.apply_to_darknet(settings.darknet) == settings.darknet
+    except SettingsError:
+        same = False
+    if same:
+        return None
+    return f"{path} was changed; the run goes on as it was begun. To train by it: --recipe {path}, another --out"
+
+
+def length_line(settings: TrainSettings, pictures: int) -> str | None:
+    """How long a run is whose cfg says it, in epochs, and how to have a shorter one."""
+    recipe = settings.darknet
+    if recipe is None or not settings.goes_by_cfg or settings.time_budget_s is not None:
+        return None
+    epochs = -(-recipe.max_batches // -(-pictures // settings.batch))
+    return (
+        f"as long as Darknet trains: max_batches={recipe.max_batches} steps, {epochs} epochs of {pictures} pictures; "
+        "--epochs or --time-budget makes it shorter, with burn-in and steps fitted in"
+    )
 
 
 def _subdivisions(batch: int, at_once: int) -> int:
@@ -144,7 +185,7 @@ def recipe_lines(settings: TrainSettings) -> list[str]:
     if missed := not_honoured(cfg):
         lines.append(f"not followed: {', '.join(missed)}")
     if not settings.goes_by_cfg and recipe.max_batches:
-        how = "the time budget" if settings.time_budget_s else f"{settings.epochs} epochs"
+        how = "the time budget" if settings.time_budget_s else f"{settings.epochs} epoch{'s' * (settings.epochs > 1)}"
         lines.append(f"burn-in, steps and ends of the cfg's {recipe.max_batches} batches are fitted into {how}")
     if recipe.step_pictures == 1:
         lines.append("batch=1 is what cfg files have for detecting; --batch 64 is Darknet's usual for training")

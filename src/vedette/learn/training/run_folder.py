@@ -5,13 +5,17 @@ Names are those that issue, report and `vedette pack --run` agree on. Checkpoint
 """
 
 import csv
+import errno
 import json
 import math
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vedette.learn.darknet.errors import WeightsError
 from vedette.learn.darknet.network import DarknetNetwork
 from vedette.learn.darknet.plan import NetworkPlan
 from vedette.learn.darknet.weights import write_weights
@@ -22,6 +26,9 @@ from vedette.learn.training.report import RESULTS_COLUMNS, RESULTS_FILE, SETTING
 
 CFG_FILE, NAMES_FILE, SPLIT_FILE = "model.cfg", "names.txt", "split.json"
 CLASS_MAP_FILE = "class-map.json"  # of a run with one class: what --class-map wants
+OF_THE_DISK = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT}
+)
 BEST_FILE, LAST_FILE = "best.weights", "last.weights"
 
 Row = dict[str, float | None]
@@ -34,7 +41,7 @@ class RunFolder:
     path: Path
 
     def check_free(self) -> None:
-        """Refuse a place where something lies already; makes nothing.
+        """Refuse a place where something lies already, or nothing can be written; leaves nothing there.
 
         Raises:
             RunFolderError: it does.
@@ -46,6 +53,40 @@ class RunFolder:
                 raise RunFolderError(f"{self.path} is not empty; choose another folder{resumable}")
         except OSError as error:
             raise RunFolderError(f"{self.path} cannot be looked into: {error.strerror or error}") from error
+        self._try_to_write()
+
+    def _try_to_write(self) -> None:
+        """See that the folder can be made and written to; gone afterwards, if it was not there before."""
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        try:
+            self.create()
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be written to: {error.strerror or error}") from error
+        finally:
+            for path in missing:
+                with suppress(OSError):  # it could not be made, or somebody else works in it
+                    path.rmdir()
+
+    @contextmanager
+    def written(self, again: str) -> Iterator[None]:
+        """Say what the disk refuses while the run writes, and how to go on; `again` is the command for that.
+
+        Raises:
+            RunFolderError: it is full, or cannot be written to any more.
+        """
+        try:
+            yield
+        except (OSError, WeightsError) as error:
+            cause = error if isinstance(error, OSError) else error.__cause__
+            if not isinstance(cause, OSError) or cause.errno not in OF_THE_DISK:
+                raise
+            is_begun = (self.path / SETTINGS_FILE).is_file()
+            way = f"then go on: {again}" if is_begun else f"remove {self.path} and begin again"
+            raise RunFolderError(
+                f"{self.path} cannot be written to: {cause.strerror}; make room, or see to the disk, and {way}"
+            ) from error
 
     def create(self) -> None:
         """Make it.
@@ -87,9 +128,11 @@ class RunFolder:
         except OSError as error:
             raise RunFolderError(f"{self.path} holds no run to resume; train without --resume") from error
         except ValueError as error:
-            raise RunFolderError(f"{path} is damaged ({error}); train anew in another folder") from error
+            raise RunFolderError(
+                f"{path} is damaged ({error}); bring it back, or train anew in another folder"
+            ) from error
         if not isinstance(document, dict):
-            raise RunFolderError(f"{path} is damaged (no object); train anew in another folder")
+            raise RunFolderError(f"{path} is damaged (no object); bring it back, or train anew in another folder")
         return document
 
     def write_network(self, cfg_text: str, classes: Sequence[str], splits: Mapping[str, Sequence[str]]) -> None:

@@ -72,6 +72,7 @@ class TrainSettings:
     unfreeze_after: str | None = None  # epochs, or a share with %
     class_weights: str | None = None  # as `class_weights.parse_class_weights` gives it
     recipe: Recipe = field(default_factory=Recipe)
+    length_by_classes: bool = False  # max_batches and steps are a family's, which the data's classes decide
     darknet: DarknetRecipe | None = None  # instead of `recipe`: what a cfg asks for; epochs 0: its max_batches
 
     def __post_init__(self) -> None:
@@ -140,7 +141,8 @@ class TrainSettings:
 
     def _extras(self) -> Flat:
         """What few runs are asked for; left out where it is not, as runs begun before it came have it."""
-        flat: Flat = {name: True for name in ("auto_batch", "deterministic", "tensorboard") if getattr(self, name)}
+        switches = ("auto_batch", "deterministic", "tensorboard", "length_by_classes")
+        flat: Flat = {name: True for name in switches if getattr(self, name)}
         if self.single_class is not None:
             flat["single_class"] = self.single_class
         if self.leaks is not LeakChoice.REFUSE:
@@ -190,6 +192,7 @@ def settings_from_flat(flat: Mapping[str, Any]) -> TrainSettings:
             unfreeze_after=str(flat["unfreeze_after"]) if "unfreeze_after" in flat else None,
             class_weights=str(flat["class_weights"]) if "class_weights" in flat else None,
             recipe=recipe,
+            length_by_classes=_switch(flat, "length_by_classes"),
             darknet=darknet_recipe_from_flat(flat) if is_darknets else None,
         )
     except KeyError as error:
@@ -198,7 +201,10 @@ def settings_from_flat(flat: Mapping[str, Any]) -> TrainSettings:
             "that one, or train anew in another folder), or its settings.json was changed"
         ) from error
     except (TypeError, ValueError, OverflowError) as error:
-        raise RunFolderError(f"the settings of this run cannot be read: {error!r}") from error
+        raise RunFolderError(
+            f"the settings of this run cannot be read ({error}): its settings.json was changed; bring it back, or "
+            "train anew in another folder"
+        ) from error
 
 
 def _switch(flat: Mapping[str, Any], name: str) -> bool:

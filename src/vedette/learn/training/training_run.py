@@ -54,6 +54,11 @@ class TrainResult:
     stopped_early: bool
 
 
+def go_on(run: Path, series: Series | None) -> str:
+    """The command that goes on with a run, or with all that it is one of."""
+    return f"vedette train --out {run} --resume" if series is None else series.again
+
+
 class TrainingRun:
     """The state of a run between two steps."""
 
@@ -119,7 +124,10 @@ class TrainingRun:
     def _take_over(self, checkpoint: Checkpoint) -> None:
         document = checkpoint.document
         if document["settings"] != self._settings.recipe_and_schedule():
-            raise ResumeError(f"the checkpoint in {self._run.path} belongs to another run than its settings.json")
+            raise ResumeError(
+                f"the settings.json of {self._run.path} is not the one that its checkpoint was made with; bring it "
+                "back, or train anew in another folder"
+            )
         self._learner.from_tensors(checkpoint.tensors, int(document["step"]))
         self._history = list(document["history"])
         best = float(document["best_fitness"]), int(document["best_epoch"])
@@ -348,8 +356,7 @@ class TrainingRun:
     def _stop(self) -> None:
         """Somebody pressed Ctrl-C."""
         self._save()
-        again = f"vedette train --out {self._run.path} --resume" if self._series is None else self._series.again
-        self._progress.say(f"stopped; to go on: {again}")
+        self._progress.say(f"stopped; to go on: {go_on(self._run.path, self._series)}")
         self._peers.wait()  # torchrun ends them all once one has ended
         raise KeyboardInterrupt
 

@@ -56,6 +56,10 @@ async function look() {
   } catch {
     failures += 1;
     if (failures === 3) {
+      const status = document.getElementById("status");
+      status.classList.remove("live");
+      status.textContent = "no answer";
+      version = ""; // made anew when it answers again
       say("<p style='margin:0'><b>No answer.</b> The training was stopped, or this computer cannot reach it. " +
         "When it goes on (--resume with the same --show), this page does too.</p>");
     }
