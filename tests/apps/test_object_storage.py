@@ -9,7 +9,7 @@ import pytest
 
 import vedette
 from drawn_shapes import draw_data, write_cfg
-from label_sets import write_voc
+from label_sets import write_picture, write_voc
 from simulators.s3_servers import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 from small_bundle import make_bundle, make_picture
 from small_network import write_network
@@ -177,6 +177,25 @@ def test_a_bundle_is_packed_into_s3(place: str, tmp_path: Path, capsys: pytest.C
     assert {found.name: found.etag for found in open_place(f"{place}/bundle").list()} == before
     assert run_command(["pack", "--out", f"{place}/other", *flags[:-2], "nowhere.names"]) != 0
     assert [*open_place(f"{place}/other").list()] == []
+
+
+def test_variants_are_calibrated_from_s3_and_their_page_stays_here(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg, weights, names = write_network(tmp_path / "net")
+    for number in range(3):
+        write_picture(tmp_path / "pictures" / f"{number}.png")
+    upload(tmp_path / "pictures", f"{place}/pictures")
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    flags = ["--cfg", str(cfg), "--weights", str(weights), "--names", str(names)]
+    flags += ["--variants", "fp32,int8_qdq", "--calibration", f"{place}/pictures"]
+
+    assert run_command(["pack", "--out", f"{place}/belt", *flags]) == 0
+
+    receipt = open_bundle(local_bundle(f"{place}/belt")).manifest.variants[1].receipt
+    assert receipt.calibration is not None and receipt.calibration.pictures == 3
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["belt-variants.html"]
 
 
 def test_a_pipeline_file_may_name_a_bundle_in_s3(tmp_path: Path) -> None:

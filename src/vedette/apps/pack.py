@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from vedette.apps.object_storage import place_of, uploads_bundle
+from vedette.apps.object_storage import local_data, place_of, uploads_bundle
 from vedette.apps.pack_onnx import OnnxFlags
 from vedette.apps.pack_variants import VariantFlags
 from vedette.contracts.errors import InputError, UsageError
@@ -90,14 +90,17 @@ def pack(  # noqa: PLR0913 - the flags of a command
     """
     from vedette.apps.console import ConsoleProgress, print_json
     from vedette.apps.pack_darknet import RUN_SPLIT, PackOptions, pack_model
+    from vedette.apps.pack_data import is_labelled
     from vedette.apps.pack_evidence import Evidence
     from vedette.apps.pack_onnx import OnnxPackOptions, pack_onnx_model
     from vedette.apps.pack_report import describe_bundle, print_report
-    from vedette.apps.pack_variants import check_variant_flags, is_labelled
+    from vedette.apps.pack_variants import check_variant_flags
     from vedette.bundle_folder import refuse_occupied
 
     wish = check_variant_flags(variant_flags, out)
     refuse_occupied(out)
+    if wish.calibration is not None:
+        wish = replace(wish, calibration=local_data(wish.calibration))
     if wish.calibration is not None and data is None and pictures is None:
         data, pictures = (wish.calibration, None) if is_labelled(wish.calibration) else (None, wish.calibration)
     if data is not None and pictures is not None:

@@ -69,7 +69,7 @@ def pack_model(options: PackOptions, progress: Progress) -> OpenBundle:
     refuse_occupied(options.out)
     request = _request(options, progress)
     drafted = draft(request)
-    shown = gather(options.evidence, drafted.manifest, progress)
+    shown = gather(options.evidence, drafted.manifest, progress, options.wish)
     reference = TorchReference(request.plan, request.weights)
     engines = [open_engine(drafted.manifest, drafted.model, choice) for choice in installed_engines()]
     agreement = judge(drafted, reference, engines, shown.pictures, progress)
@@ -78,7 +78,8 @@ def pack_model(options: PackOptions, progress: Progress) -> OpenBundle:
 
 def _request(options: PackOptions, progress: Progress) -> PackRequest:
     """Read the model's files; sizes are checked before anything large is allocated."""
-    from vedette.contracts.bundle import NmsKind, ResizeMode
+    from vedette.contracts.bundle import NmsKind
+    from vedette.contracts.frame import ResizeMode
     from vedette.learn.darknet.cfg import read_cfg
     from vedette.learn.darknet.plan import nms_kind_of, plan_network
     from vedette.learn.darknet.weights import read_weights

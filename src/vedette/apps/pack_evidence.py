@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vedette.apps.pack_data import read_calibration, read_labelled
 from vedette.apps.pack_variants import VariantWish
 from vedette.contracts.errors import InputError
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from vedette.contracts.receipt import Agreement
     from vedette.edge.engines.detector import HeadEngine
     from vedette.learn.data.samples import DataSet
+    from vedette.learn.export.calibration import CalibrationPictures
     from vedette.learn.export.pack import Draft, Measured
     from vedette.learn.export.receipt import HeadSource
 
@@ -47,22 +49,24 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """At most 16 pictures, whether they are drawings for want of any, and the labelled data to measure on."""
+    """At most 16 pictures, whether they are drawings for want of any, the labelled data to measure on, and INT8's."""
 
     pictures: list[Picture]
     synthetic: bool
     labelled: Labelled | None
+    calibration: CalibrationPictures | None = None
 
 
-def gather(evidence: Evidence, manifest: BundleManifest, progress: Progress) -> Shown:
-    """Read what the evidence names.
+def gather(evidence: Evidence, manifest: BundleManifest, progress: Progress, wish: VariantWish = FP32_ONLY) -> Shown:
+    """Read what the evidence and the wish name, so that nothing of it fails once measuring has begun.
 
     Raises:
         InputError: it cannot be read, or holds nothing.
     """
-    labelled = None if evidence.data is None else _labelled(evidence.data, evidence, progress)
+    labelled = None if evidence.data is None else read_labelled(evidence.data, evidence, manifest, progress)
     pictures, synthetic = _examples(evidence, labelled, manifest, progress)
-    return Shown(pictures, synthetic, labelled)
+    calibration = None if wish.calibration is None else read_calibration(wish, manifest, labelled, progress)
+    return Shown(pictures, synthetic, labelled, calibration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +117,6 @@ class Labelled:
     data: DataSet
     split: str | None
     class_map: dict[str, str | None]
-
-
-def _labelled(source: Path, evidence: Evidence, progress: Progress) -> Labelled:
-    from vedette.apps.evaluate import read_class_map
-    from vedette.learn.data.reading import read_data_set
-    from vedette.learn.training.evaluate import choose_split
-
-    class_map = {} if evidence.class_map is None else read_class_map(evidence.class_map)
-    data, split = read_data_set(source), evidence.split
-    if not data.splits and evidence.split_file is not None and evidence.split_file.is_file():
-        data = read_data_set(source, split_file=evidence.split_file)
-    if split is None:
-        split = next((name for name in ("test", "val") if data.splits.get(name)), None)
-    chosen = choose_split(data, split)
-    if not chosen.samples:
-        raise InputError(f"{source}: split '{split}' holds no picture")
-    progress.say(f"measuring on {len(chosen.samples)} pictures of {source} ({split or 'all of it'})")
-    return Labelled(chosen, split, class_map)
 
 
 def _examples(

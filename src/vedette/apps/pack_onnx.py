@@ -118,7 +118,7 @@ def pack_onnx_model(options: OnnxPackOptions, progress: Progress) -> OpenBundle:
 
     refuse_occupied(options.out)
     drafted = _draft(options, progress)
-    shown = gather(options.evidence, drafted.manifest, progress)
+    shown = gather(options.evidence, drafted.manifest, progress, options.wish)
     reference = open_engine(drafted.manifest, drafted.model, EngineChoice.ONNXRUNTIME)
     _require_plausible(reference, drafted.manifest, shown, str(options.onnx))
     return finish(_judge(drafted, reference, shown, progress), shown, options.out, progress, options.wish)
@@ -126,7 +126,7 @@ def pack_onnx_model(options: OnnxPackOptions, progress: Progress) -> OpenBundle:
 
 def _draft(options: OnnxPackOptions, progress: Progress) -> Draft:
     """Everything that can be refused before a picture is looked at."""
-    from vedette.contracts.bundle import ResizeMode
+    from vedette.contracts.frame import ResizeMode
     from vedette.learn.export.onnx_detector import adapt_input, input_spec, read_detector
     from vedette.learn.export.pack_onnx import choose_decode, draft_onnx
 

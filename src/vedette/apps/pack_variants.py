@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from vedette.contracts.errors import InputError, UsageError
+from vedette.contracts.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from vedette.contracts.ports import Progress
     from vedette.contracts.receipt import AccuracyChange, Receipt
     from vedette.edge.engines.detector import HeadEngine
-    from vedette.learn.data.samples import DataSet
     from vedette.learn.export.calibration import CalibrationPictures
     from vedette.learn.export.quantize_errors import LayerError
     from vedette.learn.export.variants import VariantKind, VariantModel
@@ -60,7 +59,7 @@ class VariantFlags:
     ] = 1.0
     report: Annotated[
         Path | None,
-        Parameter(help="The page that shows the variants side by side; OUT-variants.html when left out."),
+        Parameter(help="The page that shows the variants side by side; OUT-variants.html when left out (here for S3)."),
     ] = None
 
 
@@ -98,36 +97,24 @@ def check_variant_flags(flags: VariantFlags, out: Path) -> VariantWish:
         raise UsageError(f"--max-drop must lie between 0 and 100 points; got {flags.max_drop}")
     report = flags.report
     if report is None:
-        report = out.absolute().with_name(f"{out.absolute().name}-variants.html")
+        report = _page_beside(out)
     elif len(names) == 1:
         raise UsageError("--report shows variants, and --variants asks for none but fp32")
     elif not report.absolute().parent.is_dir():
         raise UsageError(f"--report {report}: its folder does not exist")
+    if len(names) > 1 and report.is_dir():
+        raise UsageError(f"--report {report}: is a folder; give the file to write")
     return VariantWish(names, flags.calibration, flags.max_drop / 100, report)
 
 
-def is_labelled(source: Path) -> bool:
-    """Whether a --calibration is labelled data; a folder with no labels is one of pictures.
+def _page_beside(out: Path) -> Path:
+    """OUT-variants.html; in the working folder for a bundle that is uploaded, whose files are packed elsewhere."""
+    from vedette.apps.object_storage import place_of
 
-    Raises:
-        InputError: it is neither.
-    """
-    return _labelled_data(source, None) is not None
-
-
-def _labelled_data(source: Path, split_file: Path | None) -> DataSet | None:
-    from vedette.apps.detect import find_pictures
-    from vedette.learn.data.reading import read_data_set
-
-    try:
-        data = read_data_set(source)
-        if not data.splits and split_file is not None and split_file.is_file():
-            data = read_data_set(source, split_file=split_file)
-    except InputError:
-        if source.is_dir() and find_pictures((str(source),)):
-            return None
-        raise
-    return data if data.samples else None
+    place = place_of(out)
+    if place != str(out):
+        return Path.cwd() / f"{place.rstrip('/').rpartition('/')[2]}-variants.html"
+    return out.absolute().with_name(f"{out.absolute().name}-variants.html")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,43 +149,13 @@ def pack_variants(wish: VariantWish, baseline: Baseline, progress: Progress) -> 
     """
     from vedette.learn.export.variants import KINDS
 
-    pictures = None if wish.calibration is None else _calibration(wish, baseline, progress)
     if baseline.judgement.evaluation is None:
         progress.say(
             f"no labelled data: what {', '.join(wish.names[1:])} do to mAP is not measured, and --max-drop cannot be "
             "held; receipts have the agreement with FP32 on the golden pictures only"
         )
     kinds = [KINDS[name] for name in wish.names if name in KINDS]
-    return tuple(_Maker(kind, wish, baseline, pictures, progress).pack() for kind in kinds)
-
-
-def _calibration(wish: VariantWish, baseline: Baseline, progress: Progress) -> CalibrationPictures:
-    """The pictures of the train split, else all: evenly taken, as many as calibration wants."""
-    from vedette.apps.detect import find_pictures
-    from vedette.learn.data.pictures import read_picture
-    from vedette.learn.export.calibration import MOST_PICTURES, fit_pictures
-
-    source = wish.calibration
-    assert source is not None
-    data = _labelled_data(source, wish.split_file)
-    split, digest = None, None
-    if data is None:
-        paths = list(find_pictures((str(source),)))
-    else:
-        split = "train" if data.splits.get("train") else None
-        digest = data.digest()
-        paths = [sample.picture for sample in (data if split is None else data.subset(split)).samples]
-    count = min(MOST_PICTURES, len(paths))
-    chosen = [paths[number * len(paths) // count] for number in range(count)]
-    labelled = baseline.shown.labelled
-    measured = set() if labelled is None else {sample.picture.resolve() for sample in labelled.data.samples}
-    both = sum(path.resolve() in measured for path in chosen)
-    progress.say(f"calibrating INT8 on {count} pictures of {source} ({split or 'all of it'})")
-    if both:
-        progress.say(f"{both} of them are measured on too: a split of their own would make the receipt fairer")
-    return fit_pictures(
-        [read_picture(path) for path in chosen], baseline.manifest.input, data_digest=digest, split=split
-    )
+    return tuple(_Maker(kind, wish, baseline, progress).pack() for kind in kinds)
 
 
 def write_page(wish: VariantWish, manifest: BundleManifest, judgements: Sequence[Judgement], shown: Shown) -> None:
@@ -235,8 +192,12 @@ class _Maker:
     kind: VariantKind
     wish: VariantWish
     baseline: Baseline
-    pictures: CalibrationPictures | None
     progress: Progress
+
+    @property
+    def pictures(self) -> CalibrationPictures | None:
+        """What INT8 is calibrated with."""
+        return self.baseline.shown.calibration
 
     def pack(self) -> Packed:
         from vedette.contracts.bundle import Variant
