@@ -14,12 +14,14 @@ from simulators.clips import write_clip
 from small_bundle import SIDE_PX, make_bundle, make_manifest, make_model
 from vedette.apps.capacity_clips import FORMS, DrawnSize, _Scene, draw_clip, look_at_clip
 from vedette.apps.capacity_errors import NoEncoderError
-from vedette.apps.capacity_report import PacedRun, Proof, nth_frame
+from vedette.apps.capacity_plot import plot_capacity
+from vedette.apps.capacity_report import MeasuredModel, PacedRun, Proof, Row, nth_frame
 from vedette.apps.cli import run_command
 from vedette.bundle_folder import open_bundle, write_bundle
 from vedette.contracts.bundle import Precision, Variant
 from vedette.contracts.ports import SilentProgress
 from vedette.contracts.receipt import Accuracy, Receipt
+from vedette.edge.stream.capacity import CameraWork, UnitCost, answer
 
 QUICK = ("--seconds", "0.3", "--verify-seconds", "1")
 
@@ -123,10 +125,25 @@ def test_a_proof_says_whether_it_agrees():
 def test_bundles_are_compared_in_a_plot(tmp_path: Path, clip: Path, capsys):
     good, better = (bundle_with_map(tmp_path / name, name, value) for name, value in (("good", 0.81), ("better", 0.9)))
     picture = tmp_path / "plot.png"
-    document, _ = run_json(capsys, "--video", clip, "--bundle", good, "--bundle", better, "--plot", picture)
-    assert [one["model"]["map50"] for one in document["answers"]] == [0.81, 0.9]
+    document, _ = run_json(
+        capsys, "--video", clip, "--bundle", good, "--bundle", better, "--bundle", good, "--plot", picture
+    )
+    assert [one["model"]["map50"] for one in document["answers"]] == [0.81, 0.9]  # a bundle given twice: once
     assert cv2.imread(str(picture)).shape[:2] == (484, 704)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["better", "good", "plot.png"]
+
+
+@pytest.mark.parametrize(("name", "first"), [("a.PNG", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.pdf", b"%PDF")])
+def test_a_plot_is_what_its_name_says_and_the_same_each_time(tmp_path: Path, clip: Path, name: str, first: bytes):
+    model = MeasuredModel("good", "fp32", "an engine", 0.8, UnitCost(1, 1), UnitCost(1, 1), UnitCost(1, 1))
+    work = CameraWork(25.0, UnitCost(2.0, 2.0), {"inference": UnitCost(4.0, 4.0)})
+    row = Row(look_at_clip(str(clip)), model, work, answer(work, 5.0, 2))
+    written = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        plot_capacity([row], tmp_path / folder / name, 5)
+        written.append((tmp_path / folder / name).read_bytes())
+    assert written[0].startswith(first) and written[0] == written[1]
 
 
 def test_variants_that_are_held_are_all_measured(tmp_path: Path, clip: Path, capsys):
@@ -147,7 +164,9 @@ def test_variants_that_are_held_are_all_measured(tmp_path: Path, clip: Path, cap
         (("--seconds", "nan"), 2, "--seconds nan"),
         (("--seconds", "0"), 2, "--seconds 0"),
         (("--verify-seconds", "-1"), 2, "--verify-seconds -1"),
-        (("--plot", "x.png"), 2, "--plot shows the mAP of bundles"),
+        (("--plot", "x.png"), 2, "--plot: without --bundle only decoding is measured"),
+        (("--verify",), 2, "--verify: without --bundle only decoding is measured"),
+        (("--precision", "int8", "--engine", "openvino"), 2, "--precision, --engine: without --bundle"),
         (("--video", "missing.mp4"), 1, "missing.mp4"),
         (("--video", "rtsp://h/s"), 2, "--video rtsp://h/s: capacity is measured with files"),
         (("--bundle", "missing"), 1, "missing"),
@@ -169,10 +188,20 @@ def test_what_is_wrong_with_a_bundle_is_said_before_anything_is_measured(tmp_pat
     assert code == 1 and "no receipt of these bundles says an mAP" in err
     code, err = refusal(capsys, "--bundle", bundle, "--plot", tmp_path / "nowhere" / "x.png")
     assert code == 2 and "there is no folder" in err
+    (tmp_path / "folder.png").mkdir()
+    code, err = refusal(capsys, "--bundle", bundle, "--plot", tmp_path / "folder.png")
+    assert code == 2 and "is a folder; give the file to write" in err
+    for name in ("x.txt", "x", "x.jpeg"):
+        code, err = refusal(capsys, "--bundle", bundle, "--plot", tmp_path / name)
+        assert code == 2 and f"{name}: its name must end in .png, .svg, .pdf" in err
     text = tmp_path / "text.mp4"
     text.write_text("no video\n" * 100)
     code, err = refusal(capsys, "--video", text)
     assert code == 1 and str(text) in err
+    still = tmp_path / "still.png"
+    cv2.imwrite(str(still), np.zeros((64, 64, 3), np.uint8))
+    code, err = refusal(capsys, "--video", still)
+    assert code == 1 and f"{still} holds a single frame" in " ".join(err.split())
     assert open_bundle(bundle).manifest.input.width == SIDE_PX  # untouched
 
 

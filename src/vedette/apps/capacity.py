@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from vedette.contracts.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from vedette.apps.capacity_clips import CapacityClip
     from vedette.apps.capacity_report import CapacityReport
@@ -39,7 +39,9 @@ def capacity(  # noqa: PLR0913 - the flags of a command
     verify: Annotated[
         bool, Parameter(negative="", help="run that many cameras, and more, and show the difference")
     ] = False,
-    plot: Annotated[Path | None, Parameter(help="a PNG of mAP (by the bundles' receipts) against cameras")] = None,
+    plot: Annotated[
+        Path | None, Parameter(help="a chart (.png, .svg, .pdf) of mAP, by the receipts, against cameras")
+    ] = None,
     seconds: Annotated[float, Parameter(help="of each measurement")] = 2.0,
     verify_seconds: Annotated[float, Parameter(help="of each run of --verify")] = 20.0,
     json: Annotated[bool, Parameter(negative="", help="print one JSON document")] = False,
@@ -51,14 +53,16 @@ def capacity(  # noqa: PLR0913 - the flags of a command
 
     Without --bundle only decoding is measured. With --verify the prediction is held against real runs.
     """
-    wanted = _check(every, seconds, verify_seconds, bundle, plot)
+    _check_numbers(every, seconds, verify_seconds)
+    if not bundle:
+        _refuse_without_bundle({"--verify": verify, "--precision": precision, "--engine": engine, "--plot": plot})
     from vedette.apps.capacity_plot import check_plotting, plot_capacity
     from vedette.apps.capacity_survey import SurveyPlan, find_candidates
     from vedette.apps.console import ConsoleProgress, print_json
 
     if plot is not None:
-        check_plotting()
-    candidates, notes = find_candidates(wanted, precision, engine, need_map=plot is not None)
+        check_plotting(plot)
+    candidates, notes = find_candidates(bundle or (), precision, engine, need_map=plot is not None)
     plan = SurveyPlan(every, seconds, verify_seconds if verify else None)
     with ConsoleProgress() as progress:
         report = _survey(candidates, plan, video, progress)
@@ -72,19 +76,21 @@ def capacity(  # noqa: PLR0913 - the flags of a command
     return 0
 
 
-def _check(
-    every: int, seconds: float, verify_seconds: float, bundle: Sequence[Path] | None, plot: Path | None
-) -> Sequence[Path]:
+def _check_numbers(every: int, seconds: float, verify_seconds: float) -> None:
     if every < 1:
         raise UsageError(f"--every {every}: give 1 for every frame, 5 for every fifth")
     for flag, value in (("--seconds", seconds), ("--verify-seconds", verify_seconds)):
         if not 0.1 <= value <= MOST_S:
             raise UsageError(f"{flag} {value:g}: give a number from 0.1 to {MOST_S:g}")
-    if plot is not None and not bundle:
-        raise UsageError("--plot shows the mAP of bundles; give them with --bundle")
-    if plot is not None and not plot.parent.is_dir():
-        raise UsageError(f"--plot {plot}: there is no folder {plot.parent}")
-    return bundle or ()
+
+
+def _refuse_without_bundle(flags: Mapping[str, object]) -> None:
+    given = [flag for flag, value in flags.items() if value]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)}: without --bundle only decoding is measured, of which there is nothing to verify, "
+            "choose or plot; give a packed detector with --bundle"
+        )
 
 
 def _survey(

@@ -6,6 +6,7 @@ a textured ground with sensor noise, three dozen textured objects that move. The
 
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +70,7 @@ class CapacityClip:
 
 
 def look_at_clip(path: str, drawn: bool = False) -> CapacityClip:
-    """Open a file and decode its first frame.
+    """Open a file and decode its first frames.
 
     Raises:
         CameraInputError: it is no video, or cannot be decoded.
@@ -86,9 +87,12 @@ def look_at_clip(path: str, drawn: bool = False) -> CapacityClip:
         )
     source = open_source(spec)
     try:
-        frame = next((frame for frame in source.frames() if frame is not None), None)
-        if frame is None:
+        frames = list(islice((frame for frame in source.frames() if frame is not None), 2))
+        if not frames:
             raise CapacityError(f"{path} holds no frame that can be decoded; give another clip")
+        if len(frames) == 1:
+            raise CapacityError(f"{path} holds a single frame, which says nothing of a camera; give a clip of seconds")
+        frame = frames[0]
         interval_s = source.interval_s or DEFAULT_INTERVAL_S
         rate = round(1 / interval_s, 3)
         return CapacityClip(path, source.codec, frame.width, frame.height, rate, drawn)

@@ -56,9 +56,9 @@ def find_candidates(
         BundleError: a folder is no good bundle.
     """
     chosen_engine = _one_of(EngineChoice, engine or "auto", "--engine")
-    asked = [_one_of(Precision, text, "--precision") for text in precisions or ()]
+    asked = [_one_of(Precision, text, "--precision") for text in dict.fromkeys(precisions or ())]
     candidates, notes = [], []
-    for path in bundles:
+    for path in dict.fromkeys(bundles):
         bundle = open_bundle(path)
         held = list(dict.fromkeys(variant.precision for variant in bundle.manifest.variants))
         for precision in asked or held:

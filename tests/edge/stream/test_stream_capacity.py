@@ -33,13 +33,13 @@ def test_the_published_example():
     work = CameraWork(30.0, UnitCost(4.8, 4.8), {"resizing": UnitCost(0.7, 0.7), "inference": UnitCost(15.8, 15.8)})
     found = answer(work, 6.0, processors=2)
     assert found.full == pytest.approx(2000 / 30 / (4.8 + 16.5 / 5))
-    assert (found.planned, found.bottleneck) == (7, DECODE)
+    assert (found.planned, found.bottleneck) == (6, DECODE)  # of 6.997: what is planned with is never rounded up
     assert found.shares[DECODE] == pytest.approx(4.8 / (4.8 + 3.3))
 
 
 def test_only_decoding_is_an_answer_too():
     found = answer(CameraWork(25.0, UnitCost(3, 4), {}), 0.0, processors=4)
-    assert (found.full, found.planned, found.bottleneck) == (pytest.approx(40.0), 36, DECODE)
+    assert (found.full, found.planned, found.bottleneck) == (pytest.approx(40.0), 34, DECODE)
 
 
 @PATIENT
