@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.stream_material import cache_folder, scene_bundle
+from benchmarks.stream_material import cache_folder, scene_bundle, whole
 from benchmarks.stream_measuring import ROOT
 from vedette.apps.label import LabelOpener
 from vedette.contracts.ports import SilentProgress
@@ -108,9 +108,9 @@ def _round(pool: WorkerPool, pictures: list[Path]) -> tuple[float, float, dict[i
 
 def _stills(count: int) -> list[Path]:
     """Drawn pictures, kept in the cache; each may come several times."""
-    folder = cache_folder() / "labelling-stills"
-    if not folder.is_dir():
-        write_stills(folder, DRAWN, SEED, SilentProgress(), os.cpu_count() or 1)
+    workers = os.cpu_count() or 1
+    drawn = cache_folder() / "labelling-stills"
+    folder = whole(drawn, lambda part: write_stills(part, DRAWN, SEED, SilentProgress(), workers))
     stills = sorted(folder.rglob("*.jpg"))
     return [stills[number % len(stills)] for number in range(count)]
 

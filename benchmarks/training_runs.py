@@ -122,7 +122,8 @@ def score(spec: Spec, name: str) -> dict[str, Any]:
     """COCO's figures of one file of weights on the split, by class too."""
     import torch
 
-    from vedette.contracts.bundle import ResizeMode, Thresholds
+    from vedette.contracts.bundle import Thresholds
+    from vedette.contracts.frame import ResizeMode
     from vedette.learn.darknet.cfg import read_cfg
     from vedette.learn.darknet.network import DarknetNetwork
     from vedette.learn.darknet.plan import decode_spec, nms_kind_of, plan_network
