@@ -20,6 +20,7 @@ NAMES = (
     "streams",
     "streams_realtime",
     "streams_cameras",
+    "detect_rate",
     "parity",
     "tracking",
     "counting",

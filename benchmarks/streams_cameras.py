@@ -57,10 +57,15 @@ def draw(found: dict[str, Any], path: Path) -> None:
         rates = [one["frames_per_s_and_camera"] for one in found[coding].values()]
         (line,) = axes.plot(counts, rates, marker=marker, markersize=5, label=coding)
         for count, rate in zip(counts, rates, strict=True):
-            place = {"textcoords": "offset points", "xytext": offset, "fontsize": 8, "color": line.get_color()}
+            place: dict[str, Any] = {
+                "textcoords": "offset points",
+                "xytext": offset,
+                "fontsize": 8,
+                "color": line.get_color(),
+            }
             axes.annotate(f"{rate:.0f}", (count, rate), **place)
     axes.axhline(30, color="0.4", linestyle="--", linewidth=1)
-    words = {"xytext": (0, -11), "textcoords": "offset points", "fontsize": 8, "color": "0.35"}
+    words: dict[str, Any] = {"xytext": (0, -11), "textcoords": "offset points", "fontsize": 8, "color": "0.35"}
     axes.annotate("30 frames a second: real time", (min(counts), 30), **words)
     axes.set(xscale="log", yscale="log", xlabel="cameras, 1080p", ylabel="frames a second of each camera")
     axes.set_xticks(counts, [str(count) for count in counts])

@@ -8,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -105,6 +107,42 @@ def test_the_ratio_is_rival_over_ours_at_the_same_input(monkeypatch):
         "input": "416x416", "ratio": 3.0, "aim": 2.0, "reached": True, "ceiling": 3.75, "our_share_of_its_memory": 0.33
     }  # fmt: skip
     assert (found["ultralytics_int8"]["ratio"], found["ultralytics_int8"]["reached"]) == (1.2, False)
+
+
+def test_of_rounds_on_quiet_films_medians_are_compared_and_the_gate_that_knows_gives_the_ceiling(monkeypatch):
+    monkeypatch.syspath_prepend(REPOSITORY)
+    measuring = importlib.import_module("benchmarks.rivals.measuring")
+    cpu_s = {"handwritten": [60.0, 64.0, 90.0], "ours": [10.0, 8.0, 7.5]}
+
+    found = measuring.compare_quiet(cpu_s | {measuring.KNOWING: [5.0, 4.0, 3.0]}, "handwritten", "ours")
+    bare = measuring.compare_quiet(cpu_s, "handwritten", "ours")
+
+    assert found == {
+        "ratio": 8.0, "ratio_each": [6.0, 8.0, 12.0], "ceiling": 16.0, "aim": 8.0, "reached": True, "rounds": 3
+    }  # fmt: skip
+    assert "ceiling" not in bare
+
+
+def test_a_gate_that_knows_decodes_from_the_keyframe_to_the_last_due_frame_alone(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(REPOSITORY)
+    floor = importlib.import_module("benchmarks.rivals.floor")
+    clip = str(tmp_path / "clip.mp4")
+    with av.open(clip, "w") as output:
+        video = output.add_stream("mpeg4", rate=30)
+        video.width, video.height, video.pix_fmt, video.gop_size = 64, 48, "yuv420p", 10
+        for number in range(40):
+            picture = np.full((48, 64, 3), number * 5, np.uint8)  # (height, width, 3) uint8
+            output.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(video.encode())
+
+    with av.open(clip) as film:
+        keys = [number for number, packet in enumerate(film.demux(video=0)) if packet.size and packet.is_keyframe]
+    due = floor.due_frames([[13, 18], [31, 37]], every=5)
+    needed = sum(frame + 1 - max(key for key in keys if key <= frame) for frame in due)
+
+    assert due == {15, 35} and 2 <= needed < 20
+    assert floor.decode_active(clip, due) == (40, needed)
+    assert floor.decode_all(clip) == (40, 40)
 
 
 def test_nothing_of_ours_imports_a_rival_and_no_dependency_names_one():

@@ -25,7 +25,7 @@ def main() -> None:
         step.add_argument("folder", type=lambda text: Path(text).resolve())
         if name != "set-up":
             step.add_argument("--precision", default="int8", help="of our bundle (default: int8)")
-        if name == "measure":
+        if name in {"measure", "quiet"}:
             step.add_argument("--rounds", type=int, default=3)
         if name == "quiet":
             step.add_argument("clips", type=Path, nargs="+")
@@ -45,7 +45,7 @@ def main() -> None:
     elif asked.step == "quiet":
         document, code = json.loads(RECORDED.read_text(encoding="utf-8")), identify_code()
         place, figures = measuring.Workplace(asked.folder, asked.precision), document["figures"]
-        figures["quiet"] = code | measuring.measure_quiet(place, figures["contestants"], asked.clips)
+        figures["quiet"] = code | measuring.measure_quiet(place, figures["contestants"], asked.clips, asked.rounds)
         _save(document)
     elif asked.step == "try":
         place = measuring.Workplace(asked.folder, asked.precision)
