@@ -380,7 +380,8 @@ def test_run_hands_a_signal_on_and_cleans_up(rendered: Path) -> None:
 
 
 def test_run_tells_how_the_app_ended_however_fast_it_does_so(rendered: Path) -> None:
-    app = "import os, signal\nsignal.signal(signal.SIGTERM, lambda *_: os._exit(3))\nprint('started', flush=True)\nsignal.pause()"
+    handler = "signal.signal(signal.SIGTERM, lambda *_: os._exit(3))"
+    app = f"import os, signal; {handler}; print('started', flush=True); signal.pause()"
     environment = install(rendered.parent, f'exec python3 -c "{app}"\n')
     for _ in range(12):
         with subprocess.Popen([rendered / "run.sh"], env=environment, stdout=subprocess.PIPE, text=True) as process:
