@@ -37,6 +37,7 @@ AROUND_ACTIVITY_S = 0.5  # the last movement is told by a slot behind it
 SAVING_WANTED = 8.0
 SETTLED_S, BEFORE_END_S = 4.0, 3.0
 JUMP_S = 1.0
+FOUND_AGAIN_S = 0.3  # one slot and a half
 SAMPLE_S = 0.005
 HIDING = ("gone-average",)  # rate control fills frames with noise that costs more than the objects do
 DRAWN = ("small", "gone", "slow", "belt", "parts")
@@ -160,7 +161,7 @@ def wilson(good: int, of: int) -> list[float]:
 
 
 def _within(time_s: float, spans: list[tuple[float, float]]) -> bool:
-    return any(begin - 0.2 <= time_s <= end for begin, end in spans)
+    return any(begin <= time_s <= end for begin, end in spans)
 
 
 def _quiet(film: Film, path: Path) -> Path:
@@ -289,9 +290,11 @@ class _Seen:
         self.events.append((told, data.track_id))
 
     def has_moved(self, track: int, time_s: float) -> bool:
-        """Whether it went far enough around that time to be no tremble."""
+        """Whether it went far enough around that time to be no tremble, and was not found again elsewhere just then."""
+        before = [at for at, _ in self._places[track] if at < time_s]
+        found_again = bool(before) and time_s - before[-1] > FOUND_AGAIN_S
         near = [x for at, x in self._places[track] if abs(at - time_s) <= 1.0]
-        return max(near) - min(near) >= MOVED_PX
+        return not found_again and max(near) - min(near) >= MOVED_PX
 
     def settled_ms_a_second(self) -> float:
         """CPU milliseconds a second of film, once the gate has learned, and before the film's end shows."""

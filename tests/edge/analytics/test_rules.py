@@ -69,6 +69,23 @@ def test_the_anchor_decides(anchor, crosses):
     assert bool(rules.update(stamp(0.2), tracks((1, 50, 66, 0)))) is crosses
 
 
+def test_whose_feet_the_edge_cuts_off_passes_no_line_and_no_zone_that_ends_there():
+    rules, found = CameraRules("door", [GATE], [YARD]), []
+    path = [(160, 106), (130, 103), (70, 108), (40, 99), (70, 120), (130, 104), (160, 97), (170, 110), (180, 110)]
+    for n, (x, bottom) in enumerate(path):
+        found += rules.update(stamp(n * 0.2), tracks((1, x, bottom, 0)))
+    assert [(o.type, o.direction) for o in found] == [
+        (EventType.LINE_CROSSED, Direction.A_TO_B),
+        (EventType.ZONE_ENTERED, None),
+        (EventType.LINE_CROSSED, Direction.B_TO_A),
+        (EventType.ZONE_EXITED, None),
+    ]
+    aside = CameraRules("door", [Line(name="top", start=(0, "50%"), end=("100%", "50%"))], [YARD])
+    assert not aside.update(stamp(0), tracks((1, 204, 30, 0)))
+    assert [o.type for o in aside.update(stamp(0.2), tracks((1, 203, 70, 0)))] == [EventType.LINE_CROSSED]
+    assert [o.type for o in aside.update(stamp(0.4), tracks((1, -3, 70, 0)))] == [EventType.ZONE_ENTERED]
+
+
 def test_enter_dwell_and_exit_of_a_zone():
     rules, found = CameraRules("door", [], [YARD]), []
     for n, x in enumerate([150, 90, 80, 70, 80, 150, 160]):

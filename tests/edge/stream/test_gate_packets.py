@@ -83,6 +83,28 @@ def test_a_small_lasting_excess_is_found_where_sizes_are_steady() -> None:
     assert any(alarms)
 
 
+def test_a_small_lasting_excess_is_found_where_rate_control_saves_up_and_makes_up_for_it() -> None:
+    """As average bit rates do it: sizes fall for many groups, each third one is another, and all jump late."""
+    chance = random.Random(5)
+    gate, number = PacketGate(PICTURE_PX), 0
+
+    def alarms_of_group(group: int, excess: float) -> int:
+        nonlocal number
+        jump, alarms = 46 + chance.randrange(5), 0
+        for place in range(GROUP):
+            size = 370_000.0 if place == 0 else 14_000 if place > jump else 4000 * (1 + 2 * math.exp(-place / 12))
+            if group % 3 == 0:
+                size *= 0.6 if 0 < place < 12 else 0.88
+            size *= (1 + 0.5 * math.exp(-group / 4)) * (excess if 8 <= place < 46 else 1.0)
+            number += 1
+            alarms += gate.see(int(size * chance.lognormvariate(0, 0.01)), place == 0, number / FPS)
+        gate.settle(moving=excess != 1.0)
+        return alarms
+
+    moving = (11, 22, 34)
+    assert [group for group in range(61) if alarms_of_group(group, 1.2 if group in moving else 1.0)] == [*moving]
+
+
 @pytest.mark.parametrize("spread", [0.05, 0.3, 0.6])
 def test_noise_seldom_raises_the_alarm_once_it_is_known(spread: float) -> None:
     packets = Packets(PacketGate(PICTURE_PX), 800, spread)
@@ -141,7 +163,7 @@ def test_packets_between_others_have_a_normal_of_their_own() -> None:
     assert any(send_pair(300 + n, 3000) for n in range(2))
 
 
-@pytest.mark.parametrize(("normal", "tells"), [(400, True), (3000, True), (12000, False)])
+@pytest.mark.parametrize(("normal", "tells"), [(400, True), (3000, True), (12000, True), (30000, False)])
 def test_frames_filled_up_by_rate_control_carry_no_signal(normal: float, tells: bool) -> None:
     packets = Packets(PacketGate(PICTURE_PX), normal, 0.1)
     packets.stay_still(10)

@@ -23,6 +23,7 @@ _ZONE_EVENTS = {
     Change.EXITED: EventType.ZONE_EXITED,
     Change.DWELLED: EventType.ZONE_DWELLED,
 }
+EDGE_PX = 0.5  # the middle of the outermost pixel
 Box = tuple[float, float, float, float]
 
 
@@ -206,10 +207,15 @@ class CameraRules:
             del self._objects[known.track_id]
 
     def _anchor_of(self, box: Sequence[float]) -> tuple[float, float, float]:
-        """Anchor x, anchor y, and the mean side of a box."""
+        """Anchor x, anchor y, and the mean side of a box. Boxes reach beyond the picture; their anchors do not.
+
+        So somebody whose feet the lower edge cuts off does not pass below a line, or a zone, that ends there.
+        """
         x1, y1, x2, y2 = box
-        y_px = y2 if self._anchor is Anchor.BOTTOM_CENTRE else (y1 + y2) / 2
-        return (x1 + x2) / 2, y_px, (x2 - x1 + y2 - y1) / 2
+        width_px, height_px = self._size_px
+        x_px, y_px = (x1 + x2) / 2, y2 if self._anchor is Anchor.BOTTOM_CENTRE else (y1 + y2) / 2
+        x_px = min(max(x_px, EDGE_PX), width_px - EDGE_PX)
+        return x_px, min(max(y_px, EDGE_PX), height_px - EDGE_PX), (x2 - x1 + y2 - y1) / 2
 
     def _place(self, size_px: tuple[int, int]) -> None:
         """Work out all geometry for a picture size."""

@@ -2,11 +2,11 @@
 
 A coded frame costs as many bytes as there is news in it. For each kind of packet (keyframes; frames coded ahead; frames
 coded between others) the sizes of packets known to be still are kept, in powers of two, and their median and upper
-spread are the camera's own normal; and for each place behind a keyframe its own level and spread, since encoders repair
-a keyframe's losses, or save up for it, for a second and longer. What lies above adds up (Page's cumulative sum, 1954):
-one packet of several times the normal size raises the alarm at once, a smaller excess after a few packets (a tenth more
-within a second, where sizes are steady), noise never. How high noise adds up is measured on still scenes, so an alarm
-that proves false makes the next less likely, within bounds.
+spread are the camera's own normal; and for each place behind a keyframe the largest of its last three still sizes and
+its neighbours', since encoders repair a keyframe's losses, or save up for it, for a second and longer, now a place
+earlier, now later. What lies above adds up (Page's cumulative sum, 1954): one packet of many times the normal size
+raises the alarm at once, a smaller excess after some packets (a tenth more within a second), noise never. How high
+noise adds up is measured on still scenes, so an alarm that proves false makes the next less likely, within bounds.
 
 Only packets that somebody else found still (by looking at pictures) are learned, so activity never becomes normal.
 Rate control that pours what stillness saves into noise hides what happens: `has_signal` says whether sizes can tell.
@@ -26,18 +26,22 @@ LEAST_KNOWN = 8  # sizes before a kind has a normal: a first one; the limit is h
 LEAST_KEYS = 4
 UPPER = 0.9
 LEAST_ALLOWANCE, MOST_ALLOWANCE = 0.3, 2.0  # powers of two above the median that count as nothing
-LEAST_KEY_ALLOWANCE = 1.0  # rate control moves keyframes most, and their pictures are compared anyway
+LEAST_KEY_ALLOWANCE = 0.75  # rate control moves keyframes most, and their pictures are compared anyway
 LEAST_LIMIT, FIRST_LIMIT, MOST_LIMIT = 2.5, 4.0, 6.0  # sums, powers of two
 HIDDEN_LIMIT = 9.0  # where sizes tell the largest movements at most
 MOST_SUM = 12.0
-LIMIT_MARGIN = 1.5
+LIMIT_MARGIN, HIDDEN_MARGIN = 1.5, 3.0  # above the sums that noise reaches
 JUDGED, MOST_FALSE = 8, 6  # of the last alarms that were looked into, so many false ones make sizes useless
 FLOOR_SHARE = 1 / 8192  # bytes per pixel of the picture that no size is told apart below: 253 for 1080p
 MOST_PLACES = 300  # behind a keyframe
-LEVEL_RATE, SPREAD_RATE = 0.25, 0.2  # of a new size in its place's level and spread
-FIRST_SPREAD = 0.3  # of a place seen once, powers of two
-SPREAD_FACTOR = 2.0  # mean deviations from a place's level that count as nothing: 1.6 standard deviations
-LEAST_BESIDE = 0.12  # powers of two above a place's level: 9 %
+VISITS = 3  # of each place, whose sizes are kept
+LEAST_VISITS = 2  # before a place has a normal of its own
+NEIGHBOURS = 2  # places to either side: rate control changes its mind now earlier, now later
+BESIDE = 0.03  # powers of two above the largest that count as nothing: 2 %
+MOST_EXCESS, LEAST_EXCESS = 1.0, -0.3  # of a size that is usual elsewhere: it came early, or late
+WIDTH_FACTOR = 2.5  # of a place's sizes; about one and a half standard deviations of noise
+LEAST_WIDTH = 0.06
+NOWHERE = -math.inf
 # Bytes per pixel of the picture that an object on a twentieth of it costs, at 0.2 bits per moving pixel (measured on
 # the Intel clips). Where noise alone takes more, sizes tell nothing; rate control that fills frames up makes it so.
 OBJECT_SHARE = 0.05 * 0.2 / 8
@@ -94,49 +98,49 @@ class _Normal:
         upper = self._ordered[int(UPPER * (len(self._ordered) - 1))]
         return min(max(upper - self.median, self._least_allowance), MOST_ALLOWANCE)
 
+    @property
+    def upper(self) -> float:
+        return self.median + self.allowance if self.known else math.inf
+
     def excess(self, value: float) -> float:
         """Above the normal (positive) or within it."""
-        return value - self.median - self.allowance if self.known else 0.0
+        return value - self.upper if self.known else 0.0
 
 
-class _Levels:
-    """The usual size at each place behind a keyframe, by kind, and its mean deviation, in powers of two."""
+class _Places:
+    """For each kind of packet and place behind a keyframe, the last still sizes, in powers of two."""
 
     def __init__(self) -> None:
-        self._levels: list[dict[int, float]] = [{} for _ in PacketKind]
-        self._spreads: list[dict[int, float]] = [{} for _ in PacketKind]
+        self._sizes: list[dict[int, list[float]]] = [{} for _ in PacketKind]
+        self._widths: list[dict[int, float]] = [{} for _ in PacketKind]
+        self._largest = [[NOWHERE] * (MOST_PLACES + 2 * NEIGHBOURS) for _ in PacketKind]  # from place -NEIGHBOURS on
 
-    def usual(self, kind: PacketKind, place: int) -> float | None:
-        return self._levels[kind].get(place)
+    def largest(self, kind: PacketKind, place: int) -> float | None:
+        """Of the last still sizes there and beside it; None where too little is known."""
+        largest = self._largest[kind]
+        if place >= MOST_PLACES or largest[place + NEIGHBOURS] == NOWHERE:
+            return None
+        return max(largest[place : place + 2 * NEIGHBOURS + 1])
 
-    def allowance(self, kind: PacketKind, place: int) -> float:
-        """What a size at this place may lie above its level and count as nothing.
-
-        Rate control changes its mind now a place earlier, now later.
-        """
-        spread_at = self._spreads[kind].get
-        spread = max(spread_at(place - 1, 0.0), spread_at(place, 0.0), spread_at(place + 1, 0.0))
-        return max(SPREAD_FACTOR * spread, LEAST_KEY_ALLOWANCE if kind is PacketKind.KEY else LEAST_BESIDE)
-
-    def usual_allowance(self, kind: PacketKind) -> float:
-        """The middle one of all places."""
-        spreads = sorted(self._spreads[kind].values())
-        return max(SPREAD_FACTOR * spreads[len(spreads) // 2], LEAST_BESIDE)
+    def allowance(self, kind: PacketKind) -> float | None:
+        """What noise usually takes, powers of two; None where too little is known."""
+        widths = self._widths[kind]
+        if len(widths) < LEAST_KNOWN:
+            return None
+        return WIDTH_FACTOR * max(sorted(widths.values())[len(widths) // 2], LEAST_WIDTH)
 
     def learn(self, kind: PacketKind, place: int, value: float) -> None:
         if place >= MOST_PLACES:
             return
-        levels, spreads = self._levels[kind], self._spreads[kind]
-        before = levels.get(place)
-        if before is None:
-            levels[place], spreads[place] = value, FIRST_SPREAD
-            return
-        levels[place] = before + LEVEL_RATE * (value - before)
-        spreads[place] += SPREAD_RATE * (abs(value - before) - spreads[place])
-
-    def forget(self) -> None:
-        for known in (*self._levels, *self._spreads):
-            known.clear()
+        sizes = self._sizes[kind].setdefault(place, [])
+        sizes.append(value)
+        if len(sizes) > VISITS:
+            del sizes[0]
+        if len(sizes) >= LEAST_VISITS:
+            least, *_, largest = ordered = sorted(sizes)
+            middle, mean = ordered[len(ordered) // 2], sum(sizes) / len(sizes)
+            self._largest[kind][place + NEIGHBOURS] = largest
+            self._widths[kind][place] = min(largest - mean, middle - least)  # of three one may lie far off
 
 
 def _normals() -> list[_Normal]:
@@ -151,8 +155,7 @@ class PacketGate:
         self._floor = max(picture_px * FLOOR_SHARE, 1.0)
         self._object_bytes = picture_px * OBJECT_SHARE
         self._still, self._moving = _normals(), _normals()
-        self._levels = _Levels()
-        self._beside = _normals()  # sizes less their levels
+        self._places = _Places()
         self._place = 0  # packets since the keyframe
         self._unsettled: deque[_Seen] = deque(maxlen=REMEMBERED)
         self._peaks: deque[float] = deque(maxlen=STRETCHES)  # highest sums of still stretches
@@ -174,11 +177,13 @@ class PacketGate:
         return self._limit
 
     def _find_limit(self) -> float:
-        if not self.has_signal:  # where alarms are useless nothing is opened by them, only counted
-            return MOST_LIMIT if self.useless else HIDDEN_LIMIT
-        least = FIRST_LIMIT if len(self._peaks) < FEW_STRETCHES else LEAST_LIMIT
+        if self.useless:  # nothing is opened by alarms, they are only counted
+            return MOST_LIMIT
+        few = len(self._peaks) < FEW_STRETCHES
         high = sorted(self._peaks)[int(0.95 * (len(self._peaks) - 1))] if self._peaks else 0.0
-        return min(max(LIMIT_MARGIN * high, least), MOST_LIMIT)
+        if not self.has_signal:
+            return HIDDEN_LIMIT if few else min(max(HIDDEN_MARGIN * high, FIRST_LIMIT), HIDDEN_LIMIT)
+        return min(max(LIMIT_MARGIN * high, FIRST_LIMIT if few else LEAST_LIMIT), MOST_LIMIT)
 
     @property
     def useless(self) -> bool:
@@ -191,8 +196,7 @@ class PacketGate:
         for kind in (PacketKind.AHEAD, PacketKind.BETWEEN):
             still, moving = self._still[kind], self._moving[kind]
             if still.known:
-                beside = self._beside[kind].known
-                allowance = self._levels.usual_allowance(kind) if beside else still.allowance
+                allowance = self._places.allowance(kind) or still.allowance
                 noise_bytes = 2**still.median * (2**allowance - 1)
                 hidden = moving.known and moving.median - still.median < allowance / 2
                 return noise_bytes <= self._object_bytes and not hidden
@@ -218,23 +222,22 @@ class PacketGate:
         return alarm and not self.useless
 
     def _excess(self, kind: PacketKind, value: float) -> float:
-        usual = self._levels.usual(kind, self._place)
-        if usual is None or not self._beside[kind].known:
+        if kind is PacketKind.KEY or (largest := self._places.largest(kind, self._place)) is None:
             return self._still[kind].excess(value)
-        return value - usual - self._beside[kind].median - self._levels.allowance(kind, self._place)
+        excess = value - largest - BESIDE
+        most = max(self._still[kind].excess(value), MOST_EXCESS)
+        return min(max(excess, LEAST_EXCESS), most)
 
     def settle(self, moving: bool, newer: int = 0) -> None:
         """The packets since the last call, but for so many of the newest, were found still, or moving, by looking."""
         unjudged = [self._unsettled.pop() for _ in range(min(newer, len(self._unsettled)))]
+        most = [normal.upper + MOST_EXCESS for normal in self._still]  # one burst of noise hides nothing in its place
         for kind, place, value, _, _ in self._unsettled:
             if moving:
                 self._moving[kind].learn(value)
                 continue
-            usual = self._levels.usual(kind, place)
-            if usual is not None:
-                self._beside[kind].learn(value - usual)
             self._still[kind].learn(value)
-            self._levels.learn(kind, place, value)
+            self._places.learn(kind, place, min(value, most[kind]))
         alarmed = any(seen.alarm for seen in self._unsettled)
         if alarmed and not self._found_false:  # once, however long sizes take to come back to normal
             self._alarms.append(moving)
@@ -256,9 +259,9 @@ class PacketGate:
 
     def start_afresh(self) -> None:
         """The scene became another (light, noise, rate): what follows is learned as its normal."""
-        for normal in (*self._still, *self._moving, *self._beside):
+        for normal in (*self._still, *self._moving):
             normal.forget()
-        self._levels.forget()
+        self._places = _Places()
         self._peaks.clear()
         self._sum, self._limit, self.has_signal = 0.0, FIRST_LIMIT, False
         self.drop_unsettled()
