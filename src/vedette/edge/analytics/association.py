@@ -8,6 +8,8 @@ through the Hungarian algorithm (Kuhn 1955; potentials and shortest augmenting p
 and 0.3 s of import.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,7 +107,7 @@ def assign(gains: Floats) -> tuple[Indices, Indices]:
         sure_rows, sure_columns = _unbeatable(left)
         if not len(sure_rows):
             row_ids, column_ids = np.flatnonzero(left.any(axis=1)), np.flatnonzero(left.any(axis=0))
-            sure_rows, sure_columns = _hungarian(left[np.ix_(row_ids, column_ids)])
+            sure_rows, sure_columns = _hungarian(left[row_ids[:, None], column_ids])
             rows.append(row_ids[sure_rows])
             columns.append(column_ids[sure_columns])
             break
@@ -130,37 +132,46 @@ def _unbeatable(gains: Floats) -> tuple[Indices, Indices]:
 
 
 def _hungarian(gains: Floats) -> tuple[Indices, Indices]:
-    """The assignment with the largest sum, by shortest augmenting paths: O(rows^2 * columns)."""
+    """The assignment with the largest sum, by shortest augmenting paths: O(rows^2 * columns).
+
+    Plain numbers: what `_unbeatable` leaves is small, and one array operation takes as long as ten columns.
+    """
     if gains.shape[0] > gains.shape[1]:
         columns, rows = _hungarian(gains.T)
         return rows, columns
     row_count, column_count = gains.shape
-    cost = -gains
-    row_potential, column_potential = np.zeros(row_count + 1), np.zeros(column_count + 1)
-    owner = np.full(column_count + 1, row_count)  # row that holds each column; the last column is a place to start from
+    cost: list[list[float]] = (-gains).tolist()
+    row_potential, column_potential = [0.0] * (row_count + 1), [0.0] * (column_count + 1)
+    owner = [row_count] * (column_count + 1)  # row that holds each column; the last column is a place to start from
     for row in range(row_count):
         owner[column_count] = row
         column = column_count
-        reach = np.full(column_count, np.inf)
-        came_from = np.full(column_count, column_count)
-        done = np.zeros(column_count + 1, np.bool_)
+        reach, came_from = [math.inf] * column_count, [column_count] * column_count
+        left, done = list(range(column_count)), []
         while owner[column] != row_count:
-            done[column] = True
+            done.append(column)
+            if column != column_count:
+                left.remove(column)
             here = owner[column]
-            slack = cost[here] - row_potential[here] - column_potential[:column_count]
-            better = ~done[:column_count] & (slack < reach)
-            reach[better] = slack[better]
-            came_from[better] = column
-            following = int(np.where(done[:column_count], np.inf, reach).argmin())
-            delta = reach[following]
-            row_potential[owner[done]] += delta
-            column_potential[done] -= delta
-            reach[~done[:column_count]] -= delta
+            costs, potential = cost[here], row_potential[here]
+            following, delta = column, math.inf
+            for other in left:
+                slack = costs[other] - potential - column_potential[other]
+                if slack < reach[other]:
+                    reach[other], came_from[other] = slack, column
+                if reach[other] < delta:
+                    following, delta = other, reach[other]
+            for held in done:
+                row_potential[owner[held]] += delta
+                column_potential[held] -= delta
+            for other in left:
+                reach[other] -= delta
             column = following
         while column != column_count:
             owner[column] = owner[came_from[column]]
-            column = int(came_from[column])
-    columns = np.flatnonzero(owner[:column_count] != row_count)
-    rows = owner[columns]
+            column = came_from[column]
+    held_by = np.array(owner[:column_count], np.intp)
+    columns = np.flatnonzero(held_by != row_count)
+    rows = held_by[columns]
     worth = gains[rows, columns] > 0
     return rows[worth], columns[worth]

@@ -7,6 +7,7 @@ and the wall clock, however the cameras' work was interleaved. CloudEvents 1.0.2
 
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import lru_cache
 
 from vedette.contracts.event import BundleReference, Event, EventData
 from vedette.contracts.frame import FrameStamp
@@ -38,14 +39,14 @@ def make_event(
     """One occurrence as an event; times with milliseconds, boxes with 1/100 pixel, scores with 4 decimals."""
     stamp = occurrence.stamp
     wall_time = format_utc(stamp.captured_unix_s)
-    x1, y1, x2, y2 = (round(float(value), 2) for value in occurrence.box_xyxy_px)
+    x1, y1, x2, y2 = occurrence.box_xyxy_px
     data = EventData(
         camera=stamp.camera,
         media_time_s=round(stamp.media_time_s, 3),
         wall_time=wall_time,
         track_id=occurrence.track_id,
         score=round(occurrence.score, 4),
-        box_xyxy_px=(x1, y1, x2, y2),
+        box_xyxy_px=(round(x1, 2), round(y1, 2), round(x2, 2), round(y2, 2)),
         line=occurrence.line,
         zone=occurrence.zone,
         direction=occurrence.direction,
@@ -64,6 +65,7 @@ def make_event(
     )
 
 
+@lru_cache(maxsize=64)  # a frame's events are told one after the other
 def format_utc(unix_s: float) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-11-22T14:49:00.123Z`."""
     moment = datetime.fromtimestamp(round(unix_s, 3), tz=timezone.utc)

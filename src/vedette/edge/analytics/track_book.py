@@ -37,11 +37,10 @@ class TrackBook:
     @classmethod
     def of_all(cls, books: "Sequence[TrackBook]") -> "TrackBook":
         """One behind the other."""
-        raw = [np.ascontiguousarray(book.notes).view(np.uint8) for book in books]  # a fifth of the time of records
         return cls(
             np.concatenate([book.filters for book in books], axis=2),
             np.concatenate([book.votes for book in books]),
-            np.concatenate(raw).view(NOTES),
+            _joined([book.notes for book in books]),
         )
 
     def __len__(self) -> int:
@@ -56,7 +55,7 @@ class TrackBook:
     def append(self, filters: Floats, notes: NDArray[np.void]) -> None:
         self.filters = np.concatenate([self.filters, filters], axis=2)
         self.votes = np.concatenate([self.votes, np.zeros((len(notes), self.votes.shape[1]))])
-        self.notes = np.concatenate([self.notes, notes])
+        self.notes = _joined([self.notes, notes])
 
     def vote(self, rows: Indices, class_ids: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
         """Each of these tracks was read as that class."""
@@ -64,3 +63,8 @@ class TrackBook:
         held = self.notes["class_id"]
         if not np.array_equal(held[rows], class_ids):  # a vote for the leader does not change who leads
             held[rows] = self.votes[rows].argmax(axis=1)
+
+
+def _joined(notes: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """One behind the other, as bytes: a fifth of the time of records."""
+    return np.concatenate([np.ascontiguousarray(some).view(np.uint8) for some in notes]).view(NOTES)

@@ -107,6 +107,7 @@ class StreamPipeline:
         self._detector = detector
         self._taps = taps
         self._handler = handler
+        self._batch_handler = handler if isinstance(handler, BatchResultHandler) else None
         self._batch = batch
         self._arrivals = Arrivals()
         room = max(2, -(-2 * batch // len(cameras)))  # the next batch can be decoded while this one is detected on
@@ -198,8 +199,8 @@ class StreamPipeline:
             if stamp.camera in self._witnessed:
                 witness, worker = self._witnessed[stamp.camera]
                 worker.tell_found(stamp.media_time_s, witness.compare(detections, after_stillness=stamp.still_s > 0))
-        if isinstance(self._handler, BatchResultHandler):
-            self._handler.on_results(results)
+        if self._batch_handler is not None:
+            self._batch_handler.on_results(results)
         else:
             for result in results:
                 self._handler.on_result(*result)
