@@ -99,12 +99,18 @@ def test_the_ratio_is_rival_over_ours_at_the_same_input(monkeypatch):
     measuring = importlib.import_module("benchmarks.rivals.measuring")
     cpu = {"floor_416x416": 4, "ours_416x416": 5, "floor_416x256": 2, "ours_416x256": 2.5, "opencv": 15}
     cpu |= {"ultralytics": 10, "ultralytics_int8": 3, "handwritten": 2.5}
-    figures = {name: {"cpu_s_per_1000_frames": value, "peak_pss_mib": 100 * value} for name, value in cpu.items()}
+    slowness = [1.0, 2.0, 1.1]  # of the machine, by round
+    figures = {
+        name: {"cpu_each": [value * slow for slow in slowness], "peak_pss_mib": 100 * value}
+        for name, value in cpu.items()
+    }
+    figures["opencv"]["cpu_each"][2] = 22.0  # another day within the last round
 
     found = measuring.compare(figures)
 
     assert found["opencv"] == {
-        "input": "416x416", "ratio": 3.0, "aim": 2.0, "reached": True, "ceiling": 3.75, "our_share_of_its_memory": 0.33
+        "input": "416x416", "ratio": 3.0, "ratio_each": [3.0, 3.0, 4.0], "aim": 2.0, "reached": True, "ceiling": 3.75,
+        "our_share_of_its_memory": 0.33,
     }  # fmt: skip
     assert (found["ultralytics_int8"]["ratio"], found["ultralytics_int8"]["reached"]) == (1.2, False)
 

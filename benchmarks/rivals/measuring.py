@@ -80,6 +80,7 @@ class Runs:
             "frames_per_s": round(middle(cost.said["frames"] / cost.wall_s for cost in self.costs), 1),
             "cpu_s_per_1000_frames": round(middle(cpu), 2),
             "cpu_least_and_most": [round(min(cpu), 2), round(max(cpu), 2)],
+            "cpu_each": [round(value, 3) for value in cpu],
             "peak_pss_mib": round(middle(cost.peak_pss_mib for cost in self.costs)),
             "first_result_s": round(middle(firsts), 2) if firsts else None,
             "frames": last["frames"],
@@ -147,21 +148,31 @@ def measure(place: Workplace, rounds: int) -> Iterator[dict[str, Any]]:
 
 
 def compare(figures: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Ratio, ceiling and aim of every rival, at its input size."""
+    """Ratio, ceiling and aim of every rival, at its input size: medians of the rounds' own ratios.
+
+    A shared machine is quicker in one round than in another; within a round it meets all alike, or nearly so.
+    """
     compared = {}
     for name, (_, size, aim) in RIVALS.items():
-        ours, floor = figures[f"ours_{size}"], figures[f"floor_{size}"]
-        rival_s = figures[name]["cpu_s_per_1000_frames"]
-        ratio = rival_s / ours["cpu_s_per_1000_frames"]
+        ours = figures[f"ours_{size}"]
+        rival_s = figures[name]["cpu_each"]
+        each = _ratios(rival_s, ours["cpu_each"])
+        ratio = statistics.median(each)
         compared[name] = {
             "input": size,
             "ratio": round(ratio, 2),
+            "ratio_each": [round(one, 2) for one in each],
             "aim": aim,
             "reached": ratio >= aim,
-            "ceiling": round(rival_s / floor["cpu_s_per_1000_frames"], 2),
+            "ceiling": round(statistics.median(_ratios(rival_s, figures[f"floor_{size}"]["cpu_each"])), 2),
             "our_share_of_its_memory": round(ours["peak_pss_mib"] / figures[name]["peak_pss_mib"], 2),
         }
     return compared
+
+
+def _ratios(theirs: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Round by round."""
+    return [one / other for one, other in zip(theirs, others, strict=True)]
 
 
 def measure_quiet(
@@ -206,7 +217,7 @@ def compare_quiet(cpu_s: dict[str, list[float]], best: str, ours: str) -> dict[s
     ratio = middle[best] / middle[ours]
     return {
         "ratio": round(ratio, 2),
-        "ratio_each": [round(theirs / mine, 2) for theirs, mine in zip(cpu_s[best], cpu_s[ours], strict=True)],
+        "ratio_each": [round(one, 2) for one in _ratios(cpu_s[best], cpu_s[ours])],
         **({"ceiling": round(middle[best] / middle[KNOWING], 2)} if KNOWING in middle else {}),
         "aim": QUIET_RATIO,
         "reached": ratio >= QUIET_RATIO,

@@ -45,7 +45,15 @@ def _busy(figures: dict[str, Any]) -> str:
         names = [name for name, (_, at, _) in RIVALS.items() if at == size]
         for name in (f"floor_{size}", f"ours_{size}", *names):
             rows.append(_busy_row(name, size, figures))
-    titles = ["what", "input", "frames/s", "cores got", "CPU s per 1000 frames (least to most)", "rival / ours", "aim"]
+    titles = [
+        "what",
+        "input",
+        "frames/s",
+        "cores got",
+        "CPU s per 1000 frames (least to most)",
+        "rival / ours (by round)",
+        "aim",
+    ]
     titles += [
         "ceiling: rival / floor",
         "peak memory, MiB",
@@ -64,7 +72,8 @@ def _busy_row(name: str, size: str, figures: dict[str, Any]) -> list[str]:
     ratios = ["", "", "", ""]
     if compared:
         ratios = [f"{compared['ratio']:.2f}", f"{compared['aim']:.2f}", f"{compared['ceiling']:.2f}"]
-        ratios[0] += " ✓" if compared["reached"] else " ✗"
+        least_ratio, most_ratio = min(compared["ratio_each"]), max(compared["ratio_each"])
+        ratios[0] += f" ({least_ratio:.2f} to {most_ratio:.2f})" + (" ✓" if compared["reached"] else " ✗")
         share = compared["our_share_of_its_memory"]
         mark = "" if "ultralytics" not in name else " ✓" if share <= MEMORY_SHARE else " ✗"
         ratios.append(f"{share:.2f}{mark}")
