@@ -72,8 +72,9 @@ def _busy_row(name: str, size: str, figures: dict[str, Any]) -> list[str]:
     ratios = ["", "", "", ""]
     if compared:
         ratios = [f"{compared['ratio']:.2f}", f"{compared['aim']:.2f}", f"{compared['ceiling']:.2f}"]
-        least_ratio, most_ratio = min(compared["ratio_each"]), max(compared["ratio_each"])
-        ratios[0] += f" ({least_ratio:.2f} to {most_ratio:.2f})" + (" ✓" if compared["reached"] else " ✗")
+        if each := compared.get("ratio_each"):  # not in records before rounds were compared one by one
+            ratios[0] += f" ({min(each):.2f} to {max(each):.2f})"
+        ratios[0] += " ✓" if compared["reached"] else " ✗"
         share = compared["our_share_of_its_memory"]
         mark = "" if "ultralytics" not in name else " ✓" if share <= MEMORY_SHARE else " ✗"
         ratios.append(f"{share:.2f}{mark}")
