@@ -86,12 +86,11 @@ def start_with_private_copies(rendering: Rendering) -> list[str]:
         "private=$(mktemp ./.app.XXXXXXXX.txt)",
         "private_broker=",
         "child=",
-        "signalled=",
         "stop=",
         'trap \'rm -f "$private" ${private_broker:+"$private_broker"}\' EXIT',
         "# An INT reaches deepstream-app too, which ends cleanly; a second one would cut it off. A TERM is handed on.",
-        "trap signalled=1 INT",
-        'trap \'signalled=1; stop=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || :\' TERM',
+        "trap : INT",
+        'trap \'stop=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || :\' TERM',
     ]
     if broker is not None and by_file:
         lines += [
@@ -109,12 +108,9 @@ def start_with_private_copies(rendering: Rendering) -> list[str]:
         '"$app" -c "$private" "$@" &',
         "child=$!",
         '[ -z "$stop" ] || kill -TERM "$child" 2>/dev/null || :  # a TERM that came before there was a child',
-        "# A signal ends wait early, with its own number as the status: a wait without one says how the child ended.",
-        "while :; do",
-        "  signalled=",
-        '  wait "$child" && code=0 || code=$?',
-        '  [ -n "$signalled" ] || break',
-        "done",
+        "# A signal ends wait early, with another status; that of a child which is gone is remembered.",
+        'while kill -0 "$child" 2>/dev/null; do wait "$child" 2>/dev/null || :; done',
+        'wait "$child" && code=0 || code=$?',
         'exit "$code"',
     ]
     return lines
