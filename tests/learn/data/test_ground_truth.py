@@ -47,8 +47,12 @@ def entry(
 def write_manifest(folder: Path, lines: list[object], name: str = "output.manifest") -> Path:
     """Objects as JSON, texts and bytes as they are."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [line if isinstance(line, bytes) else line.encode(errors="surrogatepass") if isinstance(line, str) else json.dumps(line).encode()
-             for line in lines]  # fmt: skip
+    parts = [
+        line
+        if isinstance(line, bytes)
+        else (line if isinstance(line, str) else json.dumps(line)).encode(errors="surrogatepass")
+        for line in lines
+    ]
     path = folder / name
     path.write_bytes(b"\n".join([*parts, b""]))
     return path
