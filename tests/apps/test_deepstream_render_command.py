@@ -388,6 +388,7 @@ def test_run_tells_how_the_app_ended_however_fast_it_does_so(rendered: Path) -> 
             assert process.stdout is not None
             assert process.stdout.readline() == "started\n"
             process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=60) == 3
     assert list(rendered.glob(".app.*")) == []
 

@@ -89,8 +89,9 @@ def start_with_private_copies(rendering: Rendering) -> list[str]:
         "stop=",
         'trap \'rm -f "$private" ${private_broker:+"$private_broker"}\' EXIT',
         "# An INT reaches deepstream-app too, which ends cleanly; a second one would cut it off. A TERM is handed on.",
-        "trap : INT",
-        'trap \'stop=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || :\' TERM',
+        "# Only the first of each: bash forgets how a child ended whose wait is cut short again.",
+        "trap 'trap \"\" INT' INT",
+        'trap \'trap "" INT TERM; stop=1; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || :\' TERM',
     ]
     if broker is not None and by_file:
         lines += [
