@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+import cv2
 import pytest
 
 from simulators.blob_detector import BlobDetector
@@ -257,6 +258,23 @@ def test_a_paced_file_that_was_held_up_skips_to_a_keyframe_and_counts_it(tmp_pat
     assert camera.slots == 90 == camera.detected + camera.drops
     late = [stamp.captured_unix_s - stamp.media_time_s for stamp in log.stamps("a")]
     assert late[-1] - late[0] < 1.0 and log.stamps("a")[-1].index == 89
+
+
+def test_opencv_starts_no_threads_beside_those_of_cameras(clip: Path) -> None:
+    before = cv2.getNumThreads()
+    seen = []
+
+    class Asking(ResultLog):
+        def on_result(self, frame, picture, detections) -> None:
+            seen.append(cv2.getNumThreads())
+            super().on_result(frame, picture, detections)
+
+    cv2.setNumThreads(2)
+    try:
+        StreamPipeline([CameraSpec("a", str(clip))], BlobDetector(), Asking(), isolation=Isolation.THREADS).run()
+        assert set(seen) == {1} and cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_skipping_ends_at_the_first_keyframe_of_the_wanted_time(clip: Path):

@@ -15,9 +15,11 @@ holds but its connection. A process that does not answer a stop within `ASK_S` i
 machine, take up to `ANSWERED_S` for its last messages.
 """
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
 from vedette.contracts.detections import Detections
@@ -123,6 +125,7 @@ class StreamPipeline:
         timeouts_s = (open_timeout_s, read_timeout_s)
         counters = [CameraCounters(camera.name) for camera in cameras]
         self._fps = START_FPS if fps == "auto" else fps
+        self._around: AbstractContextManager[None] = contextlib.nullcontext()  # what a run needs of its process
         make = self._isolated if resolve_isolation(isolation) is Isolation.PROCESSES else self._threaded
         wanted = pictures if callable(pictures) else lambda _: bool(pictures)
         self._workers = make(list(zip(cameras, boxes, counters, strict=True)), every, timeouts_s, wanted)
@@ -149,6 +152,14 @@ class StreamPipeline:
         feeder = Feeder(self._batcher, self._detector, self._batch)
         if self._owns_spawner and self._spawner is not None:
             self._spawner.start()
+        with self._around:
+            self._run(threads, feeder, waiting)
+        for worker in waiting.values():
+            self._report_end(worker)
+        return self.snapshot()
+
+    def _run(self, threads: Sequence[threading.Thread], feeder: Feeder, waiting: dict[int, Worker]) -> None:
+        """From the first camera's start to the last one's end; cameras that are over leave `waiting`."""
         try:
             for thread in threads:
                 thread.start()
@@ -164,9 +175,6 @@ class StreamPipeline:
             self._join(threads)
             if self._owns_spawner and self._spawner is not None:
                 self._spawner.close()
-        for worker in waiting.values():
-            self._report_end(worker)
-        return self.snapshot()
 
     def stop(self) -> None:
         """End the run soon: no further batch is begun."""
@@ -252,8 +260,9 @@ class StreamPipeline:
     ) -> Sequence[Worker]:
         from vedette.edge.stream.camera import CameraSettings
         from vedette.edge.stream.packet_tap import PacketTap
-        from vedette.edge.stream.threaded_camera import ThreadedCamera
+        from vedette.edge.stream.threaded_camera import ThreadedCamera, one_opencv_thread
 
+        self._around = one_opencv_thread()
         settings = CameraSettings(
             self._detector.manifest.input, every, *timeouts_s, threading.Event(), self._fps, self._give_up_after_s
         )
