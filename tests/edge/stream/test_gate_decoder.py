@@ -12,6 +12,7 @@ from av import VideoFrame
 
 from vedette.edge.stream import gated_decoder
 from vedette.edge.stream.camera_gate import WhyOpen
+from vedette.edge.stream.decoders import Decoders
 from vedette.edge.stream.gated_decoder import GatedDecoder
 from vedette.edge.stream.unneeded import Unneeded
 
@@ -101,7 +102,8 @@ def gated_frames(
         stream = container.streams.video[0]
         context = stream.codec_context
         context.thread_count = 1
-        decoder = GatedDecoder(gate, lambda packet: list(context.decode(packet)), context.flush_buffers)
+        decoders = Decoders(context)
+        decoder = GatedDecoder(gate, decoders.decode, decoders)
         index = 0
         if every > 1:
             unneeded = Unneeded(context, lambda ahead, _: (index + ahead) % every == 0)
@@ -183,6 +185,51 @@ def test_keyframe_that_differs_brings_back_the_group_before_it(clip: Path) -> No
     assert decoded[-(len(plain) - 5 * GROUP) :] == list(range(5 * GROUP, len(plain)))
     assert backlog[0] == 5 * GROUP + 1
     assert len(backlog) >= GROUP - 4  # a decoder that reorders gives its last frames out with the packets that follow
+
+
+@pytest.mark.parametrize(("codec", "extra"), [("h264", 1), ("h265", None), ("mpeg4", None)])
+@pytest.mark.parametrize("differs", [False, True])
+def test_a_group_is_not_decoded_again_up_to_where_the_decoder_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, extra: int | None, differs: bool
+) -> None:
+    """One keyframe is decoded twice, by the decoder beside; where frames are reordered, what was decoded before is."""
+    path = write_moving_clip(tmp_path / "clip.mp4", *STREAMS[codec])
+    plain, given = plain_frames(path), []
+    decode = Decoders.decode
+
+    def counting(decoders: Decoders, packet: "av.Packet | None") -> list[VideoFrame]:
+        given.append(packet)
+        return decode(decoders, packet)
+
+    monkeypatch.setattr(Decoders, "decode", counting)
+    key_s = plain[2 * GROUP][0]
+    gate = ScriptedGate(shut_at={GROUP + 6}, differing={key_s} if differs else set())
+    decoded = [(index, f.to_ndarray().tobytes()) for index, f, _, _ in gated_frames(path, gate) if f is not None]
+    assert key_s in [judged_s for judged_s, _ in gate.judged]
+    assert all(pixels == plain[index][1] for index, pixels in decoded)
+    sent = sum(packet is not None and packet.size > 0 for packet in given)
+    if differs and extra is not None:
+        assert sent == FRAMES
+        assert [index for index, _ in decoded] == list(range(FRAMES))
+    elif differs:
+        assert sent > FRAMES + 6
+
+
+def test_a_stream_without_parameters_in_reach_is_decoded_by_its_own_decoder(tmp_path: Path) -> None:
+    """A second decoder that cannot start with a keyframe costs nothing but time."""
+    path = write_moving_clip(tmp_path / "clip.mp4", *STREAMS["h264"])
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        keys = [packet for packet in container.demux(stream) if packet.is_keyframe]
+        decoders = Decoders(stream.codec_context)
+        assert decoders.decode(keys[0])
+        beside = decoders.decode_beside(keys[1])
+        assert beside is not None and beside.pts == keys[1].pts
+        broken = av.Packet(b"\0\0\0\1\x65" + bytes(40))
+        broken.pts = keys[2].pts
+        assert decoders.decode_beside(broken) is None  # type: ignore[arg-type]
+        decoders.go_on_beside()  # nothing to go on with: the first one stays
+        assert decoders.decode(keys[1])[0].to_ndarray().tobytes() == beside.to_ndarray().tobytes()
 
 
 def test_keyframes_that_need_not_be_looked_at_are_left_undecoded(clip: Path) -> None:

@@ -2,7 +2,8 @@
 
 The packets since the last keyframe are kept, bounded in number and bytes. When the gate opens they are decoded from
 where the decoder stopped or from their keyframe, and what was handed on before is not handed on again; when it is a
-keyframe that shows a change, so are those of the group before it. Every frame left undecoded is reported with its time,
+keyframe that shows a change, so are those of the group before it, whose decoder keeps its place while another one
+beside it (`decoders`) shows that keyframe. Every frame left undecoded is reported with its time,
 in order of presentation, ahead of the frame that follows it, so numbering and media time are those of plain decoding. A
 keyframe whose leading pictures (open groups: H.264 recovery points, H.265 RASL) may still come waits for them. While
 the gate is open, what no due frame builds on is left out, too, where that is asked for (`unneeded` says when). Streams
@@ -19,6 +20,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from vedette.edge.stream.camera_gate import WhyOpen
+from vedette.edge.stream.decoders import Decoders
 from vedette.edge.stream.unneeded import time_base_of
 
 MOST_PACKETS = 300  # 10 s at 30 frames a second; replaying more would take seconds
@@ -62,11 +64,11 @@ class GatedDecoder:
         self,
         gate: Gate,
         decode: Callable[[VideoPacket | None], list[VideoFrame]],
-        flush: Callable[[], None],
+        decoders: Decoders,
     ) -> None:
         self._gate = gate
         self._decode = decode
-        self._flush = flush
+        self._decoders = decoders
         self.lone_keyframe = self.backlog = False
         self.undecoded: list[float] = []
         self.packet_time_s: float | None = None  # of the packet taken last
@@ -78,6 +80,7 @@ class GatedDecoder:
         self._too_long = False  # the last group did not fit
         self._fed = 0  # packets of the group that the decoder has, in a state to go on from
         self._before: list[VideoPacket] = []  # the group before, while the keyframe after it is not yet judged
+        self._before_fed = 0  # packets of these that the decoder has, in a state to go on from
         self._waiting = False  # the group's keyframe is not yet judged
         self._passed_over = False  # nor will it be, but for an alarm: the next one tells
         self._alarmed = False  # by sizes, while waiting
@@ -168,6 +171,8 @@ class GatedDecoder:
         if self._waiting and not self._passed_over:
             yield from self._judge()
         if not self._open:
+            if not self._before:
+                self._before_fed = self._fed
             self._before = [*self._before, *self._group]  # more than the group if that was passed over
             self._passed_over = not alarm and self._may_pass_over(packet)
             self._waiting, self._alarmed = True, alarm
@@ -259,7 +264,7 @@ class GatedDecoder:
             if self._open:
                 return
         if not self._fed:
-            self._flush()
+            self._decoders.flush()
             self._beyond = self._handed_on
         yield from self._replay(self._group[self._fed :])
 
@@ -267,36 +272,46 @@ class GatedDecoder:
         """Decode the group's keyframe alone: does it show anything new? Then the group before it is decoded too."""
         self._waiting = self._passed_over = False
         key, before, self._before = self._group[0], self._before, []
-        pts = _pts(key)
-        frame, goes_on = (None, False) if self._alarmed else self._decode_alone(key)
+        pts, fed = _pts(key), self._before_fed
+        frame, goes_on, stands = (None, False, fed > 0) if self._alarmed else self._decode_alone(key, fed)
         if frame is None or self._gate.keyframe_differs(frame, self._time_s(key), len(self._group) - 1):
-            self._flush()
-            self._beyond = self._handed_on
+            self._decoders.give_up_beside()
+            if stands:
+                before = before[fed:]
+            else:
+                self._decoders.flush()
+                self._beyond = self._handed_on
             if self._handed_on is not None and pts <= self._handed_on:  # a clock that was set back
                 yield from self._replay(before)
                 self._beyond, before = None, []
             yield from self._replay([*before, *self._group])
             return
+        self._decoders.go_on_beside()
         self._leave_out([*before, *(packet for packet in self._group[1:] if _pts(packet) < pts)])
         self._handed_on, self._keyframe_out, self._fed = pts, True, int(goes_on)
         self.lone_keyframe = True
         yield frame
         self.lone_keyframe = False
 
-    def _decode_alone(self, key: VideoPacket) -> tuple[VideoFrame | None, bool]:
-        """A keyframe's picture; and whether the decoder stands right behind it."""
-        self._flush()
+    def _decode_alone(self, key: VideoPacket, fed: int) -> tuple[VideoFrame | None, bool, bool]:
+        """A keyframe's picture; whether what decodes from here on stands right behind it, or `fed` packets behind the
+        keyframe before, where it stood until now."""
+        beside = self._decoders.decode_beside(key) if fed > 1 and not self._reordered else None
+        if beside is not None:
+            self._undecodable = 0
+            return beside, True, True
+        self._decoders.flush()
         frames = self._decode(key)
         goes_on = bool(frames)
         if not frames:
             frames = self._decode(None)
-            self._flush()
+            self._decoders.flush()
             for frame in frames:
                 frame.time_base = key.time_base  # frames that were drained come without
         self._undecodable = 0 if frames else self._undecodable + 1
         if self._undecodable >= MOST_UNDECODABLE:
             self._gate.why_open = WhyOpen.NO_KEYFRAMES
-        return (frames[0] if frames else None), goes_on
+        return (frames[0] if frames else None), goes_on, False
 
     def _replay(self, packets: list[VideoPacket]) -> Iterator[VideoFrame]:
         """Decode kept packets, the group's last; the gate is open from here on."""

@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 
 from vedette.edge.stream.address import resolve_address
 from vedette.edge.stream.camera_spec import FIRST_PICTURE_S, OPEN_TIMEOUT_S, READ_TIMEOUT_S, CameraSpec, SourceKind
+from vedette.edge.stream.decoders import Decoders
 from vedette.edge.stream.diagnosis import check_file, explain_opening, explain_reading, explain_silence
 from vedette.edge.stream.errors import CameraHopelessError, CameraInputError, CameraUnavailableError
 from vedette.edge.stream.gated_decoder import NOTHING_YET, Gate, GatedDecoder
@@ -121,8 +122,11 @@ class AvSource:
             raise
         self._stream.codec_context.thread_count = 1  # fastest for many streams; facts: one thread per camera
         self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
-        flush = self._stream.codec_context.flush_buffers
-        self.gated = None if gate is None else GatedDecoder(gate, self._send, flush)
+        self._decoders: Decoders | None = None
+        self.gated: GatedDecoder | None = None
+        if gate is not None:
+            self._decoders = Decoders(self._stream.codec_context)
+            self.gated = GatedDecoder(gate, self._send, self._decoders)
         self.codec = self._stream.codec_context.name
         if tap is not None:
             tap.open(self._stream)
@@ -149,7 +153,7 @@ class AvSource:
     def close(self) -> None:
         """Free the connection or file."""
         self.gated = None  # it knows `_send`: a circle would keep FFmpeg's memory until Python looks for circles
-        self.unneeded = None  # what it holds is FFmpeg's memory
+        self.unneeded = self._decoders = None  # what they hold is FFmpeg's memory
         self._container.close()
 
     def skip_to(self, pts_s: float | None) -> None:
@@ -262,7 +266,8 @@ class AvSource:
     def _send(self, packet: "Packet[VideoStream] | None") -> list[VideoFrame]:
         """Frames that the decoder gives for a packet, or when it is drained."""
         try:
-            frames: list[VideoFrame] = self._stream.codec_context.decode(packet)
+            decoder = self._decoders or self._stream.codec_context
+            frames = decoder.decode(packet)
         except FFmpegError as error:
             self._count_error(error)
             frames = []
