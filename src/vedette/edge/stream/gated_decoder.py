@@ -84,6 +84,7 @@ class GatedDecoder:
         self._waiting = False  # the group's keyframe is not yet judged
         self._passed_over = False  # nor will it be, but for an alarm: the next one tells
         self._alarmed = False  # by sizes, while waiting
+        self._must_open = False  # by an alarm, once all that the keyframe leads in is there to judge it
         self._handed_on: int | None = None  # pts of the last frame given out
         self._beyond: int | None = None  # what comes out of a replay up to here was given out before
         self._keyframe_out = False  # the group's keyframe was given out, and so was all before it
@@ -119,7 +120,7 @@ class GatedDecoder:
         pts = packet.pts
         if pts is None:  # of the first packet of many live streams; of all in raw files
             if not self._open:
-                yield from self._open_up()
+                yield from self._open_up(at_once=True)
             yield from self._feed()
             self._gate.why_open = self._gate.why_open or WhyOpen.NO_TIMES
             self._whole, self._group, self._fed, self._bytes = False, [], 0, 0
@@ -142,7 +143,7 @@ class GatedDecoder:
         elif self._open:
             yield from self._feed()
             self._shut_if_asked()
-        elif alarm or self._too_long:
+        elif alarm or self._too_long or self._must_open:
             yield from self._open_up()
         else:
             yield None
@@ -161,6 +162,7 @@ class GatedDecoder:
         """Packets are left out by somebody else: decode from the next one on, which is a keyframe."""
         self._leave_out(self._group[self._fed :] if self._open else [*self._before, *self._group])
         self._open, self._whole, self._waiting, self._passed_over = True, False, False, False
+        self._must_open = False
         self._group, self._before, self._fed, self._bytes = [], [], 0, 0
         self._beyond = None
         self._gate.stay_open()
@@ -256,10 +258,19 @@ class GatedDecoder:
                 self._keyframe_out = True
             yield frame
 
-    def _open_up(self) -> Iterator[VideoFrame]:
-        """Decode what was kept since the last keyframe; from then on everything."""
+    def _open_up(self, *, at_once: bool = False) -> Iterator[VideoFrame | None]:
+        """Decode what was kept since the last keyframe; from then on everything.
+
+        Where a keyframe is to be looked at first, all that it is led in by is waited for, unless `at_once`.
+        """
         if self._waiting:
-            self._alarmed = not self._passed_over
+            looks_first = self._passed_over or self._must_open
+            self._passed_over = False
+            if looks_first and self._is_led_in() and not at_once:
+                self._must_open = True
+                yield None
+                return
+            self._alarmed = not looks_first
             yield from self._judge()
             if self._open:
                 return
@@ -267,6 +278,10 @@ class GatedDecoder:
             self._decoders.flush()
             self._beyond = self._handed_on
         yield from self._replay(self._group[self._fed :])
+
+    def _is_led_in(self) -> bool:
+        """Whether pictures that come before the group's keyframe may follow it."""
+        return self._reordered and self._newest is not None and self._newest <= _pts(self._group[0])
 
     def _judge(self) -> Iterator[VideoFrame]:
         """Decode the group's keyframe alone: does it show anything new? Then the group before it is decoded too."""
@@ -316,6 +331,7 @@ class GatedDecoder:
     def _replay(self, packets: list[VideoPacket]) -> Iterator[VideoFrame]:
         """Decode kept packets, the group's last; the gate is open from here on."""
         self._open, self.backlog, self._owes_nothing = True, True, False
+        self._must_open = False
         self._gate.open()
         for packet in packets:
             yield from self._handed(self._decode(packet))
@@ -334,7 +350,8 @@ class GatedDecoder:
         """The stream is over; `end` drains the decoder."""
         if self._waiting:
             yield from self._judge()
-        if not self._open and not self._gate.has_signal:  # no keyframe will come to judge the last group by
+        # Where sizes tell nothing, no keyframe will come to judge the last group by
+        if not self._open and (self._must_open or not self._gate.has_signal):
             yield from self._open_up()
         if self._open:
             self._leave_out(self._group[self._fed :])  # nothing builds on it
