@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -31,6 +32,15 @@ class Broker:
                     return
             time.sleep(0.02)
         raise AssertionError(f"mosquitto did not start: {self._log.read_text()}")
+
+    def pause(self) -> None:
+        """Answer nothing until `go_on`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self._process is not None:

@@ -1,6 +1,8 @@
 """Events to a real broker: delivered while it is up, waiting while it is down, never slowing the caller."""
 
+import contextlib
 import logging
+import socket
 import threading
 import time
 
@@ -19,7 +21,7 @@ TOPIC = "site/events"
 
 
 def target_of(broker, **more):
-    return MqttTarget(kind="mqtt", host="127.0.0.1", port=broker.port, topic=TOPIC, **more)
+    return MqttTarget(kind="mqtt", host="127.0.0.1", topic=TOPIC, **{"port": broker.port, **more})
 
 
 class Listener:
@@ -86,6 +88,105 @@ def test_events_arrive_in_order_as_cloud_events_with_qos_1(broker):
     assert listener.events() == events
     assert listener.messages[0].qos == 1
     assert listener.messages[0].properties.ContentType == "application/cloudevents+json"
+    listener.close()
+
+
+class SlowToAnswer:
+    """Stands before a broker, and holds back its first answer to each connection until it is told to go on."""
+
+    def __init__(self, broker_port):
+        self._broker_port, self._server = broker_port, socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self.asked, self.go_on, self.connections = threading.Event(), threading.Event(), []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client, _ = self._server.accept()
+                broker = socket.create_connection(("127.0.0.1", self._broker_port))
+                self.connections.append((client, broker))
+                threading.Thread(target=self._pass_on, args=(client, broker, None), daemon=True).start()
+                threading.Thread(target=self._pass_on, args=(broker, client, self.go_on), daemon=True).start()
+
+    def _pass_on(self, source, target, first):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if first is not None:
+                    self.asked.set()
+                    first.wait(60)
+                    first = None
+                target.sendall(data)
+
+    def hang_up(self):
+        self.asked.clear()
+        self.go_on.clear()
+        for pair in self.connections:
+            for one in pair:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.hang_up()
+        self._server.close()
+
+
+def test_events_stay_in_order_while_a_broker_takes_its_time_to_answer(broker):
+    """Before the connection, between it and the broker's answer, after it; and the same on the next connection."""
+    broker.start()
+    listener, events = Listener(broker.port), make_events(400)
+    between = SlowToAnswer(broker.port)
+    sink = MqttSink(target_of(broker, port=between.port), close_timeout_s=60)
+    try:
+        for begin in (0, 200):
+            for event in events[begin : begin + 60]:
+                sink.publish(event)
+            assert between.asked.wait(60)
+            for event in events[begin + 60 : begin + 120]:
+                sink.publish(event)
+            between.go_on.set()
+            for event in events[begin + 120 : begin + 200]:
+                sink.publish(event)
+            assert within(60, lambda: sink.waiting == 0)
+            if not begin:
+                between.hang_up()
+        sink.close()
+    finally:
+        between.close()
+    assert (sink.published, sink.lost) == (400, 0)
+    listener.expect([event.id for event in events])
+    assert listener.events() == events
+    listener.close()
+
+
+def test_events_on_their_way_when_a_connection_breaks_come_before_those_that_wait(broker):
+    broker.start()
+    listener, events = Listener(broker.port), make_events(120)
+    between = SlowToAnswer(broker.port)
+    sink = MqttSink(target_of(broker, port=between.port), close_timeout_s=60)
+    try:
+        between.go_on.set()
+        sink.publish(events[0])
+        assert within(60, lambda: sink.published == 1)
+        broker.pause()  # takes events and acknowledges none
+        for event in events[1:60]:
+            sink.publish(event)
+        time.sleep(0.2)
+        assert sink.waiting == 59
+        between.hang_up()
+        broker.go_on()
+        assert between.asked.wait(60)
+        for event in events[60:]:
+            sink.publish(event)
+        between.go_on.set()
+        sink.close()
+    finally:
+        between.close()
+    assert (sink.published, sink.lost) == (120, 0)
+    listener.expect([event.id for event in events])
+    told = [event.id for event in listener.events()]
+    first = list(dict.fromkeys(told))  # what was on its way may come twice: QoS 1
+    assert first == [event.id for event in events]
     listener.close()
 
 
