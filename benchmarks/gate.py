@@ -201,7 +201,7 @@ def pack_bundle() -> Path:
 
 
 def run_gated(path: Path, kind: str, gate: str, every: int, bundle: Path, *, sampled: bool = True) -> dict[str, Any]:
-    """One run in a process of its own; sampled, it is looked at 200 times a second, at 2 to 3 % of its CPU time."""
+    """One run in a process of its own; sampled, it is looked at 200 times a second, at 1 to 2 % of its CPU time."""
     command = [sys.executable, "-m", "benchmarks.gate", str(path), kind, gate, str(every), str(bundle)]
     command += [] if sampled else ["unsampled"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
@@ -301,8 +301,8 @@ class _Seen:
 
     def settled_ms_a_second(self) -> float:
         """CPU milliseconds a second of film, once the gate has learned, and before the film's end shows."""
-        last_s = self.samples[-1][0] if self.samples else 0.0
-        settled = [s for s in self.samples if SETTLED_S <= s[0] <= last_s - BEFORE_END_S]
+        end_s = self.samples[-1][0] if self.samples else 0.0
+        settled = [s for s in self.samples if SETTLED_S <= s[0] <= end_s - BEFORE_END_S]
         if len(settled) < 2:
             return 0.0
         (first_s, first_cpu_s), (last_s, last_cpu_s) = settled[0], settled[-1]
